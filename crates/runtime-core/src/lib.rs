@@ -1,1 +1,38 @@
-//! worker-runtime
+//! The durable Runtime that agent Workers live in: domain types, and the Runtime itself.
+//!
+//! # Layout
+//! - [`id`], [`time`]: identities and ordinals; clock and randomness as inputs
+//! - [`event`], [`cursor`]: durable facts, and the token that says *after this position*
+//! - [`worker`], [`profile`], [`input`], [`run`]: what is asked for, and how it ends
+//! - [`record`]: what the store keeps beside events
+//! - [`scope`]: what a Worker may touch, and whether two Workers meet
+//! - [`backend`]: the trait of what runs a Worker's input
+//! - [`store`]: the trait of what keeps it all
+//! - [`code`]: one code for every error that somebody can see
+//!
+//! It knows no engine, no HTTP and no command line.
+
+mod as_json;
+pub mod code;
+pub mod cursor;
+pub mod event;
+pub mod id;
+pub mod input;
+pub mod profile;
+pub mod record;
+pub mod run;
+pub mod scope;
+pub mod store;
+pub mod time;
+pub mod worker;
+
+pub use as_json::AsJson;
+pub use code::Code;
+pub use cursor::{Cursor, CursorError, CursorMalformed, Stream};
+pub use event::{Digest, Event, EventDraft, EventType, WireEvent, WorkerPlace};
+pub use id::{
+    ActionId, BlockId, Epoch, Fence, Generation, IdError, Incarnation, InputId, ItemIndex,
+    Position, Revision, RunId, RuntimeId, Seq, WorkerId,
+};
+pub use scope::{HeldRule, HeldScope, Mounts, Permission, Scope, ScopeError, ScopeRule};
+pub use time::{Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp};

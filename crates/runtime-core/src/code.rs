@@ -1,0 +1,89 @@
+//! Every error that an operator can see has one code, the same on every surface, and one page
+//! under `docs/errors/`. A domain error names its code; HTTP statuses and exit codes are matches
+//! over it elsewhere.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($name:ident = $text:literal;)*) => {
+        /// The stable code of an error.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        #[allow(missing_docs, reason = "each has a page of its own under docs/errors/")]
+        pub enum Code { $($name,)* }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The code as it is printed and sent: `WR-` and capital words.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    WorkerUnknown = "WR-WORKER-UNKNOWN";
+    WorkerExists = "WR-WORKER-EXISTS";
+    WorkerDeleted = "WR-WORKER-DELETED";
+    WorkerDamaged = "WR-WORKER-DAMAGED";
+    WorkerNotActive = "WR-WORKER-NOT-ACTIVE";
+    WorkerNotEnded = "WR-WORKER-NOT-ENDED";
+    WorkerLimit = "WR-WORKER-LIMIT";
+    FieldInvalid = "WR-FIELD-INVALID";
+    ObjectiveEmpty = "WR-OBJECTIVE-EMPTY";
+    ProfileUnknown = "WR-PROFILE-UNKNOWN";
+    BundleUnknown = "WR-BUNDLE-UNKNOWN";
+    BackendUnknown = "WR-BACKEND-UNKNOWN";
+    BackendConfig = "WR-BACKEND-CONFIG";
+    ParentUnknown = "WR-PARENT-UNKNOWN";
+    ScopeInvalid = "WR-SCOPE-INVALID";
+    ScopeConflict = "WR-SCOPE-CONFLICT";
+    InputBusy = "WR-INPUT-BUSY";
+    InputQueueFull = "WR-INPUT-QUEUE-FULL";
+    InputTooLarge = "WR-INPUT-TOO-LARGE";
+    InputEmpty = "WR-INPUT-EMPTY";
+    InputIncapable = "WR-INPUT-INCAPABLE";
+    InputQuota = "WR-INPUT-QUOTA";
+    RunUnknown = "WR-RUN-UNKNOWN";
+    RunStale = "WR-RUN-STALE";
+    RunStartFailed = "WR-RUN-START-FAILED";
+    ActionUnknown = "WR-ACTION-UNKNOWN";
+    ActionOption = "WR-ACTION-OPTION";
+    RuntimeStopped = "WR-RUNTIME-STOPPED";
+    RuntimeClosed = "WR-RUNTIME-CLOSED";
+    RuntimeBusy = "WR-RUNTIME-BUSY";
+    OutcomeUnknown = "WR-OUTCOME-UNKNOWN";
+    StorageFull = "WR-STORAGE-FULL";
+    Bug = "WR-BUG";
+    CursorMalformed = "WR-CURSOR-MALFORMED";
+    CursorExpired = "WR-CURSOR-EXPIRED";
+    CursorAhead = "WR-CURSOR-AHEAD";
+    CursorForeign = "WR-CURSOR-FOREIGN";
+    CursorForked = "WR-CURSOR-FORKED";
+    EventDamaged = "WR-EVENT-DAMAGED";
+    RecordDamaged = "WR-RECORD-DAMAGED";
+    StateMissing = "WR-STATE-MISSING";
+    StateLocked = "WR-STATE-LOCKED";
+    StateDenied = "WR-STATE-DENIED";
+    StateForeign = "WR-STATE-FOREIGN";
+    StateNewer = "WR-STATE-NEWER";
+    StateDamaged = "WR-STATE-DAMAGED";
+    StateWentBack = "WR-STATE-WENT-BACK";
+    StateIo = "WR-STATE-IO";
+    Usage = "WR-USAGE";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

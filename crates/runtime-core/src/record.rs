@@ -1,0 +1,224 @@
+//! Records: what the store keeps beside events, each changed only in the transaction of the events
+//! that tell of the change (I3).
+//!
+//! They are written with a codec that is not self-describing, so every type here is plain: no
+//! tagged or flattened serde forms, no JSON values. What clients see are views (`crate::view`).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ActionId, Digest, Epoch, Fence, Generation, HeldScope, Incarnation, InputId, Position,
+    Revision, RunId, RuntimeId, Seq, Timestamp, WorkerId,
+    input::{Input, InputMode},
+    profile::ResolvedProfile,
+    run::{Outcome, Usage},
+    worker::{BackendSelection, EndKind, WorkerSpec},
+};
+
+/// What the Runtime keeps about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuntimeRecord {
+    /// Minted with the store.
+    pub runtime_id: RuntimeId,
+    /// When the store was made.
+    pub created_at: Timestamp,
+    /// Stopped by a user; stays so over a restart.
+    pub stopped: bool,
+    /// The last fence that was granted.
+    pub fence: Fence,
+}
+
+/// One opening for writing, and where it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncarnationRecord {
+    /// Which.
+    pub incarnation: Incarnation,
+    /// The first position that it could write.
+    pub first_position: Position,
+    /// When it began.
+    pub at: Timestamp,
+}
+
+/// Where a Worker stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lifecycle {
+    /// Takes input.
+    Active,
+    /// Ended by a stop.
+    Stopped,
+    /// Ended by a cancel.
+    Cancelled,
+    /// Gone; only the id is kept, so that it is never used again.
+    Deleted,
+}
+
+/// An end that was asked for; it is reached when the Worker's run is quiet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Stop or cancel: the first one wins within an epoch.
+    pub kind: EndKind,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// The event that recorded the request.
+    pub position: Position,
+    /// Why, in the words of whoever asked.
+    pub reason: Option<String>,
+}
+
+/// Where a thing was recorded: enough to answer a repeated call as the first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// In the Worker's stream.
+    pub seq: Seq,
+    /// In the Runtime's.
+    pub position: Position,
+    /// When.
+    pub at: Timestamp,
+    /// By which incarnation, so that a cursor can be made of it.
+    pub incarnation_id: u32,
+}
+
+/// The last run of a Worker that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// Which.
+    pub run_id: RunId,
+    /// Its input.
+    pub input_id: InputId,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// A Worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// Which.
+    pub worker_id: WorkerId,
+    /// What was asked for at its creation: the same id with another one is refused (I5).
+    pub fingerprint: Digest,
+    /// Where its creation was recorded.
+    pub created: Recorded,
+    /// What it is for and what it needs.
+    pub spec: WorkerSpec,
+    /// A name for people; never authority.
+    pub display_name: Option<String>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// Resolved once, so that a restart needs nobody.
+    pub profile: ResolvedProfile,
+    /// What runs its input.
+    pub backend: Option<BackendSelection>,
+    /// Where it stands in its life.
+    pub lifecycle: Lifecycle,
+    /// Which life.
+    pub epoch: Epoch,
+    /// An end that was asked for in this epoch; kept after it was reached, for repeated calls.
+    pub ending: Option<Ending>,
+    /// Dispatch is held; what runs goes on.
+    pub paused: bool,
+    /// Put away by a user; only an ended Worker can be.
+    pub archived: bool,
+    /// The generation of its last run.
+    pub generation: Generation,
+    /// Grows with every change of this record.
+    pub revision: Revision,
+    /// How many inputs it has accepted.
+    pub input_count: u64,
+    /// The backend's own, opaque reference to a conversation that it can take up again.
+    pub resume: Option<Vec<u8>>,
+    /// The last run that ended.
+    pub last_run: Option<LastRun>,
+    /// Summed over all runs that ended.
+    pub usage: Usage,
+}
+
+/// That a Worker holds a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllocationRecord {
+    /// The owner.
+    pub worker_id: WorkerId,
+    /// Under which it was granted.
+    pub parent: Option<WorkerId>,
+    /// What it holds.
+    pub scope: HeldScope,
+    /// The current fence: granted with the scope and anew with each run.
+    pub fence: Fence,
+    /// When the scope was granted.
+    pub granted_at: Timestamp,
+}
+
+/// The receipt of an accepted input, found by (Worker, digest of its id), kept as long as the Worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptRecord {
+    /// Of the whole input, so that the same id with other content is noticed.
+    pub content_digest: Digest,
+    /// Where its acceptance was recorded.
+    pub accepted: Recorded,
+}
+
+/// A process that a run started; written before its command executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// The process id.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (Linux: field 22 of `/proc/PID/stat`), so that a
+    /// reused pid is not taken for it.
+    pub start_time_ticks: u64,
+    /// The boot in which it started.
+    pub boot_id: String,
+    /// A text in the environment of every process of the run.
+    pub marker: String,
+}
+
+/// An action that a run asked for and that has no answer yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionRecord {
+    /// The backend's name for it.
+    pub action_id: ActionId,
+    /// What can be chosen.
+    pub options: Vec<String>,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// When it lapses.
+    pub deadline: Option<Timestamp>,
+}
+
+/// The execution of an input that has no outcome yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Which.
+    pub run_id: RunId,
+    /// Fences late messages.
+    pub generation: Generation,
+    /// Granted for this run.
+    pub fence: Option<Fence>,
+    /// When it was dispatched.
+    pub started_at: Timestamp,
+    /// When it is ended with `failed(timeout)`.
+    pub deadline: Option<Timestamp>,
+    /// When somebody asked to cancel it.
+    pub cancel_requested_at: Option<Timestamp>,
+    /// Every process that it started.
+    pub processes: Vec<ProcessRecord>,
+    /// What it waits for.
+    pub actions: Vec<ActionRecord>,
+}
+
+/// An accepted input without an outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfinishedRecord {
+    /// The Worker.
+    pub worker_id: WorkerId,
+    /// Orders a Worker's inputs: the seq of their acceptance.
+    pub accepted: Recorded,
+    /// The input, whole: it may outlive its event in the log.
+    pub input: Arc<Input>,
+    /// How it was to be taken.
+    pub mode: InputMode,
+    /// Its execution; `None` while it is queued.
+    pub run: Option<RunRecord>,
+}

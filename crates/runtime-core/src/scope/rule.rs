@@ -1,0 +1,79 @@
+//! Scope rules as they are asked for, and as they are held.
+
+use serde::{Deserialize, Serialize};
+
+/// What a rule allows. `Write` includes `Read`; only write against write conflicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Permission {
+    /// To look.
+    Read,
+    /// To change.
+    Write,
+}
+
+/// One rule, as it is sent: a place below a mount.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeRule {
+    /// The operator's name for a place.
+    pub mount: String,
+    /// A path relative to it; empty for the mount itself.
+    #[serde(default)]
+    pub path: String,
+    /// What is allowed or denied.
+    pub permission: Permission,
+    /// Whether everything below the target is covered, or only the target and its direct children.
+    #[serde(default = "yes")]
+    pub recursive: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What a Worker asks to touch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// What it may touch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<ScopeRule>,
+    /// What it may not, although a rule of `allow` covers it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<ScopeRule>,
+}
+
+impl Scope {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.allow.is_empty()
+    }
+}
+
+/// A rule that has entered: its target is absolute and normalised.
+///
+/// The target is for the store, the offline command and scope `admin`; the wire sees `mount` and
+/// `path` (I11).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeldRule {
+    /// The operator's name for the place.
+    pub mount: String,
+    /// The path relative to it, as it was asked for.
+    pub path: String,
+    /// The absolute, normalised path; parts are separated by `/`, the root is the empty text.
+    pub target: String,
+    /// What is allowed or denied.
+    pub permission: Permission,
+    /// Whether everything below the target is covered, or only the target and its direct children.
+    pub recursive: bool,
+}
+
+/// A scope that has entered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct HeldScope {
+    /// What its holder may touch.
+    pub allow: Vec<HeldRule>,
+    /// What it may not.
+    pub deny: Vec<HeldRule>,
+}

@@ -1,0 +1,367 @@
+//! The store as the Runtime sees it: commit, replay, trim, read records, witness. Nothing of the
+//! engine behind it shows here.
+//!
+//! Two halves: [`Store`] belongs to the writer alone; any number of [`StoreReader`]s read beside it
+//! and never wait for it. A reader may see more than is published: every caller passes the
+//! published position and gets nothing beyond it (I1).
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    BlockId, Code, Event, ItemIndex, Position, Seq, Stream, Timestamp, WorkerId,
+    record::{
+        AllocationRecord, IncarnationRecord, ReceiptRecord, RuntimeRecord, UnfinishedRecord,
+        WorkerRecord,
+    },
+};
+
+/// One change of a record, committed with the events that tell of it (I3).
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The Runtime's own record.
+    Runtime(RuntimeRecord),
+    /// A Worker's record.
+    Worker(Arc<WorkerRecord>),
+    /// A Worker holds this scope.
+    Allocation(Arc<AllocationRecord>),
+    /// A Worker holds nothing any more.
+    Release(WorkerId),
+    /// An accepted input's receipt, under the digest of its id.
+    Receipt(WorkerId, [u8; 16], ReceiptRecord),
+    /// An accepted input without an outcome, new or changed.
+    Unfinished(Arc<UnfinishedRecord>),
+    /// That input has its outcome.
+    Finished(WorkerId, Seq),
+    /// New bytes of a block that has not ended.
+    Checkpoint(Checkpoint),
+    /// The block ended or was folded into an event: its checkpoints go.
+    Fold(WorkerId, BlockId),
+    /// Every event of this Worker up to and including this one goes (retention or purge).
+    Trim(WorkerId, Seq),
+}
+
+/// New bytes of a block that has not ended.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Whose.
+    pub worker_id: WorkerId,
+    /// Which block.
+    pub block: BlockId,
+    /// What kind of block, as its event will say.
+    pub kind: BlockKind,
+    /// The block it is part of.
+    pub parent: Option<BlockId>,
+    /// Where the bytes go. An offset of 0 replaces what was there.
+    pub offset_bytes: u64,
+    /// The bytes; the pieces of a block join to UTF-8.
+    pub bytes: Bytes,
+}
+
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// Words for whoever asked.
+    Text,
+    /// Thought.
+    Thinking,
+    /// A call of a tool.
+    ToolCall,
+    /// What a tool gave back.
+    ToolResult,
+    /// A plan.
+    Plan,
+}
+
+/// A block that had not ended when it was last checkpointed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InFlightBlock {
+    /// Which block.
+    pub block: BlockId,
+    /// What it holds.
+    pub kind: BlockKind,
+    /// The block it is part of.
+    pub parent: Option<BlockId>,
+    /// Its bytes so far.
+    pub bytes: Bytes,
+}
+
+/// Everything that becomes durable at once.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Events in command order; positions are dense and continue the store's.
+    pub events: Vec<Event>,
+    /// Changes of records, in order; a later one of the same record wins.
+    pub changes: Vec<Change>,
+}
+
+impl Batch {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.changes.is_empty()
+    }
+}
+
+/// A record that can't be trusted. It is named and left alone; others are served (I7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedRecord {
+    /// Which table.
+    pub table: &'static str,
+    /// Whose record, when the key tells.
+    pub worker_id: Option<WorkerId>,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// What a store holds beside history: all that the working state is made of.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The Runtime's own record.
+    pub runtime: RuntimeRecord,
+    /// Every opening for writing so far, in order; the last one is this one when the store was
+    /// opened for writing.
+    pub incarnations: Vec<IncarnationRecord>,
+    /// Every Worker whose record is whole.
+    pub workers: Vec<Arc<WorkerRecord>>,
+    /// Every scope that is held.
+    pub allocations: Vec<Arc<AllocationRecord>>,
+    /// Every accepted input without an outcome, by Worker and then by acceptance.
+    pub unfinished: Vec<Arc<UnfinishedRecord>>,
+    /// The newest position.
+    pub position: Position,
+    /// The time of the newest event.
+    pub at: Timestamp,
+    /// Records that are damaged.
+    pub damaged: Vec<DamagedRecord>,
+    /// Set when the witness knows of a later state than the store holds.
+    pub went_back: Option<WentBack>,
+}
+
+/// Acknowledged state is gone: an older copy was put back, or the file was damaged (exit 24).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WentBack {
+    /// The newest position that was ever acknowledged, as the witness has it.
+    pub witnessed: Position,
+    /// The newest position in the store.
+    pub found: Position,
+}
+
+/// Where a Worker's stream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WorkerHead {
+    /// The newest seq.
+    pub seq: Seq,
+    /// The position of the newest event.
+    pub position: Position,
+    /// How many transcript items there are: the next one's index.
+    pub items: ItemIndex,
+}
+
+/// The part of a stream that is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamBounds {
+    /// The position of the last event that was trimmed; 0 when none was.
+    pub trimmed_to: Position,
+    /// The seq of the last event that was trimmed, in a Worker's stream.
+    pub trimmed_to_seq: Seq,
+    /// The newest position of the stream that the store holds.
+    pub tail: Position,
+}
+
+/// Why a stretch of a stream is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapCause {
+    /// Trimmed, as the operator's limits say.
+    Retention,
+    /// Damaged, and not served.
+    Damaged,
+    /// Damaged, and put aside by a repair.
+    Quarantine,
+    /// Not found when the store was salvaged.
+    Salvage,
+}
+
+/// A stretch of a stream that is missing; the stream goes on after it (I2, I10).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Gap {
+    /// Why.
+    pub cause: GapCause,
+    /// The first position that may be missing.
+    pub from: Position,
+    /// The last position that may be missing.
+    pub to: Position,
+    /// The seqs that are missing, in a Worker's stream.
+    pub seqs: Option<(Seq, Seq)>,
+    /// The error that names it.
+    pub code: Option<Code>,
+}
+
+/// What part of a stream is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayRequest {
+    /// Whose events.
+    pub stream: Stream,
+    /// Only those after this position.
+    pub after: Position,
+    /// Nothing beyond this position: what is published.
+    pub until: Position,
+    /// At most this many events.
+    pub events_max: usize,
+    /// Stop after this many bytes of data; at least one event is given.
+    pub bytes_max: usize,
+}
+
+/// A part of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReplayPage {
+    /// What is missing between `after` and the first event (or `scanned_to`, when there is none).
+    pub gap: Option<Gap>,
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// Everything up to here was looked at: the position to go on after.
+    pub scanned_to: Position,
+    /// Whether `scanned_to` has reached `until`.
+    pub up_to_date: bool,
+}
+
+/// Part of a transcript: events that bear transcript, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TranscriptSlice {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Items that are asked for and are missing.
+    pub gap: Option<Gap>,
+    /// How many items there are in all, trimmed ones included, up to the position asked for.
+    pub items: ItemIndex,
+}
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no room; nothing was written.
+    #[error("the store's disk is full: {needed_bytes} more bytes are needed")]
+    Full {
+        /// How many bytes more.
+        needed_bytes: u64,
+    },
+    /// Nobody knows whether the batch is durable: the write or the sync failed.
+    #[error("the outcome of a commit is unknown: {detail}")]
+    OutcomeUnknown {
+        /// What failed.
+        detail: String,
+    },
+    /// A record is damaged.
+    #[error("a record of table {table} is damaged: {detail}")]
+    Damaged {
+        /// Which table.
+        table: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Reading failed.
+    #[error("reading the store failed: {detail}")]
+    Read {
+        /// What failed.
+        detail: String,
+    },
+    /// A contradiction inside; the writer stops.
+    #[error("a bug in the store: {invariant}")]
+    Bug {
+        /// What does not hold.
+        invariant: String,
+    },
+}
+
+/// The writer's half.
+pub trait Store: Send + 'static {
+    /// A reader beside this writer.
+    fn reader(&self) -> Arc<dyn StoreReader>;
+
+    /// Everything that the working state is made of, as it is durable now. Called at open, and
+    /// after [`recover`](Self::recover).
+    ///
+    /// # Errors
+    /// When the store can't be read at all; damage of single records is part of [`Loaded`].
+    fn load(&mut self) -> Result<Loaded, StoreError>;
+
+    /// Makes a batch durable, then witnesses its last position.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`]: nothing was written and the store is as before.
+    /// [`StoreError::OutcomeUnknown`]: call [`recover`](Self::recover) before anything else.
+    ///
+    /// # Durability
+    /// When it returns `Ok`, the batch survives the end of the process and of the machine (for a
+    /// store in memory: it is committed).
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// After an unknown outcome: brings the store back into a state whose durability is known.
+    ///
+    /// # Errors
+    /// When that fails too; it may be called again.
+    fn recover(&mut self) -> Result<(), StoreError>;
+
+    /// Called when there has been nothing to do for a while: what makes the next open fast.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    fn idle(&mut self) -> Result<(), StoreError>;
+
+    /// Closes the store clean.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit); everything acknowledged is durable all the same.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// A reader's half: short reads, none of which is held while anybody waits.
+pub trait StoreReader: Send + Sync + 'static {
+    /// The receipt of an input, by the digest of its id.
+    ///
+    /// # Errors
+    /// When it can't be read or is damaged.
+    fn receipt(
+        &self,
+        worker_id: WorkerId,
+        key: [u8; 16],
+    ) -> Result<Option<ReceiptRecord>, StoreError>;
+
+    /// Where a Worker's stream stands in what is committed.
+    ///
+    /// # Errors
+    /// When it can't be read or is damaged.
+    fn worker_head(&self, worker_id: WorkerId) -> Result<WorkerHead, StoreError>;
+
+    /// What is left of a stream.
+    ///
+    /// # Errors
+    /// When it can't be read or is damaged.
+    fn bounds(&self, stream: Stream) -> Result<StreamBounds, StoreError>;
+
+    /// A page of a stream. Damage and trimmed stretches are told as a gap, not as an error.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn replay(&self, request: &ReplayRequest) -> Result<ReplayPage, StoreError>;
+
+    /// The transcript items of this range, as far as they are at or before `until`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn transcript(
+        &self,
+        worker_id: WorkerId,
+        items: Range<ItemIndex>,
+        until: Position,
+    ) -> Result<TranscriptSlice, StoreError>;
+
+    /// The blocks of a Worker that had not ended when they were last checkpointed.
+    ///
+    /// # Errors
+    /// When they can't be read or are damaged.
+    fn in_flight(&self, worker_id: WorkerId) -> Result<Vec<InFlightBlock>, StoreError>;
+}
