@@ -61,7 +61,9 @@ pub struct HeldRule {
     pub mount: String,
     /// The path relative to it, as it was asked for.
     pub path: String,
-    /// The absolute, normalised path; parts are separated by `/`, the root is the empty text.
+    /// The absolute, normalised path, in the one form that is compared: each name with a `/` before
+    /// it, no `.`, `..`, symlink or trailing slash. So the root is the empty text, and a target is
+    /// above another exactly when that one begins with it and a `/`.
     pub target: String,
     /// What is allowed or denied.
     pub permission: Permission,
