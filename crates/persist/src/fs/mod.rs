@@ -1,0 +1,27 @@
+//! The state directory as files: what lies where, who may write, what was last acknowledged, and
+//! how the store's file is replaced. Nothing here knows a table or an event; the store proper calls
+//! it when it opens, after each commit (`head`, `ballast`) and after a failed write (`replace`).
+//!
+//! Layout:
+//! - `dir`: the directory, its entries and modes, and what is refused as foreign
+//! - `process`: which process is meant by a pid, also after the pid was used again
+//! - `lock`: one writer or many readers, across processes
+//! - `head`: the witness of the last acknowledged position
+//! - `ballast`: disk space kept back for the commits under way when the disk fills
+//! - `replace`: a new file in the place of `runtime.redb`, safe at every step
+
+mod ballast;
+mod dir;
+mod head;
+mod lock;
+mod process;
+mod replace;
+
+pub(crate) use ballast::{
+    BALLAST_BYTES_DEFAULT, BATCH_BYTES, Ballast, StorageFull, is_storage_full,
+};
+pub(crate) use dir::{DirError, FileFault, StateDir, WhenMissing};
+pub(crate) use head::{HeadFile, HeadRead, Invalid, Witness};
+pub(crate) use lock::{Holder, LockError, LockRecord, ReaderLock, WriterLock};
+pub(crate) use process::{Liveness, ProcessIdentity};
+pub(crate) use replace::{ReplaceError, ReplaceStep, StagedStore, replace_from};
