@@ -3,11 +3,13 @@
 //!
 //! - `FileStorage`: the file of a store that is written
 //! - `OverlayBackend`: a file that is read, with everything that redb writes kept in memory (I12)
-//! - `MemoryBackend`: the memory store, which is redb's own: see there
+//! - `MemoryBackend`: the memory store
 //! - `faulty` (tests): any of them, with failures on demand and the image that a power cut leaves
 
 #[cfg(feature = "fs-store")]
 mod file;
+#[cfg(feature = "memory-store")]
+mod memory;
 #[cfg(feature = "fs-store")]
 mod overlay;
 
@@ -16,11 +18,7 @@ pub(crate) mod faulty;
 
 #[cfg(feature = "fs-store")]
 pub(crate) use file::{FileCounts, FileStorage, Operation, WritesStopped};
+#[cfg(feature = "memory-store")]
+pub(crate) use memory::MemoryBackend;
 #[cfg(feature = "fs-store")]
 pub(crate) use overlay::{OVERLAY_BYTES_MAX, OverlayBackend};
-
-/// The backend of the memory store. redb's own is taken: it does what is needed, one `Vec` under
-/// one lock. It grows as redb grows a file, by doubling, and unlike a file the grown part takes
-/// memory at once; the retention of the memory store bounds it.
-#[cfg(feature = "memory-store")]
-pub(crate) type MemoryBackend = redb::backends::InMemoryBackend;
