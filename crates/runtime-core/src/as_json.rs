@@ -42,3 +42,6 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for AsJson<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,3 +222,6 @@ pub enum CursorError {
         tail: Cursor,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,3 +257,6 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -302,3 +302,6 @@ text_id!(
     ActionId,
     "action id"
 );
+
+#[cfg(test)]
+mod tests;

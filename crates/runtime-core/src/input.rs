@@ -1,6 +1,7 @@
 //! Input: what is sent to a Worker, and the receipt that its sender gets.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{AsJson, Cursor, Digest, InputId, WorkerId, record::Recorded};
 
@@ -18,13 +19,26 @@ pub enum InputKind {
 }
 
 /// A part of an input. Kinds that this version doesn't know are kept as they came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Reading takes any JSON object, as what an earlier version kept must stay readable when its kind
+/// becomes known; [`Segment::fault`] is for whoever takes a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Segment {
     /// One of the kinds below.
     Known(KnownSegment),
     /// A JSON object with another `type`; the execution backend decides whether it can take it.
-    Other(serde_json::Map<String, serde_json::Value>),
+    Other(Map<String, Value>),
+}
+
+impl<'de> Deserialize<'de> for Segment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Map::deserialize(deserializer)?;
+        Ok(match KnownSegment::deserialize(&fields) {
+            Ok(known) => Self::Known(known),
+            Err(_) => Self::Other(fields),
+        })
+    }
 }
 
 /// The kinds of segment that this version knows.
@@ -53,10 +67,30 @@ pub enum KnownSegment {
     },
 }
 
+impl KnownSegment {
+    /// The `type` of every kind that this version knows.
+    pub const KINDS: &[&str] = &["text", "image", "resource"];
+}
+
 impl Segment {
     /// A segment of plain text.
     pub fn text(text: impl Into<String>) -> Self {
         Self::Known(KnownSegment::Text { text: text.into() })
+    }
+
+    /// What is wrong with it: it names no type, or a known one without that type's fields. Taken as
+    /// it is, it would look like an unknown kind, and the Worker would not get what was meant.
+    pub fn fault(&self) -> Option<&'static str> {
+        let Self::Other(fields) = self else {
+            return None;
+        };
+        match fields.get("type") {
+            Some(Value::String(kind)) if KnownSegment::KINDS.contains(&kind.as_str()) => {
+                Some("it lacks a field of its type, or has one with another kind of value")
+            }
+            Some(Value::String(_)) => None,
+            _ => Some("it has no type"),
+        }
     }
 }
 
@@ -182,3 +216,6 @@ pub struct InputReceipt {
     /// Whether the repetition had other content than the input that was accepted.
     pub content_differs: bool,
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,3 +180,6 @@ pub struct UpdateWorker {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Option<String>>,
 }
+
+#[cfg(test)]
+mod tests;
