@@ -14,12 +14,13 @@
 //! 3. the caller then compares position and chain with what it published. Only
 //!    what passes is installed, and only then is anything acknowledged again (I1).
 //!
-//! So the source must be the old file's bytes as [`redb::StorageBackend::read`] gives them, never the pages that
-//! the old `Database` has in its cache (those of the failed commit among them), and the old
-//! `Database` must be gone or idle. Reflinks and `copy_file_range` are not used: they may share
-//! the old file's blocks *on disk*, which is what can't be relied on.
+//! So the source must be the old file's bytes as [`redb::StorageBackend::read`] gives them, never
+//! the pages that the old `Database` has in its cache (those of the failed commit among them). The
+//! old `Database` is of no use any more: redb refuses its writes, and its reads too, except of
+//! pages in the cache. Reflinks and `copy_file_range` are not used: they may share the old file's
+//! blocks *on disk*, which is what can't be relied on.
 //!
-//! **Steps**: copy into `tmp/`, sync, [verify], sync, rename, sync the directory. A crash before
+//! **Steps**: copy into `tmp/`, sync, verify where asked for, sync, rename, sync the directory. A crash before
 //! the rename leaves the old file and a leftover that the next opening for writing removes; after
 //! it, either name refers to a whole file. When an error is returned, nothing was acknowledged.
 

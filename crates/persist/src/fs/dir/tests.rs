@@ -210,9 +210,10 @@ fn leftovers_go_only_once_the_lock_is_held() {
     fs::create_dir_all(tmp.join("directory/inner")).unwrap();
     fs::write(tmp.join("file"), "x").unwrap();
     symlink(home.path().join(STORE), tmp.join("link")).unwrap();
+    symlink("nowhere", tmp.join("dangling")).unwrap();
 
     let dir = create(home.path()).unwrap();
-    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(&tmp).unwrap().count(), 4);
     dir.prepare(&lock(&dir)).unwrap();
     assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
     assert!(dir.store().exists(), "a link in tmp/ must not be followed");

@@ -186,7 +186,10 @@ fn a_record_that_is_torn_or_empty_names_nobody() {
     let whole = fs::read(dir.lock()).unwrap();
     assert_eq!(whole.len(), RECORD_BYTES);
     let text = String::from_utf8(whole.clone()).unwrap();
-    let other_pid = text.replace(&format!("\"pid\":{}", std::process::id()), "\"pid\":1");
+    let pid = std::process::id();
+    // One digit changed, the length kept.
+    let other_pid = text.replace(&format!("\"pid\":{pid}"), &format!("\"pid\":{}", pid ^ 1));
+    assert_eq!(other_pid.len(), RECORD_BYTES);
     assert_ne!(text, other_pid);
 
     for torn in [other_pid.as_bytes(), &whole[..100], b""] {
@@ -243,4 +246,31 @@ fn a_child_that_still_has_the_file_open_does_not_keep_the_lock() {
     drop(lock);
     writer(&dir).unwrap();
     drop(inherited);
+}
+
+#[test]
+fn only_a_live_holder_or_the_end_of_the_grace_is_an_answer() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = state_dir(&home);
+    let lock = writer(&dir).unwrap();
+    let (file, path, now) = (&lock.file, &lock.path, Instant::now());
+    let long_ago = now.checked_sub(RECORD_GRACE).unwrap();
+    let (_, liveness) = holder_of(refuse_if_named(file, path, now).unwrap_err());
+    assert_eq!(liveness, Liveness::Alive);
+
+    let mut dead = lock.record.clone();
+    dead.process.start_time_ticks = Some(1);
+    write_record(file, path, &dead).unwrap();
+    refuse_if_named(file, path, now).unwrap();
+    let refused = refuse_if_named(file, path, long_ago).unwrap_err();
+    assert!(refused.to_string().contains("which has ended"), "{refused}");
+    assert_eq!(holder_of(refused).1, Liveness::Dead);
+
+    fs::write(path, "").unwrap();
+    refuse_if_named(file, path, now).unwrap();
+    let refused = refuse_if_named(file, path, long_ago).unwrap_err();
+    assert!(
+        refused.to_string().contains("not named itself"),
+        "{refused}"
+    );
 }
