@@ -20,6 +20,15 @@ macro_rules! codes {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
+
+            /// Its page under `docs/errors/`, as Markdown: what happened, why, what to type next,
+            /// and the exit code. Compiled in, so that it is there when nothing else is; a code
+            /// without a page does not compile.
+            pub const fn page(self) -> &'static str {
+                match self {
+                    $(Self::$name => include_str!(concat!("../../../docs/errors/", $text, ".md")),)*
+                }
+            }
         }
     };
 }
@@ -87,3 +96,6 @@ impl serde::Serialize for Code {
         serializer.serialize_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;
