@@ -12,10 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ActionId, Fence, Generation, HeldScope, RunId, RunSink, TranscriptReader, WorkerId,
-    input::Input,
-    profile::ResolvedProfile,
-    record::ProcessRecord,
-    worker::WorkerSpecFields,
+    input::Input, profile::ResolvedProfile, record::ProcessRecord, worker::WorkerSpecFields,
 };
 
 /// Why a backend, or a step of it, can't do what is asked. `message` goes to clients: it names no
@@ -32,7 +29,10 @@ pub struct BackendError {
 impl BackendError {
     /// An error of this kind.
     pub fn new(kind: BackendErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 
@@ -190,6 +190,15 @@ pub enum Cancelled {
     Escalated,
 }
 
+/// How an action ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionAnswer {
+    /// Somebody chose this option.
+    Chosen(String),
+    /// Nobody did before its deadline.
+    Lapsed,
+}
+
 /// Whether the processes of an earlier run are dead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
@@ -244,7 +253,13 @@ pub trait BackendFactory: Send + Sync + 'static {
     /// Shows that a process of an earlier incarnation is dead, and kills it and all that it
     /// started when it isn't. Blocking; called before anything is served.
     fn prove_dead(&self, process: &ProcessRecord) -> Proof {
-        Proof::Unproven { reason: format!("backend {:?} can't look after pid {}", self.name(), process.pid) }
+        Proof::Unproven {
+            reason: format!(
+                "backend {:?} can't look after pid {}",
+                self.name(),
+                process.pid
+            ),
+        }
     }
 }
 
@@ -258,7 +273,12 @@ pub trait ExecutionBackend: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the backend can't take it; the run goes on or ends as the backend decides.
-    async fn respond(&self, run_id: RunId, action_id: ActionId, option: String) -> Result<(), BackendError>;
+    async fn respond(
+        &self,
+        run_id: RunId,
+        action_id: ActionId,
+        answer: ActionAnswer,
+    ) -> Result<(), BackendError>;
 
     /// Ends a run. Returns when everything that ran for it is quiet, by force if need be.
     ///

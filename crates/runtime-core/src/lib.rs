@@ -8,22 +8,32 @@
 //! - [`scope`]: what a Worker may touch, and whether two Workers meet
 //! - [`backend`]: the trait of what runs a Worker's input
 //! - [`store`]: the trait of what keeps it all
+//! - [`Runtime`]: the concrete entity: one writer, four planes, readers beside it
+//! - `state`: the deterministic core of it, one file per family of commands
+//! - [`view`], [`error`], [`limits`]: what clients see, what can go wrong, what is bounded
 //! - [`code`]: one code for every error that somebody can see
 //!
 //! It knows no engine, no HTTP and no command line.
 
 mod as_json;
+pub mod backend;
 pub mod code;
 pub mod cursor;
+pub mod error;
 pub mod event;
 pub mod id;
 pub mod input;
+pub mod limits;
 pub mod profile;
 pub mod record;
 pub mod run;
+mod runtime;
 pub mod scope;
+mod state;
 pub mod store;
 pub mod time;
+pub mod view;
+mod view_worker;
 pub mod worker;
 
 pub use as_json::AsJson;
@@ -34,5 +44,11 @@ pub use id::{
     ActionId, BlockId, Epoch, Fence, Generation, IdError, Incarnation, InputId, ItemIndex,
     Position, Revision, RunId, RuntimeId, Seq, WorkerId,
 };
+pub use runtime::{
+    Catalog, Delta, DeltaOp, EndOptions, Interaction, ListOrder, Management, Observation,
+    ObserveOptions, ObserveStream, Observed, PageSize, RunSink, Runtime, RuntimeOptions,
+    TranscriptFrom, TranscriptReader, WorkerFilter, WorkerList, open_read_only,
+};
 pub use scope::{HeldRule, HeldScope, Mounts, Permission, Scope, ScopeError, ScopeRule};
+pub use state::Dispatch;
 pub use time::{Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp};

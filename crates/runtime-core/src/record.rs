@@ -112,6 +112,8 @@ pub struct WorkerRecord {
     pub profile: ResolvedProfile,
     /// What runs its input.
     pub backend: Option<BackendSelection>,
+    /// The scope that it was granted at its creation, which a restore takes again.
+    pub scope: Option<Arc<HeldScope>>,
     /// Where it stands in its life.
     pub lifecycle: Lifecycle,
     /// Which life.
@@ -134,6 +136,8 @@ pub struct WorkerRecord {
     pub last_run: Option<LastRun>,
     /// Summed over all runs that ended.
     pub usage: Usage,
+    /// Latest-wins facts that the backend told (modes, commands, ...): name -> JSON.
+    pub status: BTreeMap<String, String>,
 }
 
 /// That a Worker holds a scope.
@@ -144,7 +148,7 @@ pub struct AllocationRecord {
     /// Under which it was granted.
     pub parent: Option<WorkerId>,
     /// What it holds.
-    pub scope: HeldScope,
+    pub scope: Arc<HeldScope>,
     /// The current fence: granted with the scope and anew with each run.
     pub fence: Fence,
     /// When the scope was granted.
@@ -187,6 +191,29 @@ pub struct ActionRecord {
     pub deadline: Option<Timestamp>,
 }
 
+/// Why the end of a run was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelCause {
+    /// Somebody cancelled the run.
+    Run,
+    /// Its Worker is stopped or cancelled.
+    WorkerEnds,
+    /// It took longer than it was given.
+    Timeout,
+    /// The Runtime is stopped or closed.
+    RuntimeEnds,
+}
+
+/// That the end of a run was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRecord {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: CancelCause,
+}
+
 /// The execution of an input that has no outcome yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -200,8 +227,11 @@ pub struct RunRecord {
     pub started_at: Timestamp,
     /// When it is ended with `failed(timeout)`.
     pub deadline: Option<Timestamp>,
-    /// When somebody asked to cancel it.
-    pub cancel_requested_at: Option<Timestamp>,
+    /// That its end was asked for.
+    pub cancel: Option<CancelRecord>,
+    /// Why an earlier incarnation's processes of it can't be shown to be dead. Until they are, it
+    /// has no outcome and its Worker keeps its scope.
+    pub unproven: Option<String>,
     /// Every process that it started.
     pub processes: Vec<ProcessRecord>,
     /// What it waits for.

@@ -35,7 +35,9 @@ impl<'de> Deserialize<'de> for Timestamp {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
             let at: jiff::Timestamp = text.parse().map_err(de::Error::custom)?;
-            u64::try_from(at.as_millisecond()).map(Self).map_err(de::Error::custom)
+            u64::try_from(at.as_millisecond())
+                .map(Self)
+                .map_err(de::Error::custom)
         } else {
             u64::deserialize(deserializer).map(Self)
         }

@@ -1,0 +1,87 @@
+//! Every limit of the Runtime, in one place (I9).
+
+use std::time::Duration;
+
+/// What the Runtime takes and keeps at most.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Workers, tombstones of deleted ones included.
+    pub workers_max: usize,
+    /// One input's segments, as JSON.
+    pub input_bytes_max: usize,
+    /// Inputs of one Worker that wait or run.
+    pub inputs_unfinished_max: usize,
+    /// Inputs that one Worker ever accepts: each keeps its receipt as long as the Worker.
+    pub inputs_per_worker_max: u64,
+    /// One event's data.
+    pub event_bytes_max: usize,
+    /// One block of output; a backend that has more starts another block.
+    pub block_bytes_max: usize,
+    /// Blocks of one run that have not ended.
+    pub blocks_open_max: usize,
+    /// New bytes of a block after which it is checkpointed at once.
+    pub checkpoint_bytes: usize,
+    /// The longest that new bytes of a block wait for a checkpoint.
+    pub checkpoint_every: Duration,
+    /// Actions of one run that have no answer.
+    pub actions_open_max: usize,
+    /// Processes that one run records.
+    pub processes_max: usize,
+    /// Latest-wins fields of one Worker.
+    pub status_fields_max: usize,
+    /// A name, a label's key or value.
+    pub text_bytes_max: usize,
+    /// Labels of one Worker.
+    pub labels_max: usize,
+    /// An objective, a purpose, a role.
+    pub intent_bytes_max: usize,
+    /// A backend's configuration, as JSON.
+    pub config_bytes_max: usize,
+    /// A backend's resume reference.
+    pub resume_bytes_max: usize,
+    /// Commands that wait for the writer; whoever sends one more waits.
+    pub queue_len_max: usize,
+    /// Events of one commit.
+    pub batch_events_max: usize,
+    /// Bytes of event data of one commit, after which no further command joins it.
+    pub batch_bytes_max: usize,
+    /// Events of one page.
+    pub page_events_max: usize,
+    /// Bytes of event data of one page.
+    pub page_bytes_max: usize,
+    /// Live previews that one observer may lag behind before they are replaced by a whole one.
+    pub deltas_lag_max: usize,
+    /// How long nothing must happen before the store is made quick to open.
+    pub idle_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers_max: 100_000,
+            input_bytes_max: 1 << 20,
+            inputs_unfinished_max: 64,
+            inputs_per_worker_max: 1_000_000,
+            event_bytes_max: 8 << 20,
+            block_bytes_max: 1 << 20,
+            blocks_open_max: 64,
+            checkpoint_bytes: 16 << 10,
+            checkpoint_every: Duration::from_secs(1),
+            actions_open_max: 32,
+            processes_max: 16,
+            status_fields_max: 32,
+            text_bytes_max: 256,
+            labels_max: 64,
+            intent_bytes_max: 64 << 10,
+            config_bytes_max: 256 << 10,
+            resume_bytes_max: 64 << 10,
+            queue_len_max: 8_192,
+            batch_events_max: 4_096,
+            batch_bytes_max: 1 << 20,
+            page_events_max: 1_000,
+            page_bytes_max: 1 << 20,
+            deltas_lag_max: 256,
+            idle_after: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What the writer takes, and how it answers: every answer waits for its batch's commit (I1).
+
+use tokio::sync::oneshot;
+
+use crate::{
+    ActionId, Generation, Position, RunId, WorkerId,
+    error::{CreateError, LifecycleError, RunError, SinkError, SubmitError, Unavailable},
+    input::InputReceipt,
+    state::{LifecycleOp, PreparedCreate, PreparedInput, SinkOp},
+    view::{CancelReceipt, CreateReceipt, LifecycleReceipt},
+};
+
+/// Where an answer goes.
+pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// One command of the writer.
+pub(crate) enum Command {
+    Create(Box<PreparedCreate>, Reply<CreateReceipt, CreateError>),
+    Submit(WorkerId, PreparedInput, Reply<InputReceipt, SubmitError>),
+    Lifecycle(
+        WorkerId,
+        LifecycleOp,
+        Reply<LifecycleReceipt, LifecycleError>,
+    ),
+    CancelRun(WorkerId, RunId, Reply<CancelReceipt, RunError>),
+    Answer(WorkerId, RunId, ActionId, String, Reply<Position, RunError>),
+    Sink(SinkMessage),
+    StopRuntime {
+        end_runs: bool,
+        reason: Option<String>,
+        reply: Reply<Position, Unavailable>,
+    },
+    StartRuntime(Reply<Position, Unavailable>),
+    /// Something may be due.
+    Tick,
+    /// End what runs, then close the store.
+    Close(Reply<(), Unavailable>),
+    /// The last handle is gone: close the store without waiting for anything.
+    Abandon,
+}
+
+/// A message of a run's backend.
+pub(crate) struct SinkMessage {
+    pub(crate) worker_id: WorkerId,
+    pub(crate) run_id: RunId,
+    pub(crate) generation: Generation,
+    pub(crate) op: SinkOp,
+    pub(crate) reply: Reply<Position, SinkError>,
+}
+
+/// An answer that waits for its batch.
+pub(crate) enum Answer {
+    /// The commonest, without an allocation of its own.
+    Sink(Reply<Position, SinkError>, Result<Position, SinkError>),
+    /// Any other.
+    Other(HandOut),
+}
+
+/// Sends a result, or why its batch failed instead.
+type HandOut = Box<dyn FnOnce(Option<&Unavailable>) + Send>;
+
+impl Answer {
+    pub(crate) fn new<T: Send + 'static, E: From<Unavailable> + Send + 'static>(
+        reply: Reply<T, E>,
+        result: Result<T, E>,
+    ) -> Self {
+        Self::Other(Box::new(move |failure| {
+            let result = match failure {
+                Some(failure) => Err(failure.clone().into()),
+                None => result,
+            };
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(result);
+        }))
+    }
+
+    /// Hands the answer out: the result, or why the batch failed.
+    pub(crate) fn deliver(self, failure: Option<&Unavailable>) {
+        match self {
+            Self::Sink(reply, result) => {
+                let _ = reply.send(match failure {
+                    Some(failure) => Err(failure.clone().into()),
+                    None => result,
+                });
+            }
+            Self::Other(answer) => answer(failure),
+        }
+    }
+}
+
+impl Command {
+    /// Answers without having done anything.
+    pub(crate) fn refuse(self, failure: &Unavailable) {
+        let failure = failure.clone();
+        // Whoever asked may have stopped waiting.
+        match self {
+            Self::Create(_, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Submit(_, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Lifecycle(_, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Sink(message) => drop(message.reply.send(Err(failure.into()))),
+            Self::StopRuntime { reply, .. } | Self::StartRuntime(reply) => {
+                drop(reply.send(Err(failure)))
+            }
+            Self::Close(reply) => drop(reply.send(Err(failure))),
+            Self::Tick | Self::Abandon => {}
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Interaction: input, actions, and the end of runs.
+
+use super::{command::Command, handle::Runtime};
+use crate::{
+    ActionId, Position, RunId, WorkerId,
+    error::{RunError, SubmitError},
+    input::{InputReceipt, SubmitInput},
+    view::CancelReceipt,
+};
+
+/// Input, actions, and the end of runs.
+#[derive(Clone)]
+pub struct Interaction {
+    runtime: Runtime,
+}
+
+impl Interaction {
+    pub(crate) fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+
+    /// Sends an input. The same `input_id` gives the first receipt again for as long as the Worker
+    /// exists, and runs nothing twice.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; a refusal uses up no `input_id`. After
+    /// [`OutcomeUnknown`](crate::error::Unavailable::OutcomeUnknown) send the same again.
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`: the input will have exactly one outcome.
+    pub async fn send_input(
+        &self,
+        worker_id: WorkerId,
+        input: SubmitInput,
+    ) -> Result<InputReceipt, SubmitError> {
+        let prepared = self.runtime.inner().prepare_input(input)?;
+        self.runtime
+            .ask(|reply| Command::Submit(worker_id, prepared, reply))
+            .await
+    }
+
+    /// Asks for the end of a run; its Worker lives on. The outcome comes as `run.finished` once
+    /// everything that ran is quiet.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    ///
+    /// # Durability
+    /// The request survives a crash when it returns `Ok`.
+    pub async fn cancel_run(
+        &self,
+        worker_id: WorkerId,
+        run_id: RunId,
+    ) -> Result<CancelReceipt, RunError> {
+        self.runtime
+            .ask(|reply| Command::CancelRun(worker_id, run_id, reply))
+            .await
+    }
+
+    /// Answers an action that a run waits for.
+    ///
+    /// # Errors
+    /// [`RunError`]; an action can be answered once.
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`; the backend is told after that.
+    pub async fn answer(
+        &self,
+        worker_id: WorkerId,
+        run_id: RunId,
+        action_id: ActionId,
+        option: String,
+    ) -> Result<Position, RunError> {
+        self.runtime
+            .ask(|reply| Command::Answer(worker_id, run_id, action_id, option, reply))
+            .await
+    }
+}

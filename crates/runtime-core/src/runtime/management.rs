@@ -1,0 +1,103 @@
+//! The management plane: the Runtime itself.
+
+use super::{command::Command, handle::Runtime};
+use crate::{
+    Position,
+    backend::BackendCapabilities,
+    error::Unavailable,
+    limits::Limits,
+    profile::{ResolvedProfile, builtin_profiles},
+    view::{Diagnostic, RuntimeStatus},
+};
+
+/// The Runtime itself: status, diagnostics, stop and start.
+#[derive(Clone)]
+pub struct Management {
+    runtime: Runtime,
+}
+
+impl Management {
+    pub(crate) fn new(runtime: Runtime) -> Self {
+        Self { runtime }
+    }
+
+    /// What the Runtime says of itself, and the cursor at which it is true.
+    pub fn status(&self) -> RuntimeStatus {
+        self.runtime.observation().runtime()
+    }
+
+    /// What an operator should know, each with the command that helps.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.runtime.observation().diagnostics()
+    }
+
+    /// Every limit in force.
+    pub fn limits(&self) -> &Limits {
+        &self.runtime.inner().shared.limits
+    }
+
+    /// The execution backends there are, and what they can do.
+    pub fn backends(&self) -> Vec<(String, BackendCapabilities)> {
+        let backends = &self.runtime.inner().shared.backends;
+        let named = backends.names().into_iter();
+        named
+            .filter_map(|name| {
+                backends
+                    .get(&name)
+                    .map(|factory| (name.clone(), factory.capabilities()))
+            })
+            .collect()
+    }
+
+    /// The profiles that ship with the Runtime.
+    pub fn profiles(&self) -> Vec<ResolvedProfile> {
+        builtin_profiles()
+    }
+
+    /// Ends what runs and takes no input until [`start`](Self::start), also over a restart.
+    /// Inputs that wait still wait; those that run are `interrupted`. Stopping twice changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`.
+    pub async fn stop(&self, reason: Option<String>) -> Result<Position, Unavailable> {
+        self.runtime
+            .ask(|reply| Command::StopRuntime {
+                end_runs: true,
+                reason,
+                reply,
+            })
+            .await
+    }
+
+    /// As [`stop`](Self::stop), but lets what runs go on to its end.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`.
+    pub async fn drain(&self, reason: Option<String>) -> Result<Position, Unavailable> {
+        self.runtime
+            .ask(|reply| Command::StopRuntime {
+                end_runs: false,
+                reason,
+                reply,
+            })
+            .await
+    }
+
+    /// Takes input again and dispatches what waits.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`.
+    pub async fn start(&self) -> Result<Position, Unavailable> {
+        self.runtime.ask(Command::StartRuntime).await
+    }
+}

@@ -1,0 +1,47 @@
+//! The Runtime: one writer on its own thread, readers beside it, and the tasks that run backends.
+//!
+//! # Layout
+//! - `handle`: [`Runtime`], its options, open and close
+//! - `open`: recovery, in the order that keeps scopes safe
+//! - `writer`: the one loop that applies commands, commits, publishes and acknowledges (I1)
+//! - `command`: what the loop takes
+//! - `alarm`: wakes the writer when something is due, and never else
+//! - `shared`: what is published: records, position, and who waits for news
+//! - `live`: blocks that have not ended, and their deltas
+//! - `sink`: how a backend talks back
+//! - `supervisor`: one task per Worker that has a backend
+//! - `backends`: the named factories
+//! - `management`, `catalog`, `interaction`, `observation`: the four planes
+//! - `observe`: a stream of events that goes on where a cursor stands
+
+mod alarm;
+mod backends;
+mod catalog;
+mod command;
+mod handle;
+mod interaction;
+mod live;
+mod management;
+mod observation;
+mod observe;
+mod open;
+mod prepare;
+mod shared;
+mod sink;
+mod supervisor;
+mod transcript;
+mod writer;
+
+pub(crate) use backends::Backends;
+pub use catalog::{Catalog, EndOptions, ListOrder, WorkerFilter, WorkerList};
+pub use handle::{Runtime, RuntimeOptions};
+pub use interaction::Interaction;
+pub use live::{Delta, DeltaOp};
+pub(crate) use live::{LiveRuns, PartialBlock};
+pub use management::Management;
+pub use observation::{Observation, PageSize, TranscriptFrom};
+pub use observe::{ObserveOptions, ObserveStream, Observed};
+pub use shared::open_read_only;
+pub(crate) use shared::{PublishedWorker, incarnation_at};
+pub use sink::RunSink;
+pub use transcript::TranscriptReader;

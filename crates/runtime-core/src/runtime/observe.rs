@@ -1,0 +1,293 @@
+//! A stream of events that goes on where a cursor stands, live deltas included when asked for.
+//!
+//! Events are always read from the store, so a slow reader costs memory for one page and misses
+//! nothing (I10). Between pages it waits for news of its own stream and costs nothing.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_core::Stream as FutureStream;
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::{
+    Delta,
+    observation::{Observation, PageSize},
+};
+use crate::{
+    Cursor, CursorError, Event, Position, Stream, WorkerId,
+    cursor::From as Start,
+    error::{ReadError, Unavailable},
+    store::{Gap, GapCause},
+};
+
+/// What an observer sees.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed {
+    /// Where the stream begins: a relative start, resolved. Always the first item.
+    Started(Cursor),
+    /// A durable event, and the cursor after it.
+    Event(Cursor, Event),
+    /// A stretch is missing; the stream goes on after this cursor.
+    Gap(Cursor, Gap),
+    /// Everything there was is delivered; what follows is news. Told once.
+    UpToDate(Cursor),
+    /// A preview of a block that has not ended.
+    Delta(Arc<Delta>),
+}
+
+/// How to observe.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ObserveOptions {
+    /// How much is read at once; what bounds the memory of an observer.
+    pub page: PageSize,
+    /// Previews of blocks that have not ended too; only for one Worker's stream.
+    pub deltas: bool,
+    /// End when everything there was is delivered.
+    pub until_up_to_date: bool,
+}
+
+/// An endless stream of [`Observed`]; it ends when the Runtime is closed or the store can't be read.
+pub struct ObserveStream(mpsc::Receiver<Result<Observed, ReadError>>);
+
+impl FutureStream for ObserveStream {
+    type Item = Result<Observed, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context)
+    }
+}
+
+impl Observation {
+    /// Observes a stream from `start` on, for as long as the result is kept. Needs a tokio runtime.
+    ///
+    /// A cursor that was trimmed begins with a gap and goes on from the earliest event left.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the Worker is unknown, or the cursor is ahead, foreign or forked.
+    pub fn observe(
+        &self,
+        stream: Stream,
+        start: Start,
+        options: ObserveOptions,
+    ) -> Result<ObserveStream, ReadError> {
+        // Listen before the first look, so that nothing falls between.
+        let news = self.shared.watch(stream);
+        let deltas = match stream {
+            Stream::Worker(worker_id) if options.deltas => Some(DeltaSource::new(self, worker_id)),
+            _ => None,
+        };
+        let (after, gap) = self.start_or_gap(stream, start)?;
+        let (sender, receiver) = mpsc::channel(OBSERVED_AHEAD_MAX);
+        let observer = Observer {
+            observation: self.clone(),
+            stream,
+            after,
+            news,
+            deltas,
+            sender,
+            options,
+        };
+        tokio::spawn(observer.run(gap));
+        Ok(ObserveStream(receiver))
+    }
+
+    /// Where to begin; a cursor that was trimmed is told as a gap.
+    fn start_or_gap(
+        &self,
+        stream: Stream,
+        start: Start,
+    ) -> Result<(Position, Option<Gap>), ReadError> {
+        match self.start(stream, start) {
+            Ok((after, _)) => Ok((after, None)),
+            Err(ReadError::Cursor(CursorError::Expired { earliest, .. })) => {
+                let from = match start {
+                    Start::After(cursor) => cursor.position().next(),
+                    Start::Beginning | Start::Now => Position(1),
+                };
+                let gap = Gap {
+                    cause: GapCause::Retention,
+                    from,
+                    to: earliest.position(),
+                    seqs: None,
+                    code: None,
+                };
+                Ok((earliest.position(), Some(gap)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// How many items wait for a slow reader; pages are read only when there is room.
+const OBSERVED_AHEAD_MAX: usize = 16;
+
+/// A Worker's deltas, and what to begin with after the start or a lag.
+struct DeltaSource {
+    observation: Observation,
+    worker_id: WorkerId,
+    receiver: broadcast::Receiver<Arc<Delta>>,
+    waiting: std::collections::VecDeque<Arc<Delta>>,
+}
+
+impl DeltaSource {
+    fn new(observation: &Observation, worker_id: WorkerId) -> Self {
+        let (receiver, picture) = observation.shared.live.listen(worker_id);
+        let waiting = picture.into_iter().map(Arc::new).collect();
+        Self {
+            observation: observation.clone(),
+            worker_id,
+            receiver,
+            waiting,
+        }
+    }
+
+    /// The next delta. A reader that lagged gets every open block whole instead.
+    async fn next(&mut self) -> Arc<Delta> {
+        loop {
+            if let Some(delta) = self.waiting.pop_front() {
+                return delta;
+            }
+            match self.receiver.recv().await {
+                Ok(delta) => return delta,
+                Err(_lagged_or_replaced) => {
+                    *self = Self::new(&self.observation.clone(), self.worker_id)
+                }
+            }
+        }
+    }
+}
+
+struct Observer {
+    observation: Observation,
+    stream: Stream,
+    after: Position,
+    news: watch::Receiver<Position>,
+    deltas: Option<DeltaSource>,
+    sender: mpsc::Sender<Result<Observed, ReadError>>,
+    options: ObserveOptions,
+}
+
+/// The reader is gone.
+struct Gone;
+
+impl Observer {
+    async fn run(mut self, gap: Option<Gap>) {
+        // Ends when the reader lets go or the store can't be read; both were told.
+        let _ = self.run_to_end(gap).await;
+    }
+
+    async fn run_to_end(&mut self, gap: Option<Gap>) -> Result<(), Gone> {
+        self.send(Observed::Started(self.cursor())).await?;
+        if let Some(gap) = gap {
+            self.send(Observed::Gap(self.cursor(), gap)).await?;
+        }
+        self.catch_up().await?;
+        self.send(Observed::UpToDate(self.cursor())).await?;
+        if self.options.until_up_to_date {
+            return Ok(());
+        }
+        loop {
+            let delta = tokio::select! {
+                () = self.sender.closed() => return Err(Gone),
+                changed = self.news.changed() => match changed {
+                    Ok(()) => None,
+                    Err(_) => return Ok(()),
+                },
+                delta = next_delta(&mut self.deltas) => Some(delta),
+            };
+            // A delta comes after its run's earlier events.
+            if delta.as_ref().is_none_or(|delta| delta.after > self.after) {
+                self.catch_up().await?;
+            }
+            if let Some(delta) = delta {
+                self.send(Observed::Delta(delta)).await?;
+            }
+        }
+    }
+
+    /// Delivers everything up to what is published.
+    async fn catch_up(&mut self) -> Result<(), Gone> {
+        loop {
+            let until = self.observation.shared.position();
+            if self.after >= until {
+                return Ok(());
+            }
+            // Room for an item first, so that a slow reader holds no page.
+            self.sender.reserve().await.map_err(|_| Gone).map(drop)?;
+            let (observation, stream, after, size) = (
+                self.observation.clone(),
+                self.stream,
+                self.after,
+                self.options.page,
+            );
+            let read = move || {
+                let bounds = observation
+                    .shared
+                    .reader
+                    .bounds(stream)
+                    .map_err(Unavailable::from)?;
+                observation
+                    .page(stream, after.max(bounds.trimmed_to), until, size)
+                    .map(|page| (page, bounds.trimmed_to))
+            };
+            let page = tokio::task::spawn_blocking(read).await;
+            let (page, trimmed_to) = match page {
+                Ok(Ok(page)) => page,
+                Ok(Err(error)) => return self.fail(error).await,
+                Err(error) => {
+                    return self
+                        .fail(
+                            Unavailable::Bug {
+                                invariant: format!("reading a page panicked: {error}"),
+                            }
+                            .into(),
+                        )
+                        .await;
+                }
+            };
+            if trimmed_to > self.after {
+                let gap = Gap {
+                    cause: GapCause::Retention,
+                    from: self.after.next(),
+                    to: trimmed_to,
+                    seqs: None,
+                    code: None,
+                };
+                self.after = trimmed_to;
+                self.send(Observed::Gap(self.cursor(), gap)).await?;
+            }
+            if let Some(gap) = page.gap {
+                self.after = self.after.max(gap.to);
+                self.send(Observed::Gap(self.cursor(), gap)).await?;
+            }
+            for (cursor, event) in page.events {
+                self.after = event.position;
+                self.send(Observed::Event(cursor, event)).await?;
+            }
+            self.after = self.after.max(page.next.position());
+        }
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.observation.shared.cursor(self.stream, self.after)
+    }
+
+    async fn send(&self, observed: Observed) -> Result<(), Gone> {
+        self.sender.send(Ok(observed)).await.map_err(|_| Gone)
+    }
+
+    async fn fail(&self, error: ReadError) -> Result<(), Gone> {
+        let _ = self.sender.send(Err(error)).await;
+        Err(Gone)
+    }
+}
+
+async fn next_delta(deltas: &mut Option<DeltaSource>) -> Arc<Delta> {
+    match deltas {
+        Some(deltas) => deltas.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,206 @@
+//! Opening, in this order: prove the processes of unfinished runs dead; record their outcome and the
+//! new incarnation in one commit; only then serve and dispatch. Scopes stay held until then (I6).
+
+use std::sync::{Arc, Mutex};
+
+use tokio::{runtime::Handle, sync::mpsc};
+
+use super::{
+    Backends, LiveRuns, PartialBlock,
+    alarm::Alarm,
+    handle::{Inner, Runtime, RuntimeOptions},
+    shared::Shared,
+    sink::SinkPath,
+    supervisor::{Supervisor, SupervisorParts},
+    writer::{StoreTime, Writer},
+};
+use crate::{
+    backend::Proof,
+    error::{OpenError, Unavailable},
+    record::UnfinishedRecord,
+    state::{Dispatch, Now, ProvenRun, State, Surroundings},
+    store::{Loaded, Store, StoreError, StoreReader},
+};
+
+/// The version that events tell.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) async fn open(
+    mut store: Box<dyn Store>,
+    options: RuntimeOptions,
+) -> Result<Runtime, OpenError> {
+    let RuntimeOptions {
+        backends,
+        mounts,
+        profiles,
+        secrets,
+        limits,
+        dispatch,
+        clock,
+        mut entropy,
+    } = options;
+    let backends = Arc::new(Backends::new(backends)?);
+    let limits = Arc::new(limits);
+    let live = Arc::new(LiveRuns::new(limits.clone()));
+    let reader = store.reader();
+    let loaded = store.load()?;
+    let proven = prove_all(loaded.clone(), backends.clone(), reader.clone()).await?;
+    let mut seed = [0; 8];
+    entropy.fill(&mut seed);
+    let caller_entropy = crate::SeededEntropy::new(u64::from_le_bytes(seed));
+
+    let time = StoreTime::start(&*clock, loaded.at);
+    let around = Surroundings {
+        reader: reader.clone(),
+        backends: backends.clone(),
+        live: live.clone(),
+        limits: limits.clone(),
+    };
+    let mut state = State::new(loaded.clone(), Dispatch::None, around, entropy);
+    state.set_now(Now {
+        at: time.at(clock.monotonic()),
+    });
+    recover(&mut state, &mut store, loaded.went_back, proven)?;
+    live.forget_closed();
+
+    let shared = Arc::new(Shared::new(
+        loaded,
+        reader,
+        backends.clone(),
+        live.clone(),
+        limits.clone(),
+        true,
+    ));
+    shared.publish_all(&state);
+    state.dispatch = dispatch;
+    let (commands, queue) = mpsc::channel(limits.queue_len_max);
+    let alarm = Arc::new(Alarm::default());
+    let mounts = Arc::new(mounts);
+    let path = SinkPath {
+        writer: commands.clone(),
+        live,
+        limits,
+        clock: clock.clone(),
+        alarm: alarm.clone(),
+        handle: Handle::current(),
+    };
+    let parts = SupervisorParts {
+        path,
+        backends,
+        secrets,
+        mounts: mounts.clone(),
+        shared: shared.clone(),
+    };
+    let mut writer = Writer {
+        state,
+        store,
+        commands: queue,
+        shared: shared.clone(),
+        supervisor: Supervisor::new(parts),
+        clock: clock.clone(),
+        alarm: alarm.clone(),
+        time,
+        answers: Vec::new(),
+        closing: None,
+        active_at: Some(clock.monotonic()),
+    };
+    alarm.wake_at(clock.monotonic().saturating_add(shared.limits.idle_after));
+    tokio::spawn(alarm.run(clock.clone(), commands.clone()));
+    let thread = std::thread::Builder::new()
+        .name("worker-runtime-writer".into())
+        .spawn(move || {
+            writer.begin();
+            writer.run();
+        });
+    Ok(Runtime::new(Inner {
+        shared,
+        commands,
+        mounts,
+        profiles,
+        clock,
+        entropy: Mutex::new(Box::new(caller_entropy)),
+        thread: Mutex::new(Some(thread.map_err(OpenError::Thread)?)),
+    }))
+}
+
+/// Gives every run of an earlier incarnation its outcome, in one commit.
+fn recover(
+    state: &mut State,
+    store: &mut Box<dyn Store>,
+    went_back: Option<crate::store::WentBack>,
+    proven: Vec<ProvenRun>,
+) -> Result<(), OpenError> {
+    state.recover_start(went_back.map(Into::into), VERSION)?;
+    for run in proven {
+        state.recover_run(run)?;
+    }
+    let (batch, _effects, _touched) = state.take_batch();
+    match store.commit(&batch) {
+        Ok(()) => Ok(()),
+        Err(StoreError::Full { .. }) => Err(OpenError::Recovery(Unavailable::StorageFull)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn prove_all(
+    loaded: Loaded,
+    backends: Arc<Backends>,
+    reader: Arc<dyn StoreReader>,
+) -> Result<Vec<ProvenRun>, OpenError> {
+    let prove = move || {
+        let running = loaded
+            .unfinished
+            .iter()
+            .filter(|unfinished| unfinished.run.is_some());
+        running
+            .map(|unfinished| prove_one(unfinished, &loaded, &backends, &*reader))
+            .collect::<Result<Vec<_>, StoreError>>()
+    };
+    let proven = tokio::task::spawn_blocking(prove).await;
+    let proven = proven.map_err(|error| StoreError::Bug {
+        invariant: format!("proving processes dead failed: {error}"),
+    })?;
+    Ok(proven?.into_iter().flatten().collect())
+}
+
+fn prove_one(
+    unfinished: &UnfinishedRecord,
+    loaded: &Loaded,
+    backends: &Backends,
+    reader: &dyn StoreReader,
+) -> Result<Option<ProvenRun>, StoreError> {
+    let worker = loaded
+        .workers
+        .iter()
+        .find(|worker| worker.worker_id == unfinished.worker_id);
+    let (Some(run), Some(worker)) = (&unfinished.run, worker) else {
+        return Ok(None);
+    };
+    let factory = worker
+        .backend
+        .as_ref()
+        .and_then(|selection| backends.get(&selection.name));
+    let proof = run.processes.iter().map(|process| match factory {
+        Some(factory) => factory.prove_dead(process),
+        None => Proof::Unproven {
+            reason: format!("no execution backend can look after pid {}", process.pid),
+        },
+    });
+    let unproven = proof.into_iter().find(|proof| *proof != Proof::Dead);
+    let in_flight = reader.in_flight(unfinished.worker_id)?;
+    let partial = in_flight
+        .into_iter()
+        .filter(|block| block.block.generation == run.generation);
+    let partial = partial.map(|block| PartialBlock {
+        block: block.block,
+        kind: block.kind,
+        parent: block.parent,
+        bytes: block.bytes,
+    });
+    Ok(Some(ProvenRun {
+        worker_id: unfinished.worker_id,
+        run_id: run.run_id,
+        proof: unproven.unwrap_or(Proof::Dead),
+        partial: partial.collect(),
+    }))
+}

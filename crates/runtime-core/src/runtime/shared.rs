@@ -1,0 +1,321 @@
+//! What is published: records, the newest position, and who waits for news.
+//!
+//! The writer changes it after the commit and before any answer (I1). Readers take the position and
+//! the records in one short look, so that every view carries the cursor at which it is true.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+use super::{Backends, LiveRuns, Observation};
+use crate::{
+    Cursor, CursorError, Incarnation, Position, RuntimeId, Stream, WorkerId,
+    backend::BackendFactory,
+    error::{OpenError, WorkerError},
+    limits::Limits,
+    record::{
+        AllocationRecord, IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord,
+        WorkerRecord,
+    },
+    state::State,
+    store::{DamagedRecord, Loaded, StoreReader, WentBack},
+};
+
+/// One Worker, as it is published.
+#[derive(Debug, Clone)]
+pub(crate) struct PublishedWorker {
+    pub(crate) record: Arc<WorkerRecord>,
+    pub(crate) allocation: Option<Arc<AllocationRecord>>,
+    pub(crate) unfinished: VecDeque<Arc<UnfinishedRecord>>,
+}
+
+/// All records, as they are published.
+pub(crate) struct Snapshot {
+    pub(crate) runtime: RuntimeRecord,
+    pub(crate) workers: HashMap<WorkerId, PublishedWorker>,
+    pub(crate) damaged: Vec<DamagedRecord>,
+    pub(crate) went_back: Option<WentBack>,
+}
+
+/// What the writer, the readers and the planes share.
+pub(crate) struct Shared {
+    pub(crate) runtime_id: RuntimeId,
+    pub(crate) incarnations: Arc<Vec<IncarnationRecord>>,
+    pub(crate) reader: Arc<dyn StoreReader>,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) live: Arc<LiveRuns>,
+    pub(crate) limits: Arc<Limits>,
+    /// `None` when the store is only read.
+    pub(crate) incarnation: Option<Incarnation>,
+    pub(crate) late_messages: AtomicU64,
+    pub(crate) commits_unknown: AtomicU64,
+    position: AtomicU64,
+    snapshot: RwLock<Snapshot>,
+    runtime_news: watch::Sender<Position>,
+    worker_news: Mutex<HashMap<WorkerId, watch::Sender<Position>>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        loaded: Loaded,
+        reader: Arc<dyn StoreReader>,
+        backends: Arc<Backends>,
+        live: Arc<LiveRuns>,
+        limits: Arc<Limits>,
+        writes: bool,
+    ) -> Self {
+        let position = loaded.position;
+        let mut workers: HashMap<WorkerId, PublishedWorker> = loaded
+            .workers
+            .into_iter()
+            .map(|record| {
+                (
+                    record.worker_id,
+                    PublishedWorker {
+                        record,
+                        allocation: None,
+                        unfinished: VecDeque::new(),
+                    },
+                )
+            })
+            .collect();
+        for allocation in loaded.allocations {
+            if let Some(worker) = workers.get_mut(&allocation.worker_id) {
+                worker.allocation = Some(allocation);
+            }
+        }
+        for unfinished in loaded.unfinished {
+            if let Some(worker) = workers.get_mut(&unfinished.worker_id) {
+                worker.unfinished.push_back(unfinished);
+            }
+        }
+        let incarnation = loaded
+            .incarnations
+            .last()
+            .filter(|_| writes)
+            .map(|last| last.incarnation);
+        Self {
+            runtime_id: loaded.runtime.runtime_id,
+            incarnations: Arc::new(loaded.incarnations),
+            reader,
+            backends,
+            live,
+            limits,
+            incarnation,
+            late_messages: AtomicU64::new(0),
+            commits_unknown: AtomicU64::new(0),
+            position: AtomicU64::new(position.0),
+            snapshot: RwLock::new(Snapshot {
+                runtime: loaded.runtime,
+                workers,
+                damaged: loaded.damaged,
+                went_back: loaded.went_back,
+            }),
+            runtime_news: watch::Sender::new(position),
+            worker_news: Mutex::default(),
+        }
+    }
+
+    /// The newest position that anybody may see.
+    pub(crate) fn position(&self) -> Position {
+        Position(self.position.load(Ordering::Acquire))
+    }
+
+    /// The records, and the position at which they are true.
+    pub(crate) fn read(&self) -> (RwLockReadGuard<'_, Snapshot>, Position) {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let position = self.position();
+        (snapshot, position)
+    }
+
+    /// Shows what was committed: the touched records and the new position, in one step.
+    pub(crate) fn publish(&self, state: &State, touched: &[WorkerId]) {
+        let mut snapshot = self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for worker_id in touched {
+            if let Some(worker) = state.workers.get(worker_id) {
+                let published = PublishedWorker {
+                    record: worker.record.clone(),
+                    allocation: worker.allocation.clone(),
+                    unfinished: worker.unfinished.clone(),
+                };
+                snapshot.workers.insert(*worker_id, published);
+            }
+        }
+        if snapshot.runtime != state.runtime {
+            snapshot.runtime = state.runtime.clone();
+        }
+        self.late_messages
+            .store(state.late_messages, Ordering::Relaxed);
+        self.position.store(state.position.0, Ordering::Release);
+    }
+
+    /// Shows the state that was made anew after a failed commit.
+    pub(crate) fn publish_all(&self, state: &State) {
+        let all: Vec<WorkerId> = state.workers.keys().copied().collect();
+        {
+            let mut snapshot = self
+                .snapshot
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            snapshot
+                .workers
+                .retain(|worker_id, _| state.workers.contains_key(worker_id));
+            snapshot.damaged.clone_from(&state.damaged);
+        }
+        self.publish(state, &all);
+    }
+
+    /// Tells those who wait: for the Runtime, and for each of these Workers.
+    pub(crate) fn notify(&self, workers: impl Iterator<Item = WorkerId>) {
+        let position = self.position();
+        self.runtime_news.send_replace(position);
+        let mut news = self
+            .worker_news
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if news.is_empty() {
+            return;
+        }
+        let mut last = None;
+        for worker_id in workers.filter(|worker_id| last.replace(*worker_id) != Some(*worker_id)) {
+            let gone = news
+                .get(&worker_id)
+                .is_some_and(|sender| sender.send(position).is_err());
+            if gone {
+                news.remove(&worker_id);
+            }
+        }
+    }
+
+    /// Waits for news of a stream; what is seen first is the newest position there was.
+    pub(crate) fn watch(&self, stream: Stream) -> watch::Receiver<Position> {
+        match stream {
+            Stream::Runtime => self.runtime_news.subscribe(),
+            Stream::Worker(worker_id) => {
+                let mut news = self
+                    .worker_news
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                news.entry(worker_id)
+                    .or_insert_with(|| watch::Sender::new(self.position()))
+                    .subscribe()
+            }
+        }
+    }
+
+    /// The cursor after a position.
+    pub(crate) fn cursor(&self, stream: Stream, position: Position) -> Cursor {
+        Cursor::new(
+            self.runtime_id,
+            stream,
+            position,
+            incarnation_at(&self.incarnations, position),
+        )
+    }
+
+    /// Whether a cursor can be followed in this stream, apart from retention.
+    pub(crate) fn check_cursor(
+        &self,
+        stream: Stream,
+        cursor: Cursor,
+        tail: Position,
+    ) -> Result<Position, CursorError> {
+        let tail_cursor = self.cursor(stream, tail);
+        let position = cursor.position();
+        if !cursor.is_of(self.runtime_id, stream) {
+            return Err(CursorError::Foreign { tail: tail_cursor });
+        }
+        let index = self
+            .incarnations
+            .iter()
+            .position(|known| known.incarnation.id == cursor.incarnation_id());
+        let Some(index) = index else {
+            // Nothing of that history is known beyond where this incarnation began.
+            let began = self
+                .incarnations
+                .last()
+                .map_or(Position(1), |last| last.first_position);
+            let fork_at = Position(began.0.saturating_sub(1)).min(position);
+            return Err(CursorError::Forked {
+                fork_at: self.cursor(stream, fork_at),
+                tail: tail_cursor,
+            });
+        };
+        let next = self.incarnations.get(index.saturating_add(1));
+        match next.map(|next| Position(next.first_position.0.saturating_sub(1))) {
+            Some(end) if position > end => Err(CursorError::Forked {
+                fork_at: self.cursor(stream, end),
+                tail: tail_cursor,
+            }),
+            None if position > tail => Err(CursorError::Ahead { tail: tail_cursor }),
+            _ => Ok(position),
+        }
+    }
+
+    /// Whether this Worker can be read: unknown ids are refused, ended and damaged Workers stay
+    /// readable.
+    pub(crate) fn check_readable(
+        &self,
+        snapshot: &Snapshot,
+        worker_id: WorkerId,
+    ) -> Result<(), WorkerError> {
+        match snapshot.workers.get(&worker_id) {
+            Some(worker) if worker.record.lifecycle == Lifecycle::Deleted => {
+                Err(WorkerError::Deleted(worker_id))
+            }
+            Some(_) => Ok(()),
+            None if snapshot
+                .damaged
+                .iter()
+                .any(|record| record.worker_id == Some(worker_id)) =>
+            {
+                Ok(())
+            }
+            None => Err(WorkerError::Unknown(worker_id)),
+        }
+    }
+}
+
+/// The id of the incarnation that wrote a position; of the first one for "before everything".
+pub(crate) fn incarnation_at(incarnations: &[IncarnationRecord], position: Position) -> u32 {
+    let wrote = incarnations
+        .iter()
+        .rev()
+        .find(|record| record.first_position <= position);
+    wrote
+        .or(incarnations.first())
+        .map_or(0, |record| record.incarnation.id)
+}
+
+/// Looks at a store that nobody writes: every read of [`Observation`], and not one byte changed
+/// (I12).
+///
+/// # Errors
+/// When two execution backends have one name.
+pub fn open_read_only(
+    loaded: Loaded,
+    reader: Arc<dyn StoreReader>,
+    backends: Vec<Arc<dyn BackendFactory>>,
+    limits: Limits,
+) -> Result<Observation, OpenError> {
+    let limits = Arc::new(limits);
+    let live = Arc::new(LiveRuns::new(limits.clone()));
+    let shared = Shared::new(
+        loaded,
+        reader,
+        Arc::new(Backends::new(backends)?),
+        live,
+        limits,
+        false,
+    );
+    Ok(Observation::new(Arc::new(shared)))
+}

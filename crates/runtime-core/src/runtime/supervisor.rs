@@ -1,0 +1,353 @@
+//! One task per Worker that has a backend: starts it on demand, gives it its inputs, ends its runs.
+//!
+//! The writer hands over effects after their commit; nothing here changes state but through a
+//! run's sink.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, warn};
+
+use super::{
+    Backends,
+    shared::Shared,
+    sink::{RunSink, SinkPath},
+    transcript::TranscriptReader,
+};
+use crate::{
+    EventType, Generation, Mounts, RunId, WorkerId,
+    backend::{
+        BackendError, BackendErrorKind, BackendFactory, ExecutionBackend, Restored, RunRequest,
+        SecretResolver, StartWorker, Submitted,
+    },
+    record::{AllocationRecord, RunRecord, UnfinishedRecord, WorkerRecord},
+    run::StopReason,
+    state::Effect,
+};
+
+/// What the tasks need.
+#[derive(Clone)]
+pub(crate) struct SupervisorParts {
+    pub(crate) path: SinkPath,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) secrets: Arc<dyn SecretResolver>,
+    pub(crate) mounts: Arc<Mounts>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Hands effects to the Workers' tasks.
+pub(crate) struct Supervisor {
+    parts: SupervisorParts,
+    // Unbounded, but never long: a Worker has at most one run, one cancel and few answers under way.
+    tasks: HashMap<WorkerId, mpsc::UnboundedSender<Effect>>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(parts: SupervisorParts) -> Self {
+        Self {
+            parts,
+            tasks: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, effect: Effect) {
+        let worker_id = match &effect {
+            Effect::Start { worker, .. } => worker.worker_id,
+            Effect::Cancel { worker_id, .. } | Effect::Respond { worker_id, .. } => *worker_id,
+            Effect::StopBackend { worker_id } => {
+                if let Some(task) = self.tasks.remove(worker_id) {
+                    let _ = task.send(effect);
+                }
+                return;
+            }
+        };
+        let parts = &self.parts;
+        let task = self.tasks.entry(worker_id).or_insert_with(|| {
+            let (sender, effects) = mpsc::unbounded_channel();
+            parts
+                .path
+                .handle
+                .spawn(Owner::new(parts.clone(), worker_id).run(effects));
+            sender
+        });
+        if task.send(effect).is_err() {
+            warn!(%worker_id, "the Worker's task is gone");
+        }
+    }
+}
+
+/// How far the Worker's backend is.
+#[derive(Clone)]
+enum Started {
+    No,
+    Yes(Arc<dyn ExecutionBackend>),
+}
+
+/// The live owner of one Worker.
+struct Owner {
+    parts: SupervisorParts,
+    worker_id: WorkerId,
+    backend: watch::Sender<Started>,
+    runs: tokio::task::JoinSet<()>,
+    /// The run that was last given to the backend.
+    current: Option<CurrentRun>,
+}
+
+struct CurrentRun {
+    run_id: RunId,
+    generation: Generation,
+    /// Told when the run is to end.
+    cancelled: watch::Sender<bool>,
+    /// Told when the backend has taken or refused the run.
+    submitted: watch::Receiver<bool>,
+}
+
+impl Owner {
+    fn new(parts: SupervisorParts, worker_id: WorkerId) -> Self {
+        let backend = watch::Sender::new(Started::No);
+        Self {
+            parts,
+            worker_id,
+            backend,
+            runs: tokio::task::JoinSet::new(),
+            current: None,
+        }
+    }
+
+    async fn run(mut self, mut effects: mpsc::UnboundedReceiver<Effect>) {
+        loop {
+            let effect = tokio::select! {
+                effect = effects.recv() => effect,
+                Some(ended) = self.runs.join_next() => {
+                    if let Err(error) = ended {
+                        warn!(worker_id = %self.worker_id, %error, "an execution backend panicked");
+                    }
+                    continue;
+                }
+            };
+            match effect {
+                Some(Effect::Start {
+                    worker,
+                    unfinished,
+                    allocation,
+                }) => self.start(worker, unfinished, allocation),
+                Some(Effect::Cancel { run_id, .. }) => self.cancel(run_id),
+                Some(Effect::Respond {
+                    run_id,
+                    action_id,
+                    answer,
+                    ..
+                }) => {
+                    if let Started::Yes(backend) = self.started() {
+                        self.runs.spawn(async move {
+                            if let Err(error) = backend.respond(run_id, action_id, answer).await {
+                                debug!(%run_id, %error, "an answer was not taken");
+                            }
+                        });
+                    }
+                }
+                Some(Effect::StopBackend { .. }) | None => break,
+            }
+        }
+        if let Started::Yes(backend) = self.started()
+            && let Err(error) = backend.stop().await
+        {
+            warn!(worker_id = %self.worker_id, %error, "an execution backend could not be shown to have stopped");
+        }
+        while self.runs.join_next().await.is_some() {}
+    }
+
+    fn started(&self) -> Started {
+        self.backend.borrow().clone()
+    }
+
+    fn start(
+        &mut self,
+        worker: Arc<WorkerRecord>,
+        unfinished: Arc<UnfinishedRecord>,
+        allocation: Option<Arc<AllocationRecord>>,
+    ) {
+        let Some(run) = unfinished.run.clone() else {
+            return;
+        };
+        let sink = RunSink::new(
+            self.parts.path.clone(),
+            self.worker_id,
+            run.run_id,
+            run.generation,
+        );
+        let cancelled = watch::Sender::new(false);
+        let submitted = watch::Sender::new(false);
+        self.current = Some(CurrentRun {
+            run_id: run.run_id,
+            generation: run.generation,
+            cancelled: cancelled.clone(),
+            submitted: submitted.subscribe(),
+        });
+        let step = StartRun {
+            parts: self.parts.clone(),
+            worker,
+            unfinished,
+            allocation,
+            run,
+            backend: self.backend.clone(),
+        };
+        let cancelled = cancelled.subscribe();
+        self.runs.spawn(async move {
+            step.run(sink, cancelled).await;
+            submitted.send_replace(true);
+        });
+    }
+
+    /// Ends a run. It is not cancelled in its backend before that has taken it, so that nothing
+    /// starts after a cancel was confirmed.
+    fn cancel(&mut self, run_id: RunId) {
+        let Some(current) = self
+            .current
+            .as_ref()
+            .filter(|current| current.run_id == run_id)
+        else {
+            return;
+        };
+        current.cancelled.send_replace(true);
+        let sink = RunSink::detached(
+            self.parts.path.clone(),
+            self.worker_id,
+            run_id,
+            current.generation,
+        );
+        let (mut submitted, backend) = (current.submitted.clone(), self.backend.subscribe());
+        self.runs.spawn(async move {
+            // An error means that the step is over too.
+            let _ = submitted.wait_for(|submitted| *submitted).await;
+            let Started::Yes(backend) = backend.borrow().clone() else {
+                return;
+            };
+            match backend.cancel(run_id).await {
+                Ok(_quiet) => end(&sink, StopReason::Cancelled, None).await,
+                // The run stays and keeps its scope; the next opening proves its processes dead.
+                Err(error) => {
+                    let message = format!("the run can't be shown to have ended: {error}");
+                    let data =
+                        serde_json::json!({ "code": crate::Code::RunStale, "message": message });
+                    let _ = sink.event(EventType::DIAGNOSTIC, &data).await;
+                }
+            }
+        });
+    }
+}
+
+async fn end(sink: &RunSink, stop: StopReason, detail: Option<String>) {
+    if let Err(error) = sink.finish_with(stop, None, detail).await {
+        debug!(run_id = %sink.run_id(), %error, "the run had ended already");
+    }
+}
+
+/// Brings one input to the Worker's backend.
+struct StartRun {
+    parts: SupervisorParts,
+    worker: Arc<WorkerRecord>,
+    unfinished: Arc<UnfinishedRecord>,
+    allocation: Option<Arc<AllocationRecord>>,
+    run: RunRecord,
+    backend: watch::Sender<Started>,
+}
+
+impl StartRun {
+    async fn run(self, sink: RunSink, mut cancelled: watch::Receiver<bool>) {
+        let current = self.backend.borrow().clone();
+        let backend = match current {
+            Started::Yes(backend) => backend,
+            Started::No => match self.start_backend(&sink).await {
+                Ok(backend) => {
+                    self.backend.send_replace(Started::Yes(backend.clone()));
+                    backend
+                }
+                Err(error) => return end(&sink, failed("start_failed", &error), None).await,
+            },
+        };
+        if *cancelled.borrow_and_update() {
+            return end(&sink, StopReason::Cancelled, None).await;
+        }
+        let request = RunRequest {
+            run_id: self.run.run_id,
+            generation: self.run.generation,
+            fence: self.run.fence,
+            input: self.unfinished.input.clone(),
+            time_ms: self.unfinished.input.budget.time_ms,
+            transcript: TranscriptReader::new(
+                self.parts.shared.clone(),
+                self.worker.worker_id,
+                self.unfinished.accepted.position,
+            ),
+        };
+        // Kept until the backend has answered: when it refuses, its own sink is gone already.
+        let kept = sink.clone();
+        let failure = match backend.submit(request, sink).await {
+            Submitted::Accepted => return,
+            Submitted::Busy => failed(
+                "backend_busy",
+                &BackendError::new(BackendErrorKind::Broken, "the backend runs another input"),
+            ),
+            Submitted::Rejected(error) => failed("rejected", &error),
+            Submitted::Errored(error) => failed("errored", &error),
+            Submitted::Unsupported(error) => failed("unsupported", &error),
+        };
+        end(&kept, failure, None).await;
+    }
+
+    async fn start_backend(
+        &self,
+        sink: &RunSink,
+    ) -> Result<Arc<dyn ExecutionBackend>, BackendError> {
+        let selection = self.worker.backend.as_ref();
+        let selection = selection.ok_or_else(|| {
+            BackendError::new(BackendErrorKind::Config, "the Worker has no backend")
+        })?;
+        let factory: &Arc<dyn BackendFactory> =
+            self.parts.backends.get(&selection.name).ok_or_else(|| {
+                BackendError::new(
+                    BackendErrorKind::Config,
+                    format!("there is no execution backend {:?}", selection.name),
+                )
+            })?;
+        let workspace = self.worker.spec.workspace.as_ref();
+        let start = StartWorker {
+            worker_id: self.worker.worker_id,
+            spec: Arc::new(self.worker.spec.0.clone()),
+            profile: Arc::new(self.worker.profile.clone()),
+            config: Arc::new(selection.config.0.clone()),
+            scope: self
+                .allocation
+                .as_ref()
+                .map(|allocation| allocation.scope.clone()),
+            working_directory: workspace.and_then(|workspace| {
+                self.parts
+                    .mounts
+                    .resolve(&workspace.mount, &workspace.path)
+                    .ok()
+            }),
+            secrets: self.parts.secrets.clone(),
+        };
+        if let Some(reference) = &self.worker.resume {
+            match factory.restore(start.clone(), reference).await? {
+                Restored::Restored(backend) => return Ok(backend.into()),
+                Restored::ContextLost(backend) => {
+                    let _ = sink
+                        .event(EventType::CONTEXT_LOST, &serde_json::json!({}))
+                        .await;
+                    return Ok(backend.into());
+                }
+                Restored::Unsupported => {}
+            }
+        }
+        Ok(factory.start(start).await?.into())
+    }
+}
+
+fn failed(code: &str, error: &BackendError) -> StopReason {
+    StopReason::Error {
+        code: Some(code.to_owned()),
+        message: error.message.clone(),
+    }
+}

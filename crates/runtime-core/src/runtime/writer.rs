@@ -1,0 +1,384 @@
+//! The one writer: drain, apply, commit, publish, acknowledge, carry out (I1, I3).
+//!
+//! It runs on its own thread. A batch is whatever has queued up, without waiting for more. All
+//! answers of a batch, refusals and repeated receipts included, leave after its commit. After a
+//! failed commit the working state is discarded and made anew from what the store really holds.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+use super::{
+    alarm::Alarm,
+    command::{Answer, Command, Reply},
+    shared::Shared,
+    supervisor::Supervisor,
+};
+use crate::{
+    Clock, Timestamp, WorkerId,
+    error::Unavailable,
+    state::{Dispatch, Effect, Now, State, Surroundings},
+    store::{Batch, Store, StoreError},
+};
+
+/// The longest wait between two attempts to bring a failed store back.
+const RECOVER_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a close waits for what runs to be quiet.
+pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) struct Writer {
+    pub(crate) state: State,
+    pub(crate) store: Box<dyn Store>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) alarm: Arc<Alarm>,
+    pub(crate) time: StoreTime,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) closing: Option<Closing>,
+    /// When the last commit with something in it was, in monotonic time; `None` after an idle step.
+    pub(crate) active_at: Option<Duration>,
+}
+
+/// A close that waits for what runs.
+pub(crate) struct Closing {
+    replies: Vec<Reply<(), Unavailable>>,
+    give_up_at: Duration,
+}
+
+/// Store time: where the last one ended or the wall clock is, then on by monotonic time. A jump of
+/// the wall clock changes nothing until the next opening.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoreTime {
+    base: Timestamp,
+    opened: Duration,
+}
+
+impl StoreTime {
+    pub(crate) fn start(clock: &dyn Clock, last: Timestamp) -> Self {
+        Self {
+            base: clock.now().max(last),
+            opened: clock.monotonic(),
+        }
+    }
+
+    pub(crate) fn at(self, monotonic: Duration) -> Timestamp {
+        self.base.plus(monotonic.saturating_sub(self.opened))
+    }
+
+    fn monotonic_of(self, at: Timestamp) -> Duration {
+        self.opened.saturating_add(at.since(self.base))
+    }
+}
+
+/// What the loop does next.
+#[derive(PartialEq)]
+enum Turn {
+    GoOn,
+    End,
+}
+
+impl Writer {
+    /// Dispatches what waited over the restart.
+    pub(crate) fn begin(&mut self) {
+        self.state.set_now(Now {
+            at: self.time.at(self.clock.monotonic()),
+        });
+        if let Err(error) = self.state.dispatch_waiting() {
+            error!(%error, "waiting inputs could not be dispatched");
+        }
+        self.commit();
+        if let Some(deadline) = self.state.next_deadline() {
+            self.alarm.wake_at(self.time.monotonic_of(deadline));
+        }
+    }
+
+    /// Runs until the Runtime is closed or a contradiction stops it.
+    pub(crate) fn run(mut self) {
+        while let Some(command) = self.commands.blocking_recv() {
+            let limits = self.shared.limits.clone();
+            let mut turn = self.apply(command);
+            while turn == Turn::GoOn
+                && self.state.batch.events.len() < limits.batch_events_max
+                && self.answers.len() < limits.batch_events_max
+                && self.state.batch_bytes < limits.batch_bytes_max
+            {
+                match self.commands.try_recv() {
+                    Ok(command) => turn = self.apply(command),
+                    Err(_) => break,
+                }
+            }
+            self.commit();
+            if turn == Turn::End || self.is_quiet() {
+                break;
+            }
+        }
+        self.close();
+    }
+
+    fn apply(&mut self, command: Command) -> Turn {
+        let now = Now {
+            at: self.time.at(self.clock.monotonic()),
+        };
+        self.state.set_now(now);
+        if self.closing.is_some()
+            && !matches!(
+                command,
+                Command::Sink(_) | Command::Tick | Command::Close(_) | Command::Abandon
+            )
+        {
+            command.refuse(&Unavailable::Closed);
+            return Turn::GoOn;
+        }
+        let answer = match command {
+            Command::Sink(message) => {
+                let result = self.state.sink(
+                    message.worker_id,
+                    message.run_id,
+                    message.generation,
+                    message.op,
+                );
+                Answer::Sink(message.reply, result)
+            }
+            Command::Submit(worker_id, input, reply) => {
+                Answer::new(reply, self.state.submit(worker_id, input))
+            }
+            Command::Create(prepared, reply) => Answer::new(reply, self.state.create(*prepared)),
+            Command::Lifecycle(worker_id, op, reply) => {
+                Answer::new(reply, self.state.lifecycle(worker_id, op))
+            }
+            Command::CancelRun(worker_id, run_id, reply) => {
+                Answer::new(reply, self.state.cancel_run(worker_id, run_id))
+            }
+            Command::Answer(worker_id, run_id, action_id, option, reply) => Answer::new(
+                reply,
+                self.state.answer(worker_id, run_id, action_id, option),
+            ),
+            Command::StopRuntime {
+                end_runs,
+                reason,
+                reply,
+            } => Answer::new(reply, self.state.stop_runtime(end_runs, reason)),
+            Command::StartRuntime(reply) => Answer::new(reply, self.state.start_runtime()),
+            Command::Tick => {
+                self.tick();
+                return Turn::GoOn;
+            }
+            Command::Close(reply) => {
+                self.begin_close(reply);
+                return Turn::GoOn;
+            }
+            Command::Abandon => return Turn::End,
+        };
+        self.answers.push(answer);
+        Turn::GoOn
+    }
+
+    fn tick(&mut self) {
+        if let Err(error) = self.state.expire() {
+            error!(%error, "deadlines could not be looked at");
+        }
+        self.state.checkpoint_all();
+        let now = self.clock.monotonic();
+        let idle_after = self.shared.limits.idle_after;
+        if let Some(active_at) = self.active_at.filter(|_| self.state.batch.is_empty()) {
+            let due = active_at.saturating_add(idle_after);
+            if due > now {
+                self.alarm.wake_at(due);
+            } else {
+                self.active_at = None;
+                if let Err(error) = self.store.idle() {
+                    warn!(%error, "the store could not be made quick to open");
+                    self.after_failure(&error);
+                }
+            }
+        }
+        if let Some(deadline) = self.state.next_deadline() {
+            self.alarm.wake_at(self.time.monotonic_of(deadline));
+        }
+    }
+
+    fn begin_close(&mut self, reply: Reply<(), Unavailable>) {
+        let give_up_at = self.clock.monotonic().saturating_add(CLOSE_WAIT_MAX);
+        let closing = self.closing.get_or_insert_with(|| Closing {
+            replies: Vec::new(),
+            give_up_at,
+        });
+        closing.replies.push(reply);
+        self.state.dispatch = Dispatch::None;
+        self.alarm.wake_at(give_up_at);
+        if let Err(error) = self.state.end_runs() {
+            error!(%error, "what runs could not be asked to end");
+        }
+    }
+
+    /// Whether a close may be carried out: everything is quiet, or it took too long.
+    fn is_quiet(&self) -> bool {
+        let Some(closing) = &self.closing else {
+            return false;
+        };
+        let given_up = self.clock.monotonic() >= closing.give_up_at;
+        if given_up {
+            warn!("closing although a run is not quiet; the next opening ends it");
+        }
+        given_up || self.state.running().is_empty()
+    }
+
+    fn commit(&mut self) {
+        let (batch, effects, touched) = self.state.take_batch();
+        let outcome = if batch.is_empty() {
+            Ok(())
+        } else {
+            self.store.commit(&batch)
+        };
+        match outcome {
+            Ok(()) => {
+                self.publish(&batch, touched);
+                self.answers
+                    .drain(..)
+                    .for_each(|answer| answer.deliver(None));
+                self.carry_out(effects);
+            }
+            Err(error) => self.after_failure(&error),
+        }
+    }
+
+    fn publish(&mut self, batch: &Batch, touched: BTreeSet<WorkerId>) {
+        let touched: Vec<WorkerId> = touched.into_iter().collect();
+        self.shared.publish(&self.state, &touched);
+        if batch.is_empty() {
+            return;
+        }
+        self.shared.live.forget_closed();
+        let workers = batch
+            .events
+            .iter()
+            .filter_map(|event| event.worker.map(|place| place.worker_id));
+        self.shared.notify(workers);
+        let now = self.clock.monotonic();
+        if self.active_at.replace(now).is_none() {
+            self.alarm
+                .wake_at(now.saturating_add(self.shared.limits.idle_after));
+        }
+        if let Some(deadline) = self.state.deadline.take() {
+            self.alarm.wake_at(self.time.monotonic_of(deadline));
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::Start { unfinished, .. } = &effect
+                && let Some(run) = &unfinished.run
+            {
+                self.shared.live.begin(
+                    unfinished.worker_id,
+                    run.run_id,
+                    run.generation,
+                    self.state.position,
+                );
+            }
+            self.supervisor.carry_out(effect);
+        }
+    }
+
+    /// Nobody knows what is durable, or nothing was written: every answer of the batch says so, and
+    /// the state is made anew.
+    fn after_failure(&mut self, error: &StoreError) {
+        warn!(%error, "a commit failed");
+        let failure = match error {
+            StoreError::Full { .. } => Unavailable::StorageFull,
+            StoreError::Bug { invariant } => Unavailable::Bug {
+                invariant: invariant.clone(),
+            },
+            _ => Unavailable::OutcomeUnknown,
+        };
+        self.answers
+            .drain(..)
+            .for_each(|answer| answer.deliver(Some(&failure)));
+        if failure == Unavailable::OutcomeUnknown {
+            self.shared.commits_unknown.fetch_add(1, Ordering::Relaxed);
+            self.recover_store();
+        }
+        self.remake_state();
+    }
+
+    /// Brings the store back, however long it takes; commands that come meanwhile are refused with
+    /// nothing done, and reads go on.
+    fn recover_store(&mut self) {
+        let mut wait = Duration::from_millis(50);
+        while let Err(error) = self.store.recover() {
+            error!(%error, "the store could not be brought back; trying again");
+            let refusal = Unavailable::Store {
+                detail: format!("it failed and is being brought back: {error}"),
+            };
+            let until = self.clock.monotonic().saturating_add(wait);
+            while let Ok(command) = self.commands.try_recv() {
+                match command {
+                    Command::Close(reply) => self.begin_close(reply),
+                    command => command.refuse(&refusal),
+                }
+            }
+            if self
+                .closing
+                .as_ref()
+                .is_some_and(|closing| self.clock.monotonic() >= closing.give_up_at)
+            {
+                return;
+            }
+            std::thread::sleep(until.saturating_sub(self.clock.monotonic()));
+            wait = (wait * 2).min(RECOVER_WAIT_MAX);
+        }
+    }
+
+    fn remake_state(&mut self) {
+        let loaded = match self.store.load() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                error!(%error, "the state can't be read again; the next command tries once more");
+                return;
+            }
+        };
+        let around: Surroundings = self.state.around.clone();
+        let dispatch = std::mem::take(&mut self.state.dispatch);
+        let late_messages = self.state.late_messages;
+        let entropy = self.state.give_entropy();
+        self.state = State::new(loaded, dispatch, around, entropy);
+        self.state.late_messages = late_messages;
+        self.state.set_now(Now {
+            at: self.time.at(self.clock.monotonic()),
+        });
+        self.shared.live.reset_after_failure();
+        self.shared.publish_all(&self.state);
+        self.shared.notify(self.state.workers.keys().copied());
+        if let Err(error) = self.state.resume_after_failure() {
+            error!(%error, "waiting inputs could not be dispatched");
+        }
+        // What this adds is committed with the next command; a tick makes sure that there is one.
+        self.alarm.wake_at(self.clock.monotonic());
+    }
+
+    fn close(mut self) {
+        self.commands.close();
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Close(reply) => self.begin_close(reply),
+                command => command.refuse(&Unavailable::Closed),
+            }
+        }
+        self.commit();
+        let result = self.store.close().map_err(Unavailable::from);
+        if let Err(error) = &result {
+            error!(%error, "the store could not be closed clean");
+        }
+        for reply in self.closing.into_iter().flat_map(|closing| closing.replies) {
+            let _ = reply.send(result.clone());
+        }
+    }
+}

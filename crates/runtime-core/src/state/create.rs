@@ -1,0 +1,283 @@
+//! Creation of a Worker: idempotent, and whole or not at all (I3, I5, I6).
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{State, WorkerState, draft, submit::PreparedInput};
+use crate::{
+    AsJson, Digest, Epoch, EventType, Generation, HeldScope, Revision, WorkerId,
+    error::{CreateError, SubmitError},
+    profile::ResolvedProfile,
+    record::{AllocationRecord, Lifecycle, Recorded, WorkerRecord},
+    run::Usage,
+    store::Change,
+    view::{CreateReceipt, ScopeOwner, wire_rule, wire_rules},
+    worker::{BackendSelection, CreateWorker},
+};
+
+/// A creation whose request was checked on the caller's thread: names resolved, scope normalised.
+pub(crate) struct PreparedCreate {
+    pub(crate) request: CreateWorker,
+    pub(crate) fingerprint: Digest,
+    /// What the checks gave. A repetition of a request that was accepted before gets its first
+    /// receipt even when it would not pass them any more.
+    pub(crate) checked: Result<CheckedCreate, CreateError>,
+}
+
+pub(crate) struct CheckedCreate {
+    pub(crate) profile: ResolvedProfile,
+    pub(crate) backend: Option<BackendSelection>,
+    pub(crate) scope: Option<Arc<HeldScope>>,
+    pub(crate) input: Option<PreparedInput>,
+}
+
+impl State {
+    pub(crate) fn create(
+        &mut self,
+        prepared: PreparedCreate,
+    ) -> Result<CreateReceipt, CreateError> {
+        if let Some(worker_id) = prepared.request.worker_id
+            && let Some(receipt) = self.repeated_create(worker_id, &prepared)?
+        {
+            return Ok(receipt);
+        }
+        let PreparedCreate {
+            request,
+            fingerprint,
+            checked,
+        } = prepared;
+        let checked = checked?;
+        self.refuse_create(&request, &checked)?;
+        let worker_id = match request.worker_id {
+            Some(worker_id) => worker_id,
+            None => self.mint_worker(),
+        };
+        self.insert_worker(worker_id, request, fingerprint, &checked)?;
+        let granted = checked.scope.clone();
+        let created = self.emit_created(worker_id)?;
+        self.update(worker_id, |record| record.created = created)?;
+        if let Some(scope) = granted {
+            self.grant(worker_id, scope)?;
+        }
+        let input = match checked.input {
+            Some(input) => Some(self.submit(worker_id, input)?),
+            None => None,
+        };
+        Ok(CreateReceipt {
+            runtime_id: self.runtime.runtime_id,
+            worker_id,
+            cursor: self.cursor_of(worker_id, created),
+            position: created.position,
+            created_at: created.at,
+            input,
+            repeated: false,
+        })
+    }
+
+    fn repeated_create(
+        &self,
+        worker_id: WorkerId,
+        prepared: &PreparedCreate,
+    ) -> Result<Option<CreateReceipt>, CreateError> {
+        let Some(worker) = self.workers.get(&worker_id) else {
+            return match self.absent(worker_id) {
+                crate::error::WorkerError::Unknown(_) => Ok(None),
+                damaged => Err(damaged.into()),
+            };
+        };
+        let record = &worker.record;
+        if record.lifecycle == Lifecycle::Deleted {
+            return Err(CreateError::Deleted(worker_id));
+        }
+        if record.fingerprint != prepared.fingerprint {
+            return Err(CreateError::Exists(worker_id));
+        }
+        let initial = prepared
+            .request
+            .initial_input
+            .as_ref()
+            .and_then(|input| input.input_id.as_ref());
+        let input = match initial {
+            Some(input_id) => self.first_receipt(worker_id, input_id, None)?,
+            None => None,
+        };
+        Ok(Some(CreateReceipt {
+            runtime_id: self.runtime.runtime_id,
+            worker_id,
+            cursor: self.cursor_of(worker_id, record.created),
+            position: record.created.position,
+            created_at: record.created.at,
+            input,
+            repeated: true,
+        }))
+    }
+
+    fn refuse_create(
+        &self,
+        request: &CreateWorker,
+        checked: &CheckedCreate,
+    ) -> Result<(), CreateError> {
+        let workers_max = self.around.limits.workers_max;
+        if self.workers.len() >= workers_max {
+            return Err(CreateError::Limit { workers_max });
+        }
+        if let Some(parent) = request.spec.parent
+            && !self
+                .worker(parent)
+                .is_ok_and(|worker| worker.record.lifecycle == Lifecycle::Active)
+        {
+            return Err(CreateError::ParentUnknown(parent));
+        }
+        if let Some(scope) = &checked.scope {
+            let owners = self.owners_against(scope, None);
+            if !owners.is_empty() {
+                return Err(CreateError::ScopeConflict { owners });
+            }
+        }
+        if checked.input.is_some() {
+            if self.runtime.stopped {
+                return Err(crate::error::Unavailable::Stopped.into());
+            }
+            let selection = checked.backend.as_ref();
+            if let Err(reason) = self.around.backends.input_capable(selection) {
+                let worker_id = request.worker_id.unwrap_or(WorkerId::from_bytes([0; 16]));
+                return Err(CreateError::Input(SubmitError::Incapable {
+                    worker_id,
+                    reason,
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_worker(
+        &mut self,
+        worker_id: WorkerId,
+        request: CreateWorker,
+        fingerprint: Digest,
+        checked: &CheckedCreate,
+    ) -> Result<(), CreateError> {
+        let nowhere = Recorded {
+            seq: crate::Seq(0),
+            position: crate::Position(0),
+            at: self.now(),
+            incarnation_id: self.incarnation_id,
+        };
+        let record = WorkerRecord {
+            worker_id,
+            fingerprint,
+            created: nowhere,
+            spec: AsJson(request.spec),
+            display_name: request.display_name,
+            labels: request.labels,
+            profile: checked.profile.clone(),
+            backend: checked.backend.clone(),
+            scope: checked.scope.clone(),
+            lifecycle: Lifecycle::Active,
+            epoch: Epoch(1),
+            ending: None,
+            paused: false,
+            archived: false,
+            generation: Generation(0),
+            revision: Revision(0),
+            input_count: 0,
+            resume: None,
+            last_run: None,
+            usage: Usage::default(),
+            status: std::collections::BTreeMap::new(),
+        };
+        let state = WorkerState {
+            record: Arc::new(record),
+            allocation: None,
+            unfinished: std::collections::VecDeque::new(),
+            head: Some(super::Head {
+                seq: crate::Seq(0),
+                items: crate::ItemIndex(0),
+            }),
+        };
+        self.workers.insert(worker_id, state);
+        Ok(())
+    }
+
+    fn emit_created(&mut self, worker_id: WorkerId) -> Result<Recorded, CreateError> {
+        let record = self.worker(worker_id)?.record.clone();
+        let scope = record.scope.as_deref();
+        let data = json!({
+            "display_name": record.display_name,
+            "labels": record.labels,
+            "spec": record.spec,
+            "profile": { "source": record.profile.source, "name": record.profile.name, "revision": record.profile.revision },
+            "backend": record.backend.as_ref().map(|backend| &backend.name),
+            "scope": scope.map(|scope| json!({ "allow": wire_rules(&scope.allow), "deny": wire_rules(&scope.deny) })),
+            "epoch": record.epoch,
+        });
+        Ok(self.emit(worker_id, draft(EventType::WORKER_CREATED, None, &data)?)?)
+    }
+
+    /// Grants a scope that was found to meet nobody's.
+    pub(super) fn grant(
+        &mut self,
+        worker_id: WorkerId,
+        scope: Arc<HeldScope>,
+    ) -> Result<(), crate::error::Unavailable> {
+        let fence = self.grant_fence();
+        let parent = self
+            .workers
+            .get(&worker_id)
+            .and_then(|worker| worker.record.spec.parent);
+        let allocation = Arc::new(AllocationRecord {
+            worker_id,
+            parent,
+            scope,
+            fence,
+            granted_at: self.now(),
+        });
+        let data = json!({
+            "fence": fence,
+            "parent": parent,
+            "allow": wire_rules(&allocation.scope.allow),
+            "deny": wire_rules(&allocation.scope.deny),
+        });
+        self.emit(
+            worker_id,
+            draft(EventType::ALLOCATION_GRANTED, None, &data)?,
+        )?;
+        self.change(Change::Allocation(allocation.clone()));
+        self.worker_mut(worker_id)?.allocation = Some(allocation);
+        self.touched.insert(worker_id);
+        Ok(())
+    }
+
+    /// Every holder whose write scope meets this one, deepest rule first.
+    pub(super) fn owners_against(
+        &self,
+        scope: &HeldScope,
+        except: Option<WorkerId>,
+    ) -> Vec<ScopeOwner> {
+        let mut owners: Vec<(usize, ScopeOwner)> = Vec::new();
+        for worker in self.workers.values() {
+            let Some(allocation) = worker
+                .allocation
+                .as_ref()
+                .filter(|_| Some(worker.record.worker_id) != except)
+            else {
+                continue;
+            };
+            for (held, asked) in crate::scope::conflicts(&allocation.scope, scope) {
+                owners.push((
+                    held.target.len(),
+                    ScopeOwner {
+                        worker_id: worker.record.worker_id,
+                        display_name: worker.record.display_name.clone(),
+                        holds: wire_rule(held),
+                        asked: wire_rule(asked),
+                    },
+                ));
+            }
+        }
+        owners
+            .sort_by(|(a_len, a), (b_len, b)| b_len.cmp(a_len).then(a.worker_id.cmp(&b.worker_id)));
+        owners.into_iter().map(|(_, owner)| owner).collect()
+    }
+}

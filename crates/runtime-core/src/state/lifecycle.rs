@@ -1,0 +1,349 @@
+//! A Worker's life: active -> stopped | cancelled -> deleted. The first end wins within an epoch,
+//! and repeating a call gives the first receipt again.
+
+use serde_json::json;
+
+use super::{Effect, State, draft};
+use crate::{
+    EventType, Position, WorkerId,
+    error::{LifecycleError, RunError, Unavailable},
+    record::{CancelCause, Ending, Lifecycle, Recorded},
+    store::Change,
+    view::{CancelReceipt, LifecycleReceipt},
+    worker::{EndKind, UpdateWorker},
+};
+
+/// What is asked of a Worker's life.
+#[derive(Debug, Clone)]
+pub(crate) enum LifecycleOp {
+    Update(UpdateWorker),
+    Pause,
+    Resume,
+    End {
+        kind: EndKind,
+        reason: Option<String>,
+        assume_dead: bool,
+    },
+    Archive,
+    Restore,
+    Delete {
+        purge: bool,
+    },
+}
+
+impl State {
+    pub(crate) fn lifecycle(
+        &mut self,
+        worker_id: WorkerId,
+        op: LifecycleOp,
+    ) -> Result<LifecycleReceipt, LifecycleError> {
+        self.worker(worker_id)?;
+        match op {
+            LifecycleOp::Update(update) => self.update_worker(worker_id, update),
+            LifecycleOp::Pause => self.set_paused(worker_id, true),
+            LifecycleOp::Resume => self.set_paused(worker_id, false),
+            LifecycleOp::End {
+                kind,
+                reason,
+                assume_dead,
+            } => self.end(worker_id, kind, reason, assume_dead),
+            LifecycleOp::Archive => self.archive(worker_id),
+            LifecycleOp::Restore => self.restore(worker_id),
+            LifecycleOp::Delete { purge } => self.delete(worker_id, purge),
+        }
+    }
+
+    fn update_worker(
+        &mut self,
+        worker_id: WorkerId,
+        update: UpdateWorker,
+    ) -> Result<LifecycleReceipt, LifecycleError> {
+        let data = json!({ "display_name": update.display_name, "labels": update.labels });
+        let recorded = self.emit(worker_id, draft(EventType::WORKER_UPDATED, None, &data)?)?;
+        self.update(worker_id, |record| {
+            if let Some(name) = update.display_name {
+                record.display_name = Some(name);
+            }
+            for (key, value) in update.labels {
+                match value {
+                    Some(value) => record.labels.insert(key, value),
+                    None => record.labels.remove(&key),
+                };
+            }
+        })?;
+        Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
+    }
+
+    fn set_paused(
+        &mut self,
+        worker_id: WorkerId,
+        paused: bool,
+    ) -> Result<LifecycleReceipt, LifecycleError> {
+        let record = self.worker(worker_id)?.record.clone();
+        let (wanted, kind) = if paused {
+            ("paused", EventType::WORKER_PAUSED)
+        } else {
+            ("resumed", EventType::WORKER_RESUMED)
+        };
+        if record.lifecycle != Lifecycle::Active {
+            return Err(LifecycleError::WrongState {
+                worker_id,
+                state: record.lifecycle.as_str(),
+                wanted,
+            });
+        }
+        if record.paused == paused {
+            return Ok(self.unchanged(worker_id)?);
+        }
+        let recorded = self.emit(worker_id, draft(kind, None, &json!({}))?)?;
+        self.update(worker_id, |record| record.paused = paused)?;
+        if !paused {
+            self.dispatch(worker_id)?;
+        }
+        Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
+    }
+
+    /// Asks for the Worker's end. It is reached at once when nothing runs, else when its run is
+    /// quiet; until then it keeps its scope (I6).
+    fn end(
+        &mut self,
+        worker_id: WorkerId,
+        kind: EndKind,
+        reason: Option<String>,
+        assume_dead: bool,
+    ) -> Result<LifecycleReceipt, LifecycleError> {
+        let record = self.worker(worker_id)?.record.clone();
+        if let (Some(ending), false) = (&record.ending, assume_dead) {
+            let receipt = self.unchanged(worker_id)?;
+            return Ok(LifecycleReceipt {
+                position: ending.position,
+                ..receipt
+            });
+        }
+        if record.lifecycle != Lifecycle::Active {
+            return Ok(self.unchanged(worker_id)?);
+        }
+        let data = json!({ "kind": kind, "reason": reason, "assume_dead": assume_dead });
+        let recorded = self.emit(worker_id, draft(EventType::WORKER_ENDING, None, &data)?)?;
+        if record.ending.is_none() {
+            let ending = Ending {
+                kind,
+                at: recorded.at,
+                position: recorded.position,
+                reason,
+            };
+            self.update(worker_id, |record| record.ending = Some(ending))?;
+            self.cancel_queued(worker_id)?;
+        }
+        match self.request_cancel(worker_id, CancelCause::WorkerEnds)? {
+            None => self.reach_end(worker_id)?,
+            Some(_) if assume_dead && self.is_unproven(worker_id) => {
+                let end = super::dispatch::RunEnd {
+                    detail: Some("an operator said that its processes are dead".into()),
+                    usage: None,
+                };
+                self.finish_run(worker_id, crate::run::StopReason::RuntimeLost, end)?;
+            }
+            Some(_) => {}
+        }
+        Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
+    }
+
+    fn is_unproven(&self, worker_id: WorkerId) -> bool {
+        let front = self
+            .workers
+            .get(&worker_id)
+            .and_then(|worker| worker.unfinished.front());
+        front
+            .and_then(|front| front.run.as_ref())
+            .is_some_and(|run| run.unproven.is_some())
+    }
+
+    /// The Worker's run is quiet: it is what it was asked to be, and its scope is free.
+    pub(super) fn reach_end(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
+        let record = self.worker_mut(worker_id)?.record.clone();
+        let Some(ending) = &record.ending else {
+            return Ok(());
+        };
+        let (lifecycle, kind) = match ending.kind {
+            EndKind::Stop => (Lifecycle::Stopped, EventType::WORKER_STOPPED),
+            EndKind::Cancel => (Lifecycle::Cancelled, EventType::WORKER_CANCELLED),
+        };
+        self.release(worker_id)?;
+        let data = json!({ "epoch": record.epoch, "reason": ending.reason });
+        self.emit(worker_id, draft(kind, None, &data)?)?;
+        self.update(worker_id, |record| record.lifecycle = lifecycle)?;
+        self.effects.push(Effect::StopBackend { worker_id });
+        Ok(())
+    }
+
+    fn release(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
+        let Some(allocation) = self.worker_mut(worker_id)?.allocation.take() else {
+            return Ok(());
+        };
+        let data = json!({ "fence": allocation.fence });
+        self.emit(
+            worker_id,
+            draft(EventType::ALLOCATION_RELEASED, None, &data)?,
+        )?;
+        self.change(Change::Release(worker_id));
+        Ok(())
+    }
+
+    fn archive(&mut self, worker_id: WorkerId) -> Result<LifecycleReceipt, LifecycleError> {
+        let record = self.ended(worker_id, "archived")?;
+        if record.archived {
+            return Ok(self.unchanged(worker_id)?);
+        }
+        let recorded = self.emit(
+            worker_id,
+            draft(EventType::WORKER_ARCHIVED, None, &json!({}))?,
+        )?;
+        self.update(worker_id, |record| record.archived = true)?;
+        Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
+    }
+
+    /// Starts the next epoch of a stopped Worker, with the scope that it had.
+    fn restore(&mut self, worker_id: WorkerId) -> Result<LifecycleReceipt, LifecycleError> {
+        let record = self.worker(worker_id)?.record.clone();
+        match record.lifecycle {
+            Lifecycle::Stopped => {}
+            Lifecycle::Active if record.ending.is_none() => return Ok(self.unchanged(worker_id)?),
+            lifecycle => {
+                return Err(LifecycleError::WrongState {
+                    worker_id,
+                    state: lifecycle.as_str(),
+                    wanted: "restored",
+                });
+            }
+        }
+        if let Some(scope) = &record.scope {
+            let owners = self.owners_against(scope, Some(worker_id));
+            if !owners.is_empty() {
+                return Err(LifecycleError::ScopeConflict { owners });
+            }
+        }
+        let epoch = record.epoch.next();
+        let recorded = self.emit(
+            worker_id,
+            draft(EventType::WORKER_RESTORED, None, &json!({ "epoch": epoch }))?,
+        )?;
+        self.update(worker_id, |record| {
+            record.lifecycle = Lifecycle::Active;
+            record.epoch = epoch;
+            record.ending = None;
+            record.archived = false;
+        })?;
+        if let Some(scope) = record.scope.clone() {
+            self.grant(worker_id, scope)?;
+        }
+        Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
+    }
+
+    /// Leaves a tombstone: the id is never used again. With `purge` the bytes go at once.
+    fn delete(
+        &mut self,
+        worker_id: WorkerId,
+        purge: bool,
+    ) -> Result<LifecycleReceipt, LifecycleError> {
+        self.ended(worker_id, "deleted")?;
+        let recorded = self.emit(
+            worker_id,
+            draft(EventType::WORKER_DELETED, None, &json!({ "purge": purge }))?,
+        )?;
+        self.update(worker_id, |record| {
+            record.lifecycle = Lifecycle::Deleted;
+            record.labels.clear();
+            record.resume = None;
+            record.status.clear();
+        })?;
+        if purge {
+            self.change(Change::Trim(
+                worker_id,
+                crate::Seq(recorded.seq.0.saturating_sub(1)),
+            ));
+        }
+        Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
+    }
+
+    fn ended(
+        &self,
+        worker_id: WorkerId,
+        wanted: &'static str,
+    ) -> Result<std::sync::Arc<crate::record::WorkerRecord>, LifecycleError> {
+        let record = self.worker(worker_id)?.record.clone();
+        match record.lifecycle {
+            Lifecycle::Active => Err(LifecycleError::NotEnded {
+                worker_id,
+                state: "active",
+                wanted,
+            }),
+            _ => Ok(record),
+        }
+    }
+
+    pub(crate) fn cancel_run(
+        &mut self,
+        worker_id: WorkerId,
+        run_id: crate::RunId,
+    ) -> Result<CancelReceipt, RunError> {
+        let worker = self.worker(worker_id)?;
+        let running = worker
+            .unfinished
+            .front()
+            .and_then(|front| front.run.as_ref());
+        if running.is_none_or(|run| run.run_id != run_id) {
+            return Err(RunError::Unknown { worker_id, run_id });
+        }
+        match self.request_cancel(worker_id, CancelCause::Run)? {
+            Some((run_id, requested_at, repeated)) => Ok(CancelReceipt {
+                worker_id,
+                run_id,
+                requested_at,
+                repeated,
+            }),
+            None => Err(RunError::Unknown { worker_id, run_id }),
+        }
+    }
+
+    /// What a call answers that changes nothing because it is so already.
+    fn unchanged(&self, worker_id: WorkerId) -> Result<LifecycleReceipt, Unavailable> {
+        let record = self.workers.get(&worker_id).map(|worker| &worker.record);
+        let position = record
+            .and_then(|record| record.ending.as_ref().map(|ending| ending.position))
+            .unwrap_or(Position(0))
+            .max(record.map_or(Position(0), |record| record.created.position));
+        let incarnation_id = crate::runtime::incarnation_at(&self.incarnations, position);
+        let recorded = Recorded {
+            seq: crate::Seq(0),
+            position,
+            at: self.now(),
+            incarnation_id,
+        };
+        self.lifecycle_receipt(worker_id, recorded, true)
+    }
+
+    fn lifecycle_receipt(
+        &self,
+        worker_id: WorkerId,
+        recorded: Recorded,
+        repeated: bool,
+    ) -> Result<LifecycleReceipt, Unavailable> {
+        let worker = self
+            .workers
+            .get(&worker_id)
+            .ok_or_else(|| Unavailable::Bug {
+                invariant: format!("Worker {worker_id} was changed and is gone"),
+            })?;
+        let record = &worker.record;
+        Ok(LifecycleReceipt {
+            worker_id,
+            lifecycle: record.lifecycle.as_str(),
+            ending: record.ending.is_some() && record.lifecycle == Lifecycle::Active,
+            ending_kind: record.ending.as_ref().map(|ending| ending.kind),
+            position: recorded.position,
+            cursor: self.cursor_of(worker_id, recorded),
+            repeated,
+        })
+    }
+}

@@ -1,0 +1,437 @@
+//! The working state: a deterministic function of (state, command, time, randomness).
+//!
+//! Every command is validated here against the working state and turned into events and record
+//! changes of the batch that is being gathered (I3). Nothing here waits, sleeps or asks the machine
+//! for the time; the writer (`crate::runtime::writer`) sets [`Now`], commits the batch, and carries
+//! out the [`Effect`]s only after the commit (I1). After a failed commit the whole state is
+//! discarded and made anew from the store.
+//!
+//! One file per family of commands; each refuses before it changes anything.
+
+mod create;
+mod dispatch;
+mod lifecycle;
+mod manage;
+mod recover;
+mod sink;
+mod submit;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
+
+pub(crate) use create::CheckedCreate;
+pub(crate) use create::PreparedCreate;
+pub(crate) use dispatch::{RunEnd, phase_of};
+pub(crate) use lifecycle::LifecycleOp;
+pub(crate) use recover::ProvenRun;
+pub(crate) use sink::{ActionRequest, FinishedBlock, SinkOp};
+pub(crate) use submit::PreparedInput;
+
+use crate::{
+    Cursor, Digest, Entropy, Event, EventDraft, EventType, Fence, ItemIndex, Position, RunId, Seq,
+    Stream, Timestamp, WorkerId, WorkerPlace,
+    backend::ActionAnswer,
+    error::{Unavailable, WorkerError},
+    limits::Limits,
+    record::{
+        AllocationRecord, IncarnationRecord, Lifecycle, ReceiptRecord, Recorded, RuntimeRecord,
+        UnfinishedRecord, WorkerRecord,
+    },
+    runtime::{Backends, LiveRuns},
+    store::{Batch, Change, DamagedRecord, Loaded, StoreReader},
+};
+
+/// Time and randomness of one command.
+pub(crate) struct Now {
+    /// Store time.
+    pub(crate) at: Timestamp,
+}
+
+/// What is done after the commit, outside the state.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    /// Give an input to the Worker's backend.
+    Start {
+        worker: Arc<WorkerRecord>,
+        unfinished: Arc<UnfinishedRecord>,
+        allocation: Option<Arc<AllocationRecord>>,
+    },
+    /// End a run.
+    Cancel { worker_id: WorkerId, run_id: RunId },
+    /// Give an answer to a run.
+    Respond {
+        worker_id: WorkerId,
+        run_id: RunId,
+        action_id: crate::ActionId,
+        answer: ActionAnswer,
+    },
+    /// End the Worker's backend.
+    StopBackend { worker_id: WorkerId },
+}
+
+/// Which Workers' waiting inputs are dispatched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Dispatch {
+    /// All: a host that serves its Workers.
+    #[default]
+    All,
+    /// These alone: a command that runs one Worker on a stopped store.
+    Only(BTreeSet<WorkerId>),
+    /// None: a command that changes a stopped store.
+    None,
+}
+
+impl Dispatch {
+    fn includes(&self, worker_id: WorkerId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(workers) => workers.contains(&worker_id),
+            Self::None => false,
+        }
+    }
+}
+
+/// One Worker in the working state.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerState {
+    pub(crate) record: Arc<WorkerRecord>,
+    pub(crate) allocation: Option<Arc<AllocationRecord>>,
+    /// Accepted inputs without outcome, in order; only the first can have a run.
+    pub(crate) unfinished: VecDeque<Arc<UnfinishedRecord>>,
+    /// Where its stream stands; read from the store when it is first needed.
+    head: Option<Head>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    seq: Seq,
+    items: ItemIndex,
+}
+
+/// What the state shares with the rest of the Runtime.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) reader: Arc<dyn StoreReader>,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) live: Arc<LiveRuns>,
+    pub(crate) limits: Arc<Limits>,
+}
+
+/// The working state.
+pub(crate) struct State {
+    pub(crate) runtime: RuntimeRecord,
+    pub(crate) incarnations: Arc<Vec<IncarnationRecord>>,
+    pub(crate) incarnation_id: u32,
+    pub(crate) position: Position,
+    pub(crate) at: Timestamp,
+    pub(crate) workers: HashMap<WorkerId, WorkerState>,
+    pub(crate) damaged: Vec<DamagedRecord>,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) around: Surroundings,
+    /// Workers whose records the batch changes: their published views are made anew.
+    pub(crate) touched: BTreeSet<WorkerId>,
+    pub(crate) batch: Batch,
+    pub(crate) batch_bytes: usize,
+    pub(crate) effects: Vec<Effect>,
+    /// Messages of runs that were over.
+    pub(crate) late_messages: u64,
+    /// The earliest deadline that the batch adds.
+    pub(crate) deadline: Option<Timestamp>,
+    entropy: Box<dyn Entropy>,
+    now: Timestamp,
+    /// Receipts of this batch, which the store doesn't show yet.
+    receipts: HashMap<(WorkerId, [u8; 16]), ReceiptRecord>,
+}
+
+impl State {
+    /// The state that a store holds.
+    pub(crate) fn new(
+        loaded: Loaded,
+        dispatch: Dispatch,
+        around: Surroundings,
+        entropy: Box<dyn Entropy>,
+    ) -> Self {
+        let incarnation_id = loaded
+            .incarnations
+            .last()
+            .map_or(0, |last| last.incarnation.id);
+        let mut workers: HashMap<WorkerId, WorkerState> = loaded
+            .workers
+            .into_iter()
+            .map(|record| {
+                let state = WorkerState {
+                    record,
+                    allocation: None,
+                    unfinished: VecDeque::new(),
+                    head: None,
+                };
+                (state.record.worker_id, state)
+            })
+            .collect();
+        for allocation in loaded.allocations {
+            if let Some(worker) = workers.get_mut(&allocation.worker_id) {
+                worker.allocation = Some(allocation);
+            }
+        }
+        for unfinished in loaded.unfinished {
+            if let Some(worker) = workers.get_mut(&unfinished.worker_id) {
+                worker.unfinished.push_back(unfinished);
+            }
+        }
+        Self {
+            runtime: loaded.runtime,
+            incarnations: Arc::new(loaded.incarnations),
+            incarnation_id,
+            position: loaded.position,
+            at: loaded.at,
+            workers,
+            damaged: loaded.damaged,
+            dispatch,
+            around,
+            touched: BTreeSet::new(),
+            batch: Batch::default(),
+            batch_bytes: 0,
+            effects: Vec::new(),
+            late_messages: 0,
+            deadline: None,
+            entropy,
+            now: loaded.at,
+            receipts: HashMap::new(),
+        }
+    }
+
+    /// Sets the time of the commands that follow. Store time never goes back (I2).
+    pub(crate) fn set_now(&mut self, now: Now) {
+        self.now = now.at.max(self.at);
+        self.at = self.now;
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Takes the batch that was gathered, and what to do after its commit.
+    pub(crate) fn take_batch(&mut self) -> (Batch, Vec<Effect>, BTreeSet<WorkerId>) {
+        self.batch_bytes = 0;
+        self.receipts.clear();
+        (
+            std::mem::take(&mut self.batch),
+            std::mem::take(&mut self.effects),
+            std::mem::take(&mut self.touched),
+        )
+    }
+
+    /// Gives up the randomness, so that a state made anew goes on with it.
+    pub(crate) fn give_entropy(&mut self) -> Box<dyn Entropy> {
+        std::mem::replace(&mut self.entropy, Box::new(crate::SystemEntropy))
+    }
+
+    /// The Worker that a command is about.
+    pub(crate) fn worker(&self, worker_id: WorkerId) -> Result<&WorkerState, WorkerError> {
+        match self.workers.get(&worker_id) {
+            Some(worker) if worker.record.lifecycle == Lifecycle::Deleted => {
+                Err(WorkerError::Deleted(worker_id))
+            }
+            Some(worker) => Ok(worker),
+            None => Err(self.absent(worker_id)),
+        }
+    }
+
+    fn absent(&self, worker_id: WorkerId) -> WorkerError {
+        let damaged = self
+            .damaged
+            .iter()
+            .find(|record| record.worker_id == Some(worker_id) && record.table == "worker");
+        match damaged {
+            Some(record) => WorkerError::Damaged {
+                worker_id,
+                detail: record.detail.clone(),
+            },
+            None => WorkerError::Unknown(worker_id),
+        }
+    }
+
+    fn worker_mut(&mut self, worker_id: WorkerId) -> Result<&mut WorkerState, Unavailable> {
+        self.workers
+            .get_mut(&worker_id)
+            .ok_or_else(|| Unavailable::Bug {
+                invariant: format!("Worker {worker_id} was validated and is gone"),
+            })
+    }
+
+    /// Adds an event about a Worker to the batch and gives back where it is recorded.
+    fn emit(&mut self, worker_id: WorkerId, draft: EventDraft) -> Result<Recorded, Unavailable> {
+        let reader = &self.around.reader;
+        let worker = self
+            .workers
+            .get_mut(&worker_id)
+            .ok_or_else(|| Unavailable::Bug {
+                invariant: format!("an event of Worker {worker_id}, which does not exist"),
+            })?;
+        let head = match worker.head {
+            Some(head) => head,
+            None => {
+                let stored = reader.worker_head(worker_id)?;
+                Head {
+                    seq: stored.seq,
+                    items: stored.items,
+                }
+            }
+        };
+        let seq = head.seq.next();
+        let item = draft.kind.in_transcript().then_some(head.items);
+        let items = if item.is_some() {
+            head.items.next()
+        } else {
+            head.items
+        };
+        worker.head = Some(Head { seq, items });
+        let position = self.push(
+            Some(WorkerPlace {
+                worker_id,
+                seq,
+                item,
+            }),
+            draft,
+        );
+        Ok(Recorded {
+            seq,
+            position,
+            at: self.now,
+            incarnation_id: self.incarnation_id,
+        })
+    }
+
+    /// Adds an event about the Runtime itself to the batch.
+    fn emit_runtime(&mut self, draft: EventDraft) -> Position {
+        self.push(None, draft)
+    }
+
+    fn push(&mut self, worker: Option<WorkerPlace>, draft: EventDraft) -> Position {
+        self.position = self.position.next();
+        self.batch_bytes = self.batch_bytes.saturating_add(draft.data.len());
+        self.batch.events.push(Event {
+            position: self.position,
+            at: self.now,
+            worker,
+            kind: draft.kind,
+            run_id: draft.run_id,
+            data: draft.data,
+            data_digest: draft.data_digest,
+        });
+        self.position
+    }
+
+    fn change(&mut self, change: Change) {
+        self.batch.changes.push(change);
+    }
+
+    /// Changes a Worker's record; the batch and the published view follow.
+    fn update(
+        &mut self,
+        worker_id: WorkerId,
+        edit: impl FnOnce(&mut WorkerRecord),
+    ) -> Result<Arc<WorkerRecord>, Unavailable> {
+        let worker = self.worker_mut(worker_id)?;
+        let record = Arc::make_mut(&mut worker.record);
+        edit(record);
+        record.revision = record.revision.next();
+        let record = worker.record.clone();
+        self.change(Change::Worker(record.clone()));
+        self.touched.insert(worker_id);
+        Ok(record)
+    }
+
+    /// Changes the first input without outcome of a Worker.
+    fn update_front(
+        &mut self,
+        worker_id: WorkerId,
+        edit: impl FnOnce(&mut UnfinishedRecord),
+    ) -> Result<Arc<UnfinishedRecord>, Unavailable> {
+        let worker = self.worker_mut(worker_id)?;
+        let front = worker
+            .unfinished
+            .front_mut()
+            .ok_or_else(|| Unavailable::Bug {
+                invariant: format!("Worker {worker_id} has no input without outcome"),
+            })?;
+        edit(Arc::make_mut(front));
+        let front = front.clone();
+        self.change(Change::Unfinished(front.clone()));
+        self.touched.insert(worker_id);
+        Ok(front)
+    }
+
+    /// The next fence of the Runtime.
+    fn grant_fence(&mut self) -> Fence {
+        self.runtime.fence = self.runtime.fence.next();
+        self.change(Change::Runtime(self.runtime.clone()));
+        self.runtime.fence
+    }
+
+    /// Has the writer look again at this moment.
+    fn wake_at(&mut self, deadline: Option<Timestamp>) {
+        self.deadline = match (self.deadline, deadline) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    fn mint_run(&mut self) -> RunId {
+        RunId::mint(self.now, &mut *self.entropy)
+    }
+
+    fn mint_worker(&mut self) -> WorkerId {
+        WorkerId::mint(self.now, &mut *self.entropy)
+    }
+
+    fn receipt(
+        &self,
+        worker_id: WorkerId,
+        key: [u8; 16],
+    ) -> Result<Option<ReceiptRecord>, Unavailable> {
+        match self.receipts.get(&(worker_id, key)) {
+            Some(receipt) => Ok(Some(*receipt)),
+            None => Ok(self.around.reader.receipt(worker_id, key)?),
+        }
+    }
+
+    /// The cursor after a recorded event, in the Worker's stream.
+    pub(crate) fn cursor_of(&self, worker_id: WorkerId, recorded: Recorded) -> Cursor {
+        let stream = Stream::Worker(worker_id);
+        Cursor::new(
+            self.runtime.runtime_id,
+            stream,
+            recorded.position,
+            recorded.incarnation_id,
+        )
+    }
+}
+
+/// Writes the data of an event that the Runtime itself tells.
+fn draft(
+    kind: EventType,
+    run_id: Option<RunId>,
+    data: &impl serde::Serialize,
+) -> Result<EventDraft, Unavailable> {
+    EventDraft::new(kind, run_id, data).map_err(|error| Unavailable::Bug {
+        invariant: format!("an event can't be written as JSON: {error}"),
+    })
+}
+
+/// The key of a receipt.
+fn receipt_key(input_id: &crate::InputId) -> [u8; 16] {
+    Digest::of(input_id.as_str().as_bytes()).0
+}
+
+/// Counts Workers by lifecycle, for the Runtime's status.
+pub(crate) fn count_lifecycles<'a>(
+    records: impl Iterator<Item = &'a WorkerRecord>,
+) -> BTreeMap<&'static str, usize> {
+    records.fold(BTreeMap::new(), |mut counts, record| {
+        *counts.entry(record.lifecycle.as_str()).or_default() += 1;
+        counts
+    })
+}
