@@ -2,7 +2,7 @@
 //!
 //! A [`BackendFactory`] is registered under a name with the Runtime. It makes one
 //! [`ExecutionBackend`] per Worker, on demand. A backend talks back through the
-//! [`RunSink`](crate::RunSink) of each run, never otherwise; its handles never reach an answer or an
+//! [`RunSink`] of each run, never otherwise; its handles never reach an answer or an
 //! event (I11).
 
 use std::{path::PathBuf, sync::Arc};

@@ -2,7 +2,7 @@
 //!
 //! Authority over a Worker is `runtime_id + worker_id`, never a name, a socket, a path or a pid.
 //! All UUIDs are version 7, minted from the [`Clock`](crate::Clock) and
-//! [`Entropy`](crate::Entropy) that the Runtime was given, so that a run can be replayed.
+//! [`Entropy`] that the Runtime was given, so that a run can be replayed.
 
 use std::{fmt, str::FromStr};
 

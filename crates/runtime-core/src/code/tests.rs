@@ -28,6 +28,7 @@ const COMMANDS: &[&str] = &[
     "state info",
     "status",
     "transcript show",
+    "worker cancel",
     "worker ls",
     "worker send",
     "worker show",
