@@ -58,6 +58,7 @@ codes! {
     InputQuota = "WR-INPUT-QUOTA";
     RunUnknown = "WR-RUN-UNKNOWN";
     RunStale = "WR-RUN-STALE";
+    RunUnproven = "WR-RUN-UNPROVEN";
     RunStartFailed = "WR-RUN-START-FAILED";
     ActionUnknown = "WR-ACTION-UNKNOWN";
     ActionOption = "WR-ACTION-OPTION";

@@ -105,6 +105,13 @@ impl EventType {
         known(text).unwrap_or_else(|| Self(Cow::Owned(text.to_owned())))
     }
 
+    /// Whether events of this type are told by the Runtime alone: a backend that could tell them
+    /// could fake an outcome.
+    pub fn is_reserved(&self) -> bool {
+        const PREFIXES: [&str; 5] = ["runtime.", "worker.", "input.", "run.", "allocation."];
+        *self == Self::BLOCK_FINISHED || PREFIXES.iter().any(|prefix| self.0.starts_with(prefix))
+    }
+
     /// Whether a reader of the conversation wants events of this type.
     pub fn in_transcript(&self) -> bool {
         bears_transcript(&self.0)
@@ -168,14 +175,12 @@ pub struct Event {
 /// An event before the writer has given it its place.
 #[derive(Debug, Clone)]
 pub struct EventDraft {
-    /// What kind of fact.
-    pub kind: EventType,
-    /// The run it belongs to.
-    pub run_id: Option<RunId>,
+    pub(crate) kind: EventType,
+    pub(crate) run_id: Option<RunId>,
     /// The fact, as one JSON object.
-    pub data: Bytes,
+    pub(crate) data: Bytes,
     /// XXH3-128 of `data`.
-    pub data_digest: Digest,
+    pub(crate) data_digest: Digest,
 }
 
 impl EventDraft {
@@ -198,7 +203,7 @@ impl EventDraft {
     }
 
     /// Takes `data` that is a JSON object already.
-    pub fn from_json(kind: EventType, run_id: Option<RunId>, data: Bytes) -> Self {
+    pub(crate) fn from_json(kind: EventType, run_id: Option<RunId>, data: Bytes) -> Self {
         let data_digest = Digest::of(&data);
         Self {
             kind,

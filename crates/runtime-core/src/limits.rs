@@ -25,7 +25,7 @@ pub struct Limits {
     pub checkpoint_every: Duration,
     /// Actions of one run that have no answer.
     pub actions_open_max: usize,
-    /// Processes that one run records.
+    /// Processes of one Worker that live at a time.
     pub processes_max: usize,
     /// Latest-wins fields of one Worker.
     pub status_fields_max: usize,

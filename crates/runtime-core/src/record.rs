@@ -136,6 +136,11 @@ pub struct WorkerRecord {
     pub last_run: Option<LastRun>,
     /// Summed over all runs that ended.
     pub usage: Usage,
+    /// Every process that its backend runs for it: what the next opening must prove dead.
+    pub processes: Vec<ProcessRecord>,
+    /// Why processes of an earlier incarnation can't be shown to be dead. Until they are, its run
+    /// has no outcome, nothing is dispatched, and it keeps its scope.
+    pub unproven: Option<String>,
     /// Latest-wins facts that the backend told (modes, commands, ...): name -> JSON.
     pub status: BTreeMap<String, String>,
 }
@@ -164,9 +169,20 @@ pub struct ReceiptRecord {
     pub accepted: Recorded,
 }
 
-/// A process that a run started; written before its command executes.
+/// How long a process may live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProcessLife {
+    /// As long as its run: when the run has its outcome, the process is dead.
+    Run,
+    /// Over many runs, until its backend is stopped.
+    Backend,
+}
+
+/// A process that a Worker's backend started; written before its command executes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRecord {
+    /// How long it may live.
+    pub life: ProcessLife,
     /// The process id.
     pub pid: u32,
     /// When it started, in clock ticks since boot (Linux: field 22 of `/proc/PID/stat`), so that a
@@ -174,7 +190,7 @@ pub struct ProcessRecord {
     pub start_time_ticks: u64,
     /// The boot in which it started.
     pub boot_id: String,
-    /// A text in the environment of every process of the run.
+    /// A text in the environment of every process that it starts.
     pub marker: String,
 }
 
@@ -229,11 +245,6 @@ pub struct RunRecord {
     pub deadline: Option<Timestamp>,
     /// That its end was asked for.
     pub cancel: Option<CancelRecord>,
-    /// Why an earlier incarnation's processes of it can't be shown to be dead. Until they are, it
-    /// has no outcome and its Worker keeps its scope.
-    pub unproven: Option<String>,
-    /// Every process that it started.
-    pub processes: Vec<ProcessRecord>,
     /// What it waits for.
     pub actions: Vec<ActionRecord>,
 }

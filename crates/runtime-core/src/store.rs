@@ -5,6 +5,9 @@
 //! and never wait for it. A reader may see more than is published: every caller passes the
 //! published position and gets nothing beyond it (I1).
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;

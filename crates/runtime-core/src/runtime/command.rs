@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     ActionId, Generation, Position, RunId, WorkerId,
+    backend::BackendError,
     error::{CreateError, LifecycleError, RunError, SinkError, SubmitError, Unavailable},
     input::InputReceipt,
     state::{LifecycleOp, PreparedCreate, PreparedInput, SinkOp},
@@ -31,6 +32,8 @@ pub(crate) enum Command {
         reply: Reply<Position, Unavailable>,
     },
     StartRuntime(Reply<Position, Unavailable>),
+    /// A Worker's backend was stopped: all that it ran is quiet, or can't be shown to be.
+    BackendQuiet(WorkerId, Result<(), BackendError>),
     /// Something may be due.
     Tick,
     /// End what runs, then close the store.
@@ -52,8 +55,8 @@ pub(crate) struct SinkMessage {
 pub(crate) enum Answer {
     /// The commonest, without an allocation of its own.
     Sink(Reply<Position, SinkError>, Result<Position, SinkError>),
-    /// Any other.
-    Other(HandOut),
+    /// Any other, and whether it refuses.
+    Other(HandOut, bool),
 }
 
 /// Sends a result, or why its batch failed instead.
@@ -64,14 +67,24 @@ impl Answer {
         reply: Reply<T, E>,
         result: Result<T, E>,
     ) -> Self {
-        Self::Other(Box::new(move |failure| {
+        let refuses = result.is_err();
+        let hand_out: HandOut = Box::new(move |failure| {
             let result = match failure {
                 Some(failure) => Err(failure.clone().into()),
                 None => result,
             };
             // Whoever asked may have stopped waiting.
             let _ = reply.send(result);
-        }))
+        });
+        Self::Other(hand_out, refuses)
+    }
+
+    /// Whether the command was refused.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Sink(_, result) => result.is_err(),
+            Self::Other(_, refuses) => *refuses,
+        }
     }
 
     /// Hands the answer out: the result, or why the batch failed.
@@ -83,7 +96,7 @@ impl Answer {
                     None => result,
                 });
             }
-            Self::Other(answer) => answer(failure),
+            Self::Other(hand_out, _) => hand_out(failure),
         }
     }
 }
@@ -104,7 +117,7 @@ impl Command {
                 drop(reply.send(Err(failure)))
             }
             Self::Close(reply) => drop(reply.send(Err(failure))),
-            Self::Tick | Self::Abandon => {}
+            Self::BackendQuiet(..) | Self::Tick | Self::Abandon => {}
         }
     }
 }

@@ -6,7 +6,7 @@
 //! nobody runs an input again because its run looks gone.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -103,6 +103,8 @@ struct LiveRun {
 pub(crate) struct LiveRuns {
     limits: Arc<Limits>,
     runs: Mutex<HashMap<WorkerId, LiveRun>>,
+    /// Workers whose backend may run something.
+    owners: Mutex<BTreeSet<WorkerId>>,
     listeners: Mutex<HashMap<WorkerId, broadcast::Sender<Arc<Delta>>>>,
 }
 
@@ -111,6 +113,7 @@ impl LiveRuns {
         Self {
             limits,
             runs: Mutex::default(),
+            owners: Mutex::default(),
             listeners: Mutex::default(),
         }
     }
@@ -118,6 +121,28 @@ impl LiveRuns {
     // Both maps stay whole when a holder panics: every change below is a single step.
     fn runs_locked(&self) -> MutexGuard<'_, HashMap<WorkerId, LiveRun>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owners_locked(&self) -> MutexGuard<'_, BTreeSet<WorkerId>> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The Worker's backend may run something from now on.
+    pub(crate) fn add_owner(&self, worker_id: WorkerId) {
+        self.owners_locked().insert(worker_id);
+    }
+
+    /// The Worker's backend is quiet.
+    pub(crate) fn remove_owner(&self, worker_id: WorkerId) {
+        self.owners_locked().remove(&worker_id);
+    }
+
+    pub(crate) fn has_owner(&self, worker_id: WorkerId) -> bool {
+        self.owners_locked().contains(&worker_id)
+    }
+
+    pub(crate) fn has_owners(&self) -> bool {
+        !self.owners_locked().is_empty()
     }
 
     /// A backend is about to see the run.

@@ -152,16 +152,16 @@ impl Observation {
         if worker.record.lifecycle != Lifecycle::Active {
             return;
         }
-        if let Some(reason) = worker
-            .unfinished
-            .front()
-            .and_then(|front| front.run.as_ref()?.unproven.as_ref())
-        {
+        if let Some(reason) = &worker.record.unproven {
             found.push(Diagnostic {
-                code: Code::RunStale,
+                code: Code::RunUnproven,
                 worker_id: Some(worker_id),
-                message: format!("the processes of its run can't be shown to be dead, so it keeps its scope: {reason}"),
-                command: Some(format!("worker-runtime worker cancel {worker_id} --assume-dead")),
+                message: format!(
+                    "its processes can't be shown to be dead, so it keeps its scope: {reason}"
+                ),
+                command: Some(format!(
+                    "worker-runtime worker cancel {worker_id} --assume-dead"
+                )),
             });
         }
         if let Err(reason) = self

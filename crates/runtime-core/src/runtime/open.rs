@@ -1,9 +1,13 @@
 //! Opening, in this order: prove the processes of unfinished runs dead; record their outcome and the
 //! new incarnation in one commit; only then serve and dispatch. Scopes stay held until then (I6).
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{runtime::Handle, sync::mpsc};
+use tracing::warn;
 
 use super::{
     Backends, LiveRuns, PartialBlock,
@@ -15,10 +19,11 @@ use super::{
     writer::{StoreTime, Writer},
 };
 use crate::{
+    Generation, WorkerId,
     backend::Proof,
     error::{OpenError, Unavailable},
-    record::UnfinishedRecord,
-    state::{Dispatch, Now, ProvenRun, State, Surroundings},
+    record::WorkerRecord,
+    state::{Dispatch, Now, ProvenWorker, State, Surroundings},
     store::{Loaded, Store, StoreError, StoreReader},
 };
 
@@ -102,6 +107,7 @@ pub(super) async fn open(
         time,
         answers: Vec::new(),
         closing: None,
+        spoiled: None,
         active_at: Some(clock.monotonic()),
     };
     alarm.wake_at(clock.monotonic().saturating_add(shared.limits.idle_after));
@@ -128,11 +134,11 @@ fn recover(
     state: &mut State,
     store: &mut Box<dyn Store>,
     went_back: Option<crate::store::WentBack>,
-    proven: Vec<ProvenRun>,
+    proven: Vec<ProvenWorker>,
 ) -> Result<(), OpenError> {
     state.recover_start(went_back.map(Into::into), VERSION)?;
-    for run in proven {
-        state.recover_run(run)?;
+    for worker in proven {
+        state.recover_worker(worker)?;
     }
     let (batch, _effects, _touched) = state.take_batch();
     match store.commit(&batch) {
@@ -142,65 +148,83 @@ fn recover(
     }
 }
 
+/// Looks after everything that an earlier incarnation left running: Workers with processes, and
+/// Workers with a run.
 async fn prove_all(
     loaded: Loaded,
     backends: Arc<Backends>,
     reader: Arc<dyn StoreReader>,
-) -> Result<Vec<ProvenRun>, OpenError> {
+) -> Result<Vec<ProvenWorker>, OpenError> {
     let prove = move || {
-        let running = loaded
+        let running: HashMap<WorkerId, Generation> = loaded
             .unfinished
             .iter()
-            .filter(|unfinished| unfinished.run.is_some());
-        running
-            .map(|unfinished| prove_one(unfinished, &loaded, &backends, &*reader))
-            .collect::<Result<Vec<_>, StoreError>>()
+            .filter_map(|unfinished| {
+                Some((unfinished.worker_id, unfinished.run.as_ref()?.generation))
+            })
+            .collect();
+        let left = loaded.workers.iter().filter(|worker| {
+            !worker.processes.is_empty() || running.contains_key(&worker.worker_id)
+        });
+        left.map(|worker| {
+            let generation = running.get(&worker.worker_id).copied();
+            let partial = generation
+                .map(|generation| partial_blocks(worker.worker_id, generation, &*reader))
+                .transpose()?;
+            let proof = prove_dead(worker, &backends);
+            Ok(ProvenWorker {
+                worker_id: worker.worker_id,
+                proof,
+                partial: partial.unwrap_or_default(),
+            })
+        })
+        .collect::<Result<Vec<_>, StoreError>>()
     };
     let proven = tokio::task::spawn_blocking(prove).await;
     let proven = proven.map_err(|error| StoreError::Bug {
         invariant: format!("proving processes dead failed: {error}"),
     })?;
-    Ok(proven?.into_iter().flatten().collect())
+    Ok(proven?)
 }
 
-fn prove_one(
-    unfinished: &UnfinishedRecord,
-    loaded: &Loaded,
-    backends: &Backends,
-    reader: &dyn StoreReader,
-) -> Result<Option<ProvenRun>, StoreError> {
-    let worker = loaded
-        .workers
-        .iter()
-        .find(|worker| worker.worker_id == unfinished.worker_id);
-    let (Some(run), Some(worker)) = (&unfinished.run, worker) else {
-        return Ok(None);
-    };
+fn prove_dead(worker: &WorkerRecord, backends: &Backends) -> Proof {
     let factory = worker
         .backend
         .as_ref()
         .and_then(|selection| backends.get(&selection.name));
-    let proof = run.processes.iter().map(|process| match factory {
+    let mut proofs = worker.processes.iter().map(|process| match factory {
         Some(factory) => factory.prove_dead(process),
         None => Proof::Unproven {
             reason: format!("no execution backend can look after pid {}", process.pid),
         },
     });
-    let unproven = proof.into_iter().find(|proof| *proof != Proof::Dead);
-    let in_flight = reader.in_flight(unfinished.worker_id)?;
-    let partial = in_flight
+    proofs
+        .find(|proof| *proof != Proof::Dead)
+        .unwrap_or(Proof::Dead)
+}
+
+/// What was checkpointed of a run's output. Checkpoints that are damaged are not served; the run
+/// still gets its outcome.
+fn partial_blocks(
+    worker_id: WorkerId,
+    generation: Generation,
+    reader: &dyn StoreReader,
+) -> Result<Vec<PartialBlock>, StoreError> {
+    let stored = match reader.in_flight(worker_id) {
+        Err(StoreError::Damaged { table, detail }) => {
+            warn!(%worker_id, table, detail, "unfinished output is damaged and is not kept");
+            Vec::new()
+        }
+        other => other?,
+    };
+    let of_run = stored
         .into_iter()
-        .filter(|block| block.block.generation == run.generation);
-    let partial = partial.map(|block| PartialBlock {
+        .filter(|block| block.block.generation == generation);
+    let partial = of_run.map(|block| PartialBlock {
         block: block.block,
         kind: block.kind,
         parent: block.parent,
         bytes: block.bytes,
     });
-    Ok(Some(ProvenRun {
-        worker_id: unfinished.worker_id,
-        run_id: run.run_id,
-        proof: unproven.unwrap_or(Proof::Dead),
-        partial: partial.collect(),
-    }))
+    Ok(partial.collect())
 }

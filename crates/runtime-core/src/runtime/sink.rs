@@ -24,6 +24,7 @@ use super::{
 use crate::{
     ActionId, BlockId, Clock, EventDraft, EventType, Generation, Position, RunId, WorkerId,
     error::{SinkError, Unavailable},
+    event::EVENT_TYPE_LEN_MAX_BYTES,
     limits::Limits,
     record::ProcessRecord,
     run::{StopReason, Usage},
@@ -133,13 +134,26 @@ impl RunSink {
     ///
     /// # Errors
     /// As [`event`](Self::event); then none is added.
-    pub async fn events(&self, drafts: Vec<EventDraft>) -> Result<Position, SinkError> {
+    pub async fn events(&self, mut drafts: Vec<EventDraft>) -> Result<Position, SinkError> {
         let max = self.0.path.limits.event_bytes_max;
-        if drafts.iter().any(|draft| draft.data.len() > max) {
-            return Err(SinkError::Limit {
-                what: "bytes of an event",
-                max,
-            });
+        for draft in &mut drafts {
+            draft.run_id = Some(self.0.run_id);
+            let kind = &draft.kind;
+            if kind.is_reserved() || kind.as_str().len() > EVENT_TYPE_LEN_MAX_BYTES {
+                let reason = format!("a backend tells no event of type {kind}");
+                return Err(SinkError::Invalid { reason });
+            }
+            if draft.data.len() > max {
+                return Err(SinkError::Limit {
+                    what: "bytes of an event",
+                    max,
+                });
+            }
+            if draft.data.first() != Some(&b'{') {
+                return Err(SinkError::Invalid {
+                    reason: "an event's data is a JSON object".into(),
+                });
+            }
         }
         self.send(SinkOp::Append(drafts)).await
     }
@@ -367,17 +381,9 @@ impl RunSink {
     }
 
     fn draft(&self, kind: EventType, data: &impl Serialize) -> Result<EventDraft, SinkError> {
-        let draft = EventDraft::new(kind, Some(self.0.run_id), data).map_err(|error| {
-            SinkError::Invalid {
-                reason: error.to_string(),
-            }
-        })?;
-        if draft.data.first() != Some(&b'{') {
-            return Err(SinkError::Invalid {
-                reason: "an event's data is a JSON object".into(),
-            });
-        }
-        Ok(draft)
+        EventDraft::new(kind, Some(self.0.run_id), data).map_err(|error| SinkError::Invalid {
+            reason: error.to_string(),
+        })
     }
 
     /// The live part of the run, with its generation in the error when it is over.

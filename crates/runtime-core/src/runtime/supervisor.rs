@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 
 use super::{
     Backends,
+    command::Command,
     shared::Shared,
     sink::{RunSink, SinkPath},
     transcript::TranscriptReader,
@@ -54,25 +55,34 @@ impl Supervisor {
         let worker_id = match &effect {
             Effect::Start { worker, .. } => worker.worker_id,
             Effect::Cancel { worker_id, .. } | Effect::Respond { worker_id, .. } => *worker_id,
-            Effect::StopBackend { worker_id } => {
-                if let Some(task) = self.tasks.remove(worker_id) {
-                    let _ = task.send(effect);
-                }
-                return;
-            }
+            Effect::StopBackend { worker_id } => return self.stop(*worker_id),
         };
         let parts = &self.parts;
         let task = self.tasks.entry(worker_id).or_insert_with(|| {
             let (sender, effects) = mpsc::unbounded_channel();
-            parts
-                .path
-                .handle
-                .spawn(Owner::new(parts.clone(), worker_id).run(effects));
+            parts.path.live.add_owner(worker_id);
+            let owner = Owner::new(parts.clone(), worker_id);
+            parts.path.handle.spawn(owner.run(effects));
             sender
         });
         if task.send(effect).is_err() {
             warn!(%worker_id, "the Worker's task is gone");
         }
+    }
+
+    /// Stops a Worker's backend; the writer is told when it is quiet.
+    fn stop(&mut self, worker_id: WorkerId) {
+        if let Some(task) = self.tasks.remove(&worker_id) {
+            let _ = task.send(Effect::StopBackend { worker_id });
+        }
+    }
+
+    /// Stops every backend.
+    pub(crate) fn stop_all(&mut self) {
+        let workers: Vec<WorkerId> = self.tasks.keys().copied().collect();
+        workers
+            .into_iter()
+            .for_each(|worker_id| self.stop(worker_id));
     }
 }
 
@@ -149,12 +159,17 @@ impl Owner {
                 Some(Effect::StopBackend { .. }) | None => break,
             }
         }
-        if let Started::Yes(backend) = self.started()
-            && let Err(error) = backend.stop().await
-        {
-            warn!(worker_id = %self.worker_id, %error, "an execution backend could not be shown to have stopped");
-        }
+        let quiet = match self.started() {
+            Started::Yes(backend) => backend.stop().await,
+            Started::No => Ok(()),
+        };
         while self.runs.join_next().await.is_some() {}
+        let _ = self
+            .parts
+            .path
+            .writer
+            .send(Command::BackendQuiet(self.worker_id, quiet))
+            .await;
     }
 
     fn started(&self) -> Started {

@@ -15,7 +15,7 @@ use tracing::{error, warn};
 
 use super::{
     alarm::Alarm,
-    command::{Answer, Command, Reply},
+    command::{Answer, Command, Reply, SinkMessage},
     shared::Shared,
     supervisor::Supervisor,
 };
@@ -43,6 +43,8 @@ pub(crate) struct Writer {
     pub(crate) time: StoreTime,
     pub(crate) answers: Vec<Answer>,
     pub(crate) closing: Option<Closing>,
+    /// Why the batch that is being gathered must not be committed.
+    pub(crate) spoiled: Option<StoreError>,
     /// When the last commit with something in it was, in monotonic time; `None` after an idle step.
     pub(crate) active_at: Option<Duration>,
 }
@@ -51,6 +53,8 @@ pub(crate) struct Writer {
 pub(crate) struct Closing {
     replies: Vec<Reply<(), Unavailable>>,
     give_up_at: Duration,
+    /// Everything that ran has ended, and the backends were told to stop.
+    stopping: bool,
 }
 
 /// Store time: where the last one ended or the wall clock is, then on by monotonic time. A jump of
@@ -92,7 +96,7 @@ impl Writer {
             at: self.time.at(self.clock.monotonic()),
         });
         if let Err(error) = self.state.dispatch_waiting() {
-            error!(%error, "waiting inputs could not be dispatched");
+            self.spoil(&error);
         }
         self.commit();
         if let Some(deadline) = self.state.next_deadline() {
@@ -131,42 +135,52 @@ impl Writer {
         if self.closing.is_some()
             && !matches!(
                 command,
-                Command::Sink(_) | Command::Tick | Command::Close(_) | Command::Abandon
+                Command::Sink(_)
+                    | Command::BackendQuiet(..)
+                    | Command::Tick
+                    | Command::Close(_)
+                    | Command::Abandon
             )
         {
             command.refuse(&Unavailable::Closed);
             return Turn::GoOn;
         }
+        let before = self.state.batch_len();
+        let state = &mut self.state;
         let answer = match command {
-            Command::Sink(message) => {
-                let result = self.state.sink(
-                    message.worker_id,
-                    message.run_id,
-                    message.generation,
-                    message.op,
-                );
-                Answer::Sink(message.reply, result)
-            }
+            Command::Sink(SinkMessage {
+                worker_id,
+                run_id,
+                generation,
+                op,
+                reply,
+            }) => Answer::Sink(reply, state.sink(worker_id, run_id, generation, op)),
             Command::Submit(worker_id, input, reply) => {
-                Answer::new(reply, self.state.submit(worker_id, input))
+                Answer::new(reply, state.submit(worker_id, input))
             }
-            Command::Create(prepared, reply) => Answer::new(reply, self.state.create(*prepared)),
+            Command::Create(prepared, reply) => Answer::new(reply, state.create(*prepared)),
             Command::Lifecycle(worker_id, op, reply) => {
-                Answer::new(reply, self.state.lifecycle(worker_id, op))
+                Answer::new(reply, state.lifecycle(worker_id, op))
             }
             Command::CancelRun(worker_id, run_id, reply) => {
-                Answer::new(reply, self.state.cancel_run(worker_id, run_id))
+                Answer::new(reply, state.cancel_run(worker_id, run_id))
             }
-            Command::Answer(worker_id, run_id, action_id, option, reply) => Answer::new(
-                reply,
-                self.state.answer(worker_id, run_id, action_id, option),
-            ),
+            Command::Answer(worker_id, run_id, action_id, option, reply) => {
+                Answer::new(reply, state.answer(worker_id, run_id, action_id, option))
+            }
             Command::StopRuntime {
                 end_runs,
                 reason,
                 reply,
-            } => Answer::new(reply, self.state.stop_runtime(end_runs, reason)),
-            Command::StartRuntime(reply) => Answer::new(reply, self.state.start_runtime()),
+            } => Answer::new(reply, state.stop_runtime(end_runs, reason)),
+            Command::StartRuntime(reply) => Answer::new(reply, state.start_runtime()),
+            Command::BackendQuiet(worker_id, quiet) => {
+                self.shared.live.remove_owner(worker_id);
+                if let Err(error) = self.state.backend_quiet(worker_id, quiet) {
+                    self.spoil(&error);
+                }
+                return Turn::GoOn;
+            }
             Command::Tick => {
                 self.tick();
                 return Turn::GoOn;
@@ -177,13 +191,24 @@ impl Writer {
             }
             Command::Abandon => return Turn::End,
         };
+        // Commands refuse before they change anything: one that failed half way spoils its batch.
+        if answer.is_refusal() && self.state.batch_len() != before {
+            self.spoil(&"a command was refused after it had changed something");
+        }
         self.answers.push(answer);
         Turn::GoOn
     }
 
+    /// The batch must not be committed.
+    fn spoil(&mut self, why: &dyn std::fmt::Display) {
+        error!(%why, "the batch is given up");
+        let invariant = why.to_string();
+        self.spoiled.get_or_insert(StoreError::Bug { invariant });
+    }
+
     fn tick(&mut self) {
         if let Err(error) = self.state.expire() {
-            error!(%error, "deadlines could not be looked at");
+            self.spoil(&error);
         }
         self.state.checkpoint_all();
         let now = self.clock.monotonic();
@@ -196,7 +221,7 @@ impl Writer {
                 self.active_at = None;
                 if let Err(error) = self.store.idle() {
                     warn!(%error, "the store could not be made quick to open");
-                    self.after_failure(&error);
+                    self.after_failure(&error, Vec::new());
                 }
             }
         }
@@ -210,33 +235,42 @@ impl Writer {
         let closing = self.closing.get_or_insert_with(|| Closing {
             replies: Vec::new(),
             give_up_at,
+            stopping: false,
         });
         closing.replies.push(reply);
         self.state.dispatch = Dispatch::None;
         self.alarm.wake_at(give_up_at);
         if let Err(error) = self.state.end_runs() {
-            error!(%error, "what runs could not be asked to end");
+            self.spoil(&error);
         }
     }
 
-    /// Whether a close may be carried out: everything is quiet, or it took too long.
-    fn is_quiet(&self) -> bool {
-        let Some(closing) = &self.closing else {
+    /// Whether a close may be carried out: every run has ended and every backend is quiet, or it
+    /// took too long.
+    fn is_quiet(&mut self) -> bool {
+        let Some(closing) = &mut self.closing else {
             return false;
         };
-        let given_up = self.clock.monotonic() >= closing.give_up_at;
-        if given_up {
-            warn!("closing although a run is not quiet; the next opening ends it");
+        if self.clock.monotonic() >= closing.give_up_at {
+            warn!("closing although not all is quiet; the next opening looks after it");
+            return true;
         }
-        given_up || self.state.running().is_empty()
+        if !self.state.running().is_empty() {
+            return false;
+        }
+        if !closing.stopping {
+            closing.stopping = true;
+            self.supervisor.stop_all();
+        }
+        !self.shared.live.has_owners()
     }
 
     fn commit(&mut self) {
         let (batch, effects, touched) = self.state.take_batch();
-        let outcome = if batch.is_empty() {
-            Ok(())
-        } else {
-            self.store.commit(&batch)
+        let outcome = match self.spoiled.take() {
+            Some(error) => Err(error),
+            None if batch.is_empty() => Ok(()),
+            None => self.store.commit(&batch),
         };
         match outcome {
             Ok(()) => {
@@ -246,7 +280,7 @@ impl Writer {
                     .for_each(|answer| answer.deliver(None));
                 self.carry_out(effects);
             }
-            Err(error) => self.after_failure(&error),
+            Err(error) => self.after_failure(&error, effects),
         }
     }
 
@@ -290,7 +324,7 @@ impl Writer {
 
     /// Nobody knows what is durable, or nothing was written: every answer of the batch says so, and
     /// the state is made anew.
-    fn after_failure(&mut self, error: &StoreError) {
+    fn after_failure(&mut self, error: &StoreError, dropped: Vec<Effect>) {
         warn!(%error, "a commit failed");
         let failure = match error {
             StoreError::Full { .. } => Unavailable::StorageFull,
@@ -306,7 +340,7 @@ impl Writer {
             self.shared.commits_unknown.fetch_add(1, Ordering::Relaxed);
             self.recover_store();
         }
-        self.remake_state();
+        self.remake_state(dropped);
     }
 
     /// Brings the store back, however long it takes; commands that come meanwhile are refused with
@@ -337,7 +371,7 @@ impl Writer {
         }
     }
 
-    fn remake_state(&mut self) {
+    fn remake_state(&mut self, dropped: Vec<Effect>) {
         let loaded = match self.store.load() {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -358,8 +392,9 @@ impl Writer {
         self.shared.publish_all(&self.state);
         self.shared.notify(self.state.workers.keys().copied());
         if let Err(error) = self.state.resume_after_failure() {
-            error!(%error, "waiting inputs could not be dispatched");
+            self.spoil(&error);
         }
+        self.state.resume_answers(dropped);
         // What this adds is committed with the next command; a tick makes sure that there is one.
         self.alarm.wake_at(self.clock.monotonic());
     }

@@ -185,6 +185,8 @@ impl State {
             resume: None,
             last_run: None,
             usage: Usage::default(),
+            processes: Vec::new(),
+            unproven: None,
             status: std::collections::BTreeMap::new(),
         };
         let state = WorkerState {
@@ -256,24 +258,25 @@ impl State {
         except: Option<WorkerId>,
     ) -> Vec<ScopeOwner> {
         let mut owners: Vec<(usize, ScopeOwner)> = Vec::new();
-        for worker in self.workers.values() {
-            let Some(allocation) = worker
-                .allocation
-                .as_ref()
-                .filter(|_| Some(worker.record.worker_id) != except)
-            else {
-                continue;
-            };
+        let held = self.workers.values().filter_map(|worker| {
+            Some((
+                worker.record.display_name.as_ref(),
+                worker.allocation.as_ref()?,
+            ))
+        });
+        let orphans = self.orphans.iter().map(|allocation| (None, allocation));
+        let others = held
+            .chain(orphans)
+            .filter(|(_, allocation)| Some(allocation.worker_id) != except);
+        for (name, allocation) in others {
             for (held, asked) in crate::scope::conflicts(&allocation.scope, scope) {
-                owners.push((
-                    held.target.len(),
-                    ScopeOwner {
-                        worker_id: worker.record.worker_id,
-                        display_name: worker.record.display_name.clone(),
-                        holds: wire_rule(held),
-                        asked: wire_rule(asked),
-                    },
-                ));
+                let owner = ScopeOwner {
+                    worker_id: allocation.worker_id,
+                    display_name: name.cloned(),
+                    holds: wire_rule(held),
+                    asked: wire_rule(asked),
+                };
+                owners.push((held.target.len(), owner));
             }
         }
         owners

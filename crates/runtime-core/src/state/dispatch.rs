@@ -9,7 +9,9 @@ use crate::{
     EventType, RunId, Timestamp, WorkerId,
     backend::ActionAnswer,
     error::Unavailable,
-    record::{CancelCause, CancelRecord, LastRun, Lifecycle, RunRecord, UnfinishedRecord},
+    record::{
+        CancelCause, CancelRecord, LastRun, Lifecycle, ProcessLife, RunRecord, UnfinishedRecord,
+    },
     run::{Outcome, OutcomeKind, StopReason, Usage},
     store::Change,
     view::Phase,
@@ -19,7 +21,6 @@ use crate::{
 pub(crate) fn phase_of(run: Option<&RunRecord>, live: bool) -> Phase {
     match run {
         None => Phase::Queued,
-        Some(run) if run.unproven.is_some() => Phase::Unproven,
         Some(_) if !live => Phase::Lost,
         Some(run) if run.cancel.is_some() => Phase::Cancelling,
         Some(run) if !run.actions.is_empty() => Phase::RequiresAction,
@@ -45,8 +46,10 @@ impl State {
             return Ok(());
         };
         let record = &worker.record;
-        let held =
-            record.lifecycle != Lifecycle::Active || record.ending.is_some() || record.paused;
+        let held = record.lifecycle != Lifecycle::Active
+            || record.ending.is_some()
+            || record.paused
+            || record.unproven.is_some();
         let capable = self
             .around
             .backends
@@ -81,8 +84,6 @@ impl State {
                 .time_ms
                 .map(|ms| started_at.plus(Duration::from_millis(ms))),
             cancel: None,
-            unproven: None,
-            processes: Vec::new(),
             actions: Vec::new(),
         };
         self.wake_at(run.deadline);
@@ -112,19 +113,48 @@ impl State {
     pub(crate) fn resume_after_failure(&mut self) -> Result<(), Unavailable> {
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
         for worker_id in workers {
+            self.settle_end(worker_id)?;
             let front = self
                 .workers
                 .get(&worker_id)
                 .and_then(|worker| worker.unfinished.front().cloned());
             let Some(front) = front else { continue };
             match &front.run {
-                Some(run)
-                    if run.unproven.is_some() || self.around.live.has(worker_id, run.run_id) => {}
+                Some(_) if self.is_unproven(worker_id) => {}
+                Some(run) if self.around.live.has(worker_id, run.run_id) => {
+                    if run.cancel.is_some() {
+                        let run_id = run.run_id;
+                        self.effects.push(Effect::Cancel { worker_id, run_id });
+                    }
+                }
                 Some(_) => self.start_effect(worker_id, front),
                 None => self.dispatch(worker_id)?,
             }
         }
         Ok(())
+    }
+
+    /// Of the effects of a batch that failed: answers that turned out to be durable are still given
+    /// to their runs.
+    pub(crate) fn resume_answers(&mut self, dropped: Vec<Effect>) {
+        for effect in dropped {
+            let Effect::Respond {
+                worker_id,
+                run_id,
+                action_id,
+                ..
+            } = &effect
+            else {
+                continue;
+            };
+            let run = self.current_run(*worker_id);
+            let answered = run.is_some_and(|run| {
+                run.run_id == *run_id && run.actions.iter().all(|open| open.action_id != *action_id)
+            });
+            if answered {
+                self.effects.push(effect);
+            }
+        }
     }
 
     fn renew_fence(&mut self, worker_id: WorkerId) -> Result<crate::Fence, Unavailable> {
@@ -166,7 +196,7 @@ impl State {
                 run.cancel = Some(CancelRecord { at, cause });
             }
         })?;
-        if run.unproven.is_none() {
+        if !self.is_unproven(worker_id) {
             self.effects.push(Effect::Cancel {
                 worker_id,
                 run_id: run.run_id,
@@ -214,14 +244,15 @@ impl State {
             at: recorded.at,
             outcome,
         };
-        let record = self.update(worker_id, |record| {
+        self.update(worker_id, |record| {
             record.last_run = Some(last);
             record.usage = record.usage.plus(usage);
+            record
+                .processes
+                .retain(|process| process.life != ProcessLife::Run);
         })?;
-        match record.ending.is_some() && record.lifecycle == Lifecycle::Active {
-            true => self.reach_end(worker_id),
-            false => self.dispatch(worker_id),
-        }
+        self.settle_end(worker_id)?;
+        self.dispatch(worker_id)
     }
 
     /// Ends runs that took longer than they were given, and lapses actions.

@@ -3,11 +3,13 @@
 
 use serde_json::json;
 
-use super::{Effect, State, draft};
+use super::{Effect, State, dispatch::RunEnd, draft};
 use crate::{
     EventType, Position, WorkerId,
+    backend::BackendError,
     error::{LifecycleError, RunError, Unavailable},
     record::{CancelCause, Ending, Lifecycle, Recorded},
+    run::StopReason,
     store::Change,
     view::{CancelReceipt, LifecycleReceipt},
     worker::{EndKind, UpdateWorker},
@@ -135,28 +137,72 @@ impl State {
             self.update(worker_id, |record| record.ending = Some(ending))?;
             self.cancel_queued(worker_id)?;
         }
-        match self.request_cancel(worker_id, CancelCause::WorkerEnds)? {
-            None => self.reach_end(worker_id)?,
-            Some(_) if assume_dead && self.is_unproven(worker_id) => {
-                let end = super::dispatch::RunEnd {
-                    detail: Some("an operator said that its processes are dead".into()),
-                    usage: None,
-                };
-                self.finish_run(worker_id, crate::run::StopReason::RuntimeLost, end)?;
-            }
-            Some(_) => {}
+        self.request_cancel(worker_id, CancelCause::WorkerEnds)?;
+        if assume_dead && self.is_unproven(worker_id) {
+            self.take_for_dead(worker_id)?;
         }
+        self.settle_end(worker_id)?;
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
     }
 
-    fn is_unproven(&self, worker_id: WorkerId) -> bool {
-        let front = self
-            .workers
-            .get(&worker_id)
-            .and_then(|worker| worker.unfinished.front());
-        front
-            .and_then(|front| front.run.as_ref())
-            .is_some_and(|run| run.unproven.is_some())
+    /// An operator said that processes which could not be shown to be dead are.
+    fn take_for_dead(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
+        self.update(worker_id, |record| {
+            record.unproven = None;
+            record.processes.clear();
+        })?;
+        if self.current_run(worker_id).is_none() {
+            return Ok(());
+        }
+        let detail = Some("an operator said that its processes are dead".to_owned());
+        let end = RunEnd {
+            usage: None,
+            detail,
+        };
+        self.finish_run(worker_id, StopReason::RuntimeLost, end)
+    }
+
+    pub(super) fn is_unproven(&self, worker_id: WorkerId) -> bool {
+        let worker = self.workers.get(&worker_id);
+        worker.is_some_and(|worker| worker.record.unproven.is_some())
+    }
+
+    /// A Worker whose end was asked for and that runs nothing: its backend is stopped, and when all
+    /// is quiet it has ended. Until then it keeps its scope (I6).
+    pub(super) fn settle_end(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
+        let Some(worker) = self.workers.get(&worker_id) else {
+            return Ok(());
+        };
+        let record = &worker.record;
+        let asked = record.ending.is_some() && record.lifecycle == Lifecycle::Active;
+        if !asked || record.unproven.is_some() || self.current_run(worker_id).is_some() {
+            return Ok(());
+        }
+        if self.around.live.has_owner(worker_id) {
+            self.effects.push(Effect::StopBackend { worker_id });
+            return Ok(());
+        }
+        self.reach_end(worker_id)
+    }
+
+    /// The Worker's backend was stopped: everything that it ran is quiet, or can't be shown to be.
+    pub(crate) fn backend_quiet(
+        &mut self,
+        worker_id: WorkerId,
+        quiet: Result<(), BackendError>,
+    ) -> Result<(), Unavailable> {
+        let Some(worker) = self.workers.get(&worker_id) else {
+            return Ok(());
+        };
+        let had_processes = !worker.record.processes.is_empty();
+        match quiet {
+            Ok(()) if had_processes => {
+                self.update(worker_id, |record| record.processes.clear())?;
+            }
+            Ok(()) => {}
+            Err(error) => self.set_unproven(worker_id, error.message)?,
+        }
+        self.settle_end(worker_id)
     }
 
     /// The Worker's run is quiet: it is what it was asked to be, and its scope is free.
@@ -173,7 +219,6 @@ impl State {
         let data = json!({ "epoch": record.epoch, "reason": ending.reason });
         self.emit(worker_id, draft(kind, None, &data)?)?;
         self.update(worker_id, |record| record.lifecycle = lifecycle)?;
-        self.effects.push(Effect::StopBackend { worker_id });
         Ok(())
     }
 

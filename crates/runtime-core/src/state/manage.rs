@@ -60,7 +60,7 @@ impl State {
                     .unfinished
                     .front()
                     .and_then(|front| front.run.as_ref());
-                run.is_some_and(|run| run.unproven.is_none())
+                run.is_some() && worker.record.unproven.is_none()
             })
             .map(|worker| worker.record.worker_id)
             .collect();

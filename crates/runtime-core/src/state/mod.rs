@@ -25,7 +25,7 @@ pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
 pub(crate) use dispatch::{RunEnd, phase_of};
 pub(crate) use lifecycle::LifecycleOp;
-pub(crate) use recover::ProvenRun;
+pub(crate) use recover::ProvenWorker;
 pub(crate) use sink::{ActionRequest, FinishedBlock, SinkOp};
 pub(crate) use submit::PreparedInput;
 
@@ -128,6 +128,8 @@ pub(crate) struct State {
     pub(crate) at: Timestamp,
     pub(crate) workers: HashMap<WorkerId, WorkerState>,
     pub(crate) damaged: Vec<DamagedRecord>,
+    /// What Workers hold whose records are damaged: nobody else is granted it (I6).
+    orphans: Vec<Arc<AllocationRecord>>,
     pub(crate) dispatch: Dispatch,
     pub(crate) around: Surroundings,
     /// Workers whose records the batch changes: their published views are made anew.
@@ -170,9 +172,11 @@ impl State {
                 (state.record.worker_id, state)
             })
             .collect();
+        let mut orphans = Vec::new();
         for allocation in loaded.allocations {
-            if let Some(worker) = workers.get_mut(&allocation.worker_id) {
-                worker.allocation = Some(allocation);
+            match workers.get_mut(&allocation.worker_id) {
+                Some(worker) => worker.allocation = Some(allocation),
+                None => orphans.push(allocation),
             }
         }
         for unfinished in loaded.unfinished {
@@ -180,6 +184,7 @@ impl State {
                 worker.unfinished.push_back(unfinished);
             }
         }
+        hold_undamaged(&mut workers, &loaded.damaged);
         Self {
             runtime: loaded.runtime,
             incarnations: Arc::new(loaded.incarnations),
@@ -188,6 +193,7 @@ impl State {
             at: loaded.at,
             workers,
             damaged: loaded.damaged,
+            orphans,
             dispatch,
             around,
             touched: BTreeSet::new(),
@@ -210,6 +216,14 @@ impl State {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// How much the batch holds, to see whether a command has changed anything.
+    pub(crate) fn batch_len(&self) -> usize {
+        self.batch
+            .events
+            .len()
+            .saturating_add(self.batch.changes.len())
     }
 
     /// Takes the batch that was gathered, and what to do after its commit.
@@ -407,6 +421,28 @@ impl State {
             recorded.position,
             recorded.incarnation_id,
         )
+    }
+}
+
+/// A Worker whose allocation record is damaged still holds what it was granted at its creation.
+fn hold_undamaged(workers: &mut HashMap<WorkerId, WorkerState>, damaged: &[DamagedRecord]) {
+    for record in damaged.iter().filter(|record| record.table == "allocation") {
+        let worker = record
+            .worker_id
+            .and_then(|worker_id| workers.get_mut(&worker_id));
+        let Some(worker) = worker.filter(|worker| worker.record.lifecycle == Lifecycle::Active)
+        else {
+            continue;
+        };
+        if let Some(scope) = worker.record.scope.clone() {
+            worker.allocation = Some(Arc::new(AllocationRecord {
+                worker_id: worker.record.worker_id,
+                parent: worker.record.spec.parent,
+                scope,
+                fence: Fence(0),
+                granted_at: worker.record.created.at,
+            }));
+        }
     }
 }
 

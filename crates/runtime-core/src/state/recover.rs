@@ -5,16 +5,15 @@ use serde_json::json;
 
 use super::{State, dispatch::RunEnd, draft};
 use crate::{
-    EventType, RunId, WorkerId, backend::Proof, error::Unavailable, run::StopReason,
+    EventType, WorkerId, backend::Proof, error::Unavailable, run::StopReason,
     runtime::PartialBlock, view::WentBackView,
 };
 
-/// A run of an earlier incarnation, and what is known of its processes.
-pub(crate) struct ProvenRun {
+/// A Worker that an earlier incarnation left running, and what is known of its processes.
+pub(crate) struct ProvenWorker {
     pub(crate) worker_id: WorkerId,
-    pub(crate) run_id: RunId,
     pub(crate) proof: Proof,
-    /// What was checkpointed of its output.
+    /// What was checkpointed of its run's output.
     pub(crate) partial: Vec<PartialBlock>,
 }
 
@@ -31,36 +30,49 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn recover_run(&mut self, proven: ProvenRun) -> Result<(), Unavailable> {
-        let ProvenRun {
+    /// Gives a Worker's run its outcome when its processes are shown to be dead.
+    pub(crate) fn recover_worker(&mut self, proven: ProvenWorker) -> Result<(), Unavailable> {
+        let ProvenWorker {
             worker_id,
-            run_id,
             proof,
             partial,
         } = proven;
-        match proof {
-            Proof::Dead => {
+        if !self.workers.contains_key(&worker_id) {
+            // Its record is damaged: there is nothing that could be changed.
+            return Ok(());
+        }
+        if let Proof::Unproven { reason } = proof {
+            return self.set_unproven(worker_id, reason);
+        }
+        self.update(worker_id, |record| {
+            record.processes.clear();
+            record.unproven = None;
+        })?;
+        match self.current_run(worker_id).map(|run| run.run_id) {
+            Some(run_id) => {
                 self.around.live.seed_partial(worker_id, run_id, partial);
                 self.finish_run(worker_id, StopReason::RuntimeLost, RunEnd::default())
             }
-            Proof::Unproven { reason } => {
-                let data = json!({
-                    "code": crate::Code::RunUnknown,
-                    "message": format!("the processes of run {run_id} can't be shown to be dead: {reason}"),
-                    "command": format!("worker-runtime worker cancel {worker_id} --assume-dead"),
-                });
-                self.emit(
-                    worker_id,
-                    draft(EventType::DIAGNOSTIC, Some(run_id), &data)?,
-                )?;
-                self.update_front(worker_id, |front| {
-                    if let Some(run) = &mut front.run {
-                        run.unproven = Some(reason);
-                    }
-                })?;
-                Ok(())
-            }
+            None => self.settle_end(worker_id),
         }
+    }
+
+    /// Its processes can't be shown to be dead: it keeps its run and its scope, and nothing is
+    /// dispatched, until that can be shown or an operator says so.
+    pub(super) fn set_unproven(
+        &mut self,
+        worker_id: WorkerId,
+        reason: String,
+    ) -> Result<(), Unavailable> {
+        let data = json!({
+            "code": crate::Code::RunUnproven,
+            "message": format!("its processes can't be shown to be dead: {reason}"),
+            "command": format!("worker-runtime worker cancel {worker_id} --assume-dead"),
+        });
+        let run_id = self.current_run(worker_id).map(|run| run.run_id);
+        self.emit(worker_id, draft(EventType::DIAGNOSTIC, run_id, &data)?)?;
+        self.update(worker_id, |record| record.unproven = Some(reason))?;
+        Ok(())
     }
 
     /// Dispatches what waits, once recovery is durable.

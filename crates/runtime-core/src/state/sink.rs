@@ -92,7 +92,7 @@ impl State {
         Ok(self.position)
     }
 
-    fn current_run(&self, worker_id: WorkerId) -> Option<&RunRecord> {
+    pub(super) fn current_run(&self, worker_id: WorkerId) -> Option<&RunRecord> {
         self.workers
             .get(&worker_id)?
             .unfinished
@@ -211,20 +211,13 @@ impl State {
         process: ProcessRecord,
     ) -> Result<(), SinkError> {
         let max = self.around.limits.processes_max;
-        if self
-            .current_run(worker_id)
-            .is_some_and(|run| run.processes.len() >= max)
-        {
+        if self.worker_mut(worker_id)?.record.processes.len() >= max {
             return Err(SinkError::Limit {
-                what: "processes of a run",
+                what: "processes of a Worker",
                 max,
             });
         }
-        self.update_front(worker_id, |front| {
-            if let Some(run) = &mut front.run {
-                run.processes.push(process);
-            }
-        })?;
+        self.update(worker_id, |record| record.processes.push(process))?;
         Ok(())
     }
 

@@ -138,7 +138,10 @@ impl State {
                 worker_id,
                 input_id: front.input.input_id.clone(),
                 since: run.map_or(front.accepted.at, |run| run.started_at),
-                phase: super::dispatch::phase_of(run, true),
+                phase: match record.unproven {
+                    Some(_) => crate::view::Phase::Unproven,
+                    None => super::dispatch::phase_of(run, true),
+                },
             });
         }
         if worker.unfinished.len() >= self.around.limits.inputs_unfinished_max {
