@@ -7,8 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::Deserializ
 /// Serialises as its value in JSON, and as one JSON text in the store's codec.
 ///
 /// The codec of records is not self-describing; what clients send and see is tagged and grows. So
-/// such a value is kept as the JSON it came as: older records read with newer types, and unknown
-/// fields do no harm.
+/// such a value is kept as the JSON it came as, and older records read with newer types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct AsJson<T>(pub T);
 

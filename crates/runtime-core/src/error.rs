@@ -263,6 +263,9 @@ pub enum SubmitError {
     /// The input says nothing.
     #[error("the input is empty")]
     Empty,
+    /// A segment can't be taken.
+    #[error(transparent)]
+    Field(#[from] FieldInvalid),
     /// The Worker has accepted as many inputs as it ever may.
     #[error(
         "Worker {worker_id} has accepted {accepted} inputs, which is the limit; create another Worker"
@@ -289,6 +292,7 @@ impl SubmitError {
             Self::QueueFull { .. } => Code::InputQueueFull,
             Self::TooLarge { .. } => Code::InputTooLarge,
             Self::Empty => Code::InputEmpty,
+            Self::Field(_) => Code::FieldInvalid,
             Self::Quota { .. } => Code::InputQuota,
             Self::Unavailable(error) => error.code(),
         }

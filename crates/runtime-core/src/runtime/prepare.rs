@@ -102,6 +102,10 @@ impl Inner {
         if input.segments.iter().all(is_empty) {
             return Err(SubmitError::Empty);
         }
+        if let Some(fault) = input.segments.iter().find_map(Segment::fault) {
+            let (field, reason) = ("segments", fault.to_owned());
+            return Err(FieldInvalid { field, reason }.into());
+        }
         let input_id = match input.input_id {
             Some(input_id) => input_id,
             None => self.mint_input_id()?,

@@ -269,7 +269,10 @@ impl State {
             .chain(orphans)
             .filter(|(_, allocation)| Some(allocation.worker_id) != except);
         for (name, allocation) in others {
-            for (held, asked) in crate::scope::conflicts(&allocation.scope, scope) {
+            // The deepest of its rules that meets; one line for each owner.
+            let met = crate::scope::conflicts(&allocation.scope, scope);
+            let deepest = met.into_iter().max_by_key(|(held, _)| held.target.len());
+            if let Some((held, asked)) = deepest {
                 let owner = ScopeOwner {
                     worker_id: allocation.worker_id,
                     display_name: name.cloned(),
