@@ -1,8 +1,36 @@
-//! worker-runtime
+//! The redb store of worker-runtime, in memory or in a state directory: one layout for both.
+//!
+//! # Layout
+//! - [`MemoryStore`]: a store that lives as long as its process
+//! - [`StoreOptions`], [`RetentionPolicy`]: every limit
+//! - `store`: open, commit, retention; `read`: replay, transcript, records
+//! - `pack`: the stored unit of many events; `layout`: every kind of stored row; `codec`: records as
+//!   bytes, and the seal on every value
+//! - `engine`: the edge to redb, where its panics are held
+//! - `fs`, `storage`: the state directory, and where redb's bytes are
+//!
+//! It is not a store for many writers, and nothing of redb shows outside. Without a feature it is empty.
 
+#![cfg(any(feature = "fs-store", feature = "memory-store"))]
+
+mod codec;
+mod cut;
+mod engine;
+mod error;
 #[cfg(feature = "fs-store")]
 #[allow(dead_code, unused_imports, reason = "the store proper calls it")]
 mod fs;
-#[cfg(any(feature = "fs-store", feature = "memory-store"))]
+mod layout;
+#[cfg(feature = "memory-store")]
+mod memory;
+mod options;
+mod pack;
+mod read;
 #[allow(dead_code, unused_imports, reason = "the store proper calls it")]
 mod storage;
+mod store;
+
+pub use error::OpenError;
+#[cfg(feature = "memory-store")]
+pub use memory::MemoryStore;
+pub use options::{RetentionPolicy, StoreOptions};

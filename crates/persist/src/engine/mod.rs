@@ -1,0 +1,194 @@
+//! The edge to redb: every call of the engine happens below [`Engine::read`] or [`Engine::write`].
+//!
+//! redb can panic on a damaged file. The panic is held here; the database is then forgotten, never
+//! dropped, because a second panic in a drop would end the process. What follows is told as an error
+//! of the store until it is reopened (I7).
+
+mod read;
+mod rows;
+mod write;
+
+use std::{
+    mem::ManuallyDrop,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+};
+
+use redb::{Database, Durability, ReadableDatabase, StorageError};
+use worker_runtime_core::store::StoreError;
+
+pub(crate) use read::Reading;
+pub(crate) use rows::{EachRow, End, Rows};
+pub(crate) use write::Writing;
+
+use crate::layout::{SUM_COUNT, Table, meta::TableSum};
+
+/// The open database, shared by the writer and all readers.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    /// `None` after a close, a panic, or while it is replaced.
+    db: RwLock<Option<Database>>,
+}
+
+impl Engine {
+    pub(crate) fn new(db: Database) -> Self {
+        Self {
+            db: RwLock::new(Some(db)),
+        }
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the database away, after every read has ended.
+    pub(crate) fn take(&self) -> Option<Database> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        db.take()
+    }
+
+    /// Puts a reopened database in its place.
+    pub(crate) fn put(&self, new: Database) {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        *db = Some(new);
+    }
+
+    /// Lets go of a database that failed: dropping it would have it write again.
+    pub(crate) fn forget(&self) {
+        if let Some(db) = self.take() {
+            std::mem::forget(db);
+        }
+    }
+
+    /// One short read transaction.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&mut Reading) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let guard = self.lock();
+        let Some(db) = guard.as_ref() else {
+            return Err(StoreError::Read {
+                detail: "the store is closed or waits for its recovery".to_owned(),
+            });
+        };
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let transaction = db.begin_read().map_err(|error| StoreError::Read {
+                detail: error.to_string(),
+            })?;
+            // While a panic unwinds, nothing of the engine may run in a drop.
+            let mut reading = ManuallyDrop::new(Reading::new(transaction));
+            let result = read(&mut reading);
+            drop(ManuallyDrop::into_inner(reading));
+            result
+        }));
+        drop(guard);
+        caught.unwrap_or_else(|panic| {
+            self.forget();
+            Err(StoreError::Read {
+                detail: panic_text(panic.as_ref()),
+            })
+        })
+    }
+
+    /// One write transaction. It commits when `write` succeeds and is undone when it fails.
+    ///
+    /// `write` gives back its result and whether the allocator state is to be saved as well.
+    pub(crate) fn write<T>(
+        &self,
+        mode: CommitMode,
+        sums: &[TableSum; SUM_COUNT],
+        write: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let guard = self.lock();
+        let Some(db) = guard.as_ref() else {
+            return Err(StoreError::OutcomeUnknown {
+                detail: "the store waits for its recovery".to_owned(),
+            });
+        };
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let transaction = db.begin_write().map_err(|error| unknown(&error))?;
+            let mut transaction = ManuallyDrop::new(transaction);
+            transaction
+                .set_durability(mode.durability())
+                .map_err(|error| unknown(&error))?;
+            transaction.set_quick_repair(mode == CommitMode::QuickRepair);
+            let mut writing = ManuallyDrop::new(Writing::new(&transaction, *sums));
+            let result = write(&mut writing);
+            drop(ManuallyDrop::into_inner(writing));
+            let transaction = ManuallyDrop::into_inner(transaction);
+            let result = result?;
+            transaction.commit().map_err(|error| unknown(&error))?;
+            Ok(result)
+        }));
+        drop(guard);
+        caught.unwrap_or_else(|panic| {
+            self.forget();
+            Err(StoreError::OutcomeUnknown {
+                detail: panic_text(panic.as_ref()),
+            })
+        })
+    }
+}
+
+/// How a transaction is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommitMode {
+    /// In memory: committed is all it can be.
+    Memory,
+    /// Synced when it returns.
+    Durable,
+    /// The same with two phases and the allocator's state: after it an open needs no repair. Only
+    /// for empty transactions.
+    QuickRepair,
+}
+
+impl CommitMode {
+    fn durability(self) -> Durability {
+        match self {
+            Self::Memory => Durability::None,
+            Self::Durable | Self::QuickRepair => Durability::Immediate,
+        }
+    }
+}
+
+/// An error of the engine inside a write: it latches failures, so what is durable is unknown.
+fn unknown(error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::OutcomeUnknown {
+        detail: error.to_string(),
+    }
+}
+
+/// An error of the engine inside a read.
+fn unread(table: Table, error: StorageError) -> StoreError {
+    match error {
+        StorageError::Corrupted(detail) => StoreError::Damaged {
+            table: table.name,
+            detail,
+        },
+        other => StoreError::Read {
+            detail: other.to_string(),
+        },
+    }
+}
+
+/// An error of the engine at one table inside a write.
+fn unwritten(table: Table, error: StorageError) -> StoreError {
+    match error {
+        StorageError::Corrupted(detail) => StoreError::Damaged {
+            table: table.name,
+            detail,
+        },
+        other => unknown(&other),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "the engine stopped at what it read: {}",
+        text.unwrap_or("no reason was given")
+    )
+}

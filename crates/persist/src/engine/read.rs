@@ -1,0 +1,96 @@
+//! A read transaction, with the tables it has opened.
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use worker_runtime_core::store::StoreError;
+
+use super::{EachRow, End, Rows, unread};
+use crate::layout::{TABLES, Table};
+
+type Open = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// One short read.
+pub(crate) struct Reading {
+    transaction: ReadTransaction,
+    tables: [Option<Open>; TABLES.len()],
+}
+
+impl Reading {
+    pub(super) fn new(transaction: ReadTransaction) -> Self {
+        Self {
+            transaction,
+            tables: Default::default(),
+        }
+    }
+
+    /// Whether nothing was ever written.
+    pub(crate) fn is_empty(&self) -> Result<bool, StoreError> {
+        let mut tables = self
+            .transaction
+            .list_tables()
+            .map_err(|error| StoreError::Read {
+                detail: error.to_string(),
+            })?;
+        Ok(tables.next().is_none())
+    }
+
+    fn table(&mut self, table: Table) -> Result<&Open, StoreError> {
+        let Some(slot) = self.tables.get_mut(table.index()) else {
+            return Err(StoreError::Bug {
+                invariant: format!("table {} has a slot", table.name),
+            });
+        };
+        match slot {
+            Some(open) => Ok(open),
+            None => {
+                let open = self
+                    .transaction
+                    .open_table(table.definition())
+                    .map_err(|error| StoreError::Damaged {
+                        table: table.name,
+                        detail: error.to_string(),
+                    })?;
+                Ok(slot.insert(open))
+            }
+        }
+    }
+}
+
+impl Rows for Reading {
+    fn get<T>(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        read: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> Result<T, StoreError> {
+        let row = self
+            .table(table)?
+            .get(key)
+            .map_err(|error| unread(table, error))?;
+        Ok(read(row.as_ref().map(|row| row.value())))
+    }
+
+    fn scan(
+        &mut self,
+        table: Table,
+        (from, to): (&[u8], &[u8]),
+        end: End,
+        each: EachRow<'_>,
+    ) -> Result<(), StoreError> {
+        if from > to {
+            return Ok(());
+        }
+        let mut rows = ReadableTable::range::<&[u8]>(self.table(table)?, from..=to)
+            .map_err(|error| unread(table, error))?;
+        loop {
+            let row = match end {
+                End::First => rows.next(),
+                End::Last => rows.next_back(),
+            };
+            let Some(row) = row else { return Ok(()) };
+            let (key, value) = row.map_err(|error| unread(table, error))?;
+            if each(key.value(), value.value())?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+}

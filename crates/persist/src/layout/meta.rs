@@ -1,0 +1,58 @@
+//! `meta`: what there is one of.
+//!
+//! - `format` -> [`Format`]: written once; a newer one is refused before anything else is read.
+//! - `runtime` -> `RuntimeRecord`: changed by commands about the Runtime.
+//! - `state` -> [`State`]: written by every commit, in its transaction.
+
+use serde::{Deserialize, Serialize};
+use worker_runtime_core::{Digest, Position, Timestamp};
+
+use super::{SUM_COUNT, Table};
+
+pub(crate) const TABLE: Table = Table {
+    name: "meta",
+    sum: None,
+};
+
+pub(crate) const FORMAT: &[u8] = b"format";
+pub(crate) const RUNTIME: &[u8] = b"runtime";
+pub(crate) const STATE: &[u8] = b"state";
+
+/// The version of the layout that this program writes.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// Which layout the file has. This record's own form never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Format {
+    /// The version of the layout.
+    pub(crate) version: u32,
+}
+
+/// How many rows a table has, and the XOR of their checksums: a lost row is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct TableSum {
+    pub(crate) rows: u64,
+    pub(crate) digest: u64,
+}
+
+/// Where the store stands after a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The newest position.
+    pub(crate) position: Position,
+    /// The time of the newest event.
+    pub(crate) at: Timestamp,
+    /// The Runtime-wide chain up to it.
+    pub(crate) chain: Digest,
+    /// Time that has passed while the store was open, by a clock that never jumps: ages of
+    /// retention are measured with it.
+    pub(crate) store_ms: u64,
+    /// Every event before this position is in `history` too; an open reads the log from here.
+    pub(crate) tail_floor: Position,
+    /// The bytes of all log packs.
+    pub(crate) log_bytes: u64,
+    /// The bytes of all history packs and of the Workers' large payloads.
+    pub(crate) history_bytes: u64,
+    /// The sums of the other tables, by [`Table::sum`].
+    pub(crate) sums: [TableSum; SUM_COUNT],
+}

@@ -1,0 +1,210 @@
+//! The store proper: one layout for memory and file, over whatever [`Medium`] the bytes are on.
+//!
+//! - `tails`: the newest events of each Worker, in memory
+//! - `stage`: what a batch adds to them, until it is committed
+//! - `commit`: a batch becomes one write transaction
+//! - `records`: changes of records
+//! - `retention`: trimming, in the same transaction
+//! - `open`: what there is, and what an open after a crash rebuilds
+//! - `load`: the working state, and whether all of it is there
+
+mod commit;
+mod load;
+mod medium;
+mod open;
+mod records;
+mod retention;
+pub(crate) mod stage;
+pub(crate) mod tails;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
+};
+
+use worker_runtime_core::{
+    Clock, Incarnation, Position, WorkerId,
+    store::{Batch, Loaded, Store, StoreError, StoreReader, WentBack},
+};
+
+pub(crate) use load::load_all;
+pub(crate) use medium::{Medium, Witnessed};
+pub(crate) use open::{Opened, open_for_reading, open_for_writing};
+
+use crate::{
+    engine::{CommitMode, Engine},
+    layout::meta::State,
+    options::RetentionPolicy,
+    read::Reader,
+    store::{
+        stage::{Stage, Stages},
+        tails::{Tail, Tails},
+    },
+};
+
+/// What the writer and its readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    tails: RwLock<Tails>,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Engine, tails: Tails) -> Self {
+        Self {
+            engine,
+            tails: RwLock::new(tails),
+        }
+    }
+
+    pub(crate) fn tails(&self) -> RwLockReadGuard<'_, Tails> {
+        self.tails.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tails_mut(&self) -> RwLockWriteGuard<'_, Tails> {
+        self.tails.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much waits, and where it is bounded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) retention: RetentionPolicy,
+    pub(crate) tails_bytes_max: usize,
+    pub(crate) log_window_bytes: u64,
+}
+
+/// The store. Its one owner is the writer.
+pub(crate) struct PackedStore {
+    shared: Arc<Shared>,
+    medium: Box<dyn Medium>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+    /// The clock when `state.store_ms` was last brought up to date.
+    measured_at: Duration,
+    state: State,
+    incarnation: Incarnation,
+    went_back: Option<WentBack>,
+    /// The tail pack of the log.
+    log: Tail,
+    /// The newest packs of the log: first position and length.
+    log_recent: VecDeque<(Position, u64)>,
+    /// Workers with events that stand only in the log, by the oldest of these.
+    unflushed: BTreeMap<Position, WorkerId>,
+    /// Workers whose tail could be let go, the longest first.
+    clean: VecDeque<WorkerId>,
+    pins: BTreeMap<u64, Position>,
+    stages: Stages,
+    log_stage: Stage,
+    buffers: Buffers,
+    /// Something was committed since the allocator's state was saved.
+    dirty: bool,
+    /// The outcome of a commit is unknown: nothing is committed before a recovery.
+    unknown: bool,
+}
+
+/// Buffers that are used again by each commit.
+#[derive(Debug, Default)]
+struct Buffers {
+    value: Vec<u8>,
+    scratch: Vec<u8>,
+    log_packs: Vec<(Position, u64)>,
+    touched: Vec<WorkerId>,
+}
+
+impl PackedStore {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn mode(&self) -> CommitMode {
+        self.medium.mode()
+    }
+
+    /// Saves the allocator's state, so that the next open needs no repair.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if self.dirty && self.mode() == CommitMode::Durable {
+            let empty = self
+                .shared
+                .engine
+                .write(CommitMode::QuickRepair, &self.state.sums, |_| Ok(()));
+            self.note(empty)?;
+        }
+        self.dirty = false;
+        Ok(())
+    }
+
+    fn note<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(StoreError::OutcomeUnknown { detail }) = &result {
+            tracing::error!(%detail, "the outcome of a commit is unknown");
+            self.unknown = true;
+        }
+        result
+    }
+
+    fn known(&self) -> Result<(), StoreError> {
+        if self.unknown {
+            return Err(StoreError::OutcomeUnknown {
+                detail: "an earlier commit's outcome is unknown and was not recovered".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Store for PackedStore {
+    fn reader(&self) -> Arc<dyn StoreReader> {
+        Arc::new(Reader::new(Arc::clone(&self.shared)))
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        let mut loaded = self
+            .shared
+            .engine
+            .read(|rows| load_all(rows, &self.state))?;
+        loaded.went_back = self.went_back;
+        Ok(loaded)
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.known()?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.medium.make_room()?;
+        self.commit_batch(batch, commit::Flush::Old)
+    }
+
+    fn recover(&mut self) -> Result<(), StoreError> {
+        if !self.unknown {
+            return Ok(());
+        }
+        let opened = self.medium.reopen(&self.shared.engine, &self.state)?;
+        self.install(opened);
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<(), StoreError> {
+        self.known()?;
+        if !self.unflushed.is_empty() {
+            self.medium.make_room()?;
+            self.commit_batch(&Batch::default(), commit::Flush::All)?;
+        }
+        self.settle()
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), StoreError> {
+        let settled = self.idle();
+        match self.shared.engine.take() {
+            // After a failure, dropping it would have it write again.
+            Some(db) if settled.is_err() => std::mem::forget(db),
+            other => drop(other),
+        }
+        self.medium.release();
+        settled
+    }
+}

@@ -1,0 +1,452 @@
+//! Opening: the format is looked at first, then the state; the tails are rebuilt from the part of
+//! the log that is not in `history` yet. After a clean close there is none, so an open does not
+//! depend on how many events there are.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::ControlFlow,
+    sync::Arc,
+};
+
+use worker_runtime_core::{
+    Fence, Generation, Incarnation, Position, RuntimeId, WorkerId,
+    record::{IncarnationRecord, RuntimeRecord, WorkerRecord},
+    store::{StoreError, WentBack},
+};
+
+use super::{
+    Buffers, Limits, PackedStore, Shared, Witnessed,
+    load::load_table,
+    medium::Medium,
+    stage::{Stage, Stages},
+    tails::{Tail, TailState, Tails},
+};
+use crate::{
+    OpenError, StoreOptions,
+    codec::{self, Damage},
+    engine::{CommitMode, End, Engine, Rows},
+    layout::{
+        incarnation, log,
+        meta::{self, FORMAT_VERSION, Format, State},
+        pin::{self, Pin},
+        worker,
+    },
+    pack::{self, Body, EncodedEvent, Kind, Pack},
+};
+
+/// At a fork, numbers that fence others go on this much later.
+const FORK_STEP: u64 = 1 << 32;
+
+/// What a store is made of that was opened.
+pub(crate) struct Opened {
+    state: State,
+    log: Tail,
+    log_recent: VecDeque<(Position, u64)>,
+    tails: Tails,
+    unflushed: BTreeMap<Position, WorkerId>,
+    pins: BTreeMap<u64, Position>,
+}
+
+impl Opened {
+    /// Everything of this store but the engine, read from it.
+    pub(crate) fn read(engine: &Engine) -> Result<Self, OpenError> {
+        engine.read(|rows| Ok(read_all(rows)))?
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.state.position
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// For readers alone.
+    pub(crate) fn into_tails(self) -> (State, Tails) {
+        (self.state, self.tails)
+    }
+}
+
+fn read_all(rows: &mut impl Rows) -> Result<Opened, OpenError> {
+    check_format(rows)?;
+    let state = rows.get(meta::TABLE, meta::STATE, |value| match value {
+        Some(value) => codec::open_record::<State>(meta::TABLE, meta::STATE, value),
+        None => Err("the state is missing".into()),
+    })?;
+    let state = state.map_err(|damage| damage.in_table(meta::TABLE))?;
+    let mut rebuilding = Rebuilding::new(&state);
+    rebuilding.run(rows)?;
+    let Rebuilding {
+        log,
+        log_recent,
+        mut tails,
+        unflushed,
+        ..
+    } = rebuilding;
+    tails.committed = state.position;
+    let mut damaged = Vec::new();
+    let pins: Vec<Pin> = load_table(rows, pin::TABLE, &state, &mut damaged)?;
+    if let Some(damaged) = damaged.first() {
+        return Err(Damage::of(pin::TABLE, damaged.detail.clone()).into());
+    }
+    let pins = pins.into_iter().map(|pin| (pin.id, pin.from)).collect();
+    Ok(Opened {
+        state,
+        log,
+        log_recent,
+        tails,
+        unflushed,
+        pins,
+    })
+}
+
+fn check_format(rows: &mut impl Rows) -> Result<(), OpenError> {
+    let format = rows.get(meta::TABLE, meta::FORMAT, |value| match value {
+        Some(value) => codec::open_record::<Format>(meta::TABLE, meta::FORMAT, value),
+        None => Err("the format is missing".into()),
+    })?;
+    let found = format
+        .map_err(|damage| damage.in_table(meta::TABLE))?
+        .version;
+    if found > FORMAT_VERSION {
+        return Err(OpenError::Newer {
+            found,
+            known: FORMAT_VERSION,
+        });
+    }
+    Ok(())
+}
+
+/// The tails, as the log tells them.
+struct Rebuilding<'a> {
+    state: &'a State,
+    log: Tail,
+    log_recent: VecDeque<(Position, u64)>,
+    tails: Tails,
+    unflushed: BTreeMap<Position, WorkerId>,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Rebuilding<'a> {
+    fn new(state: &'a State) -> Self {
+        Self {
+            state,
+            log: Tail::empty(Kind::Log),
+            log_recent: VecDeque::new(),
+            tails: Tails::default(),
+            unflushed: BTreeMap::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, rows: &mut impl Rows) -> Result<(), StoreError> {
+        let mut expected = self.begin(rows)?;
+        let mut packs: Vec<Pack> = Vec::new();
+        let (from, to) = (log::key(expected), log::key(Position(u64::MAX)));
+        rows.scan(
+            log::TABLE,
+            (from.as_bytes(), to.as_bytes()),
+            End::First,
+            &mut |key, value| {
+                let pack = Pack::open_log(log::TABLE, key, value)
+                    .map_err(|damage| damage.in_table(log::TABLE))?;
+                let first = pack.header.first_position;
+                if first != expected {
+                    return Err(Damage::of(log::TABLE, missing(expected)));
+                }
+                expected = pack.header.last_position.next();
+                self.log_recent.push_back((first, value.len() as u64));
+                packs.push(pack);
+                Ok(ControlFlow::Continue(()))
+            },
+        )?;
+        if expected != self.state.position.next() {
+            return Err(Damage::of(log::TABLE, missing(expected)));
+        }
+        for pack in &packs {
+            for entry in pack.events() {
+                let entry = entry.map_err(|damage| damage.in_table(log::TABLE))?;
+                if entry.event.position >= self.state.tail_floor {
+                    self.add(rows, &entry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up the log's tail pack, and finds the first pack that has to be read: the one with
+    /// the oldest event that no history has.
+    fn begin(&mut self, rows: &mut impl Rows) -> Result<Position, StoreError> {
+        let nothing_unflushed = self.state.tail_floor > self.state.position;
+        let (from, to) = (log::key(Position(0)), log::key(self.state.position));
+        let range = (from.as_bytes(), to.as_bytes());
+        let last = rows.at_end(log::TABLE, range, End::Last, |key, value| {
+            Pack::open_log(log::TABLE, key, value)
+                .map(|pack| (Tail::of_pack(&pack, value.len() as u64), value.len()))
+        })?;
+        let fits = |tail: &Tail| {
+            let header = &tail.state.header;
+            header.last_position == self.state.position && header.chain_after == self.state.chain
+        };
+        match last {
+            Some(Ok((tail, _))) if fits(&tail) => self.log = tail,
+            // The log goes on in a new pack; what is damaged shows as a gap to its readers.
+            Some(_) if nothing_unflushed => self.log.state = follow(self.state),
+            Some(Ok(_)) => {
+                return Err(Damage::of(
+                    log::TABLE,
+                    "the last pack is of an older commit",
+                ));
+            }
+            Some(Err(damage)) => return Err(damage.in_table(log::TABLE)),
+            None => self.log.state = follow(self.state),
+        }
+        if nothing_unflushed {
+            return Ok(self.state.position.next());
+        }
+        let to = log::key(self.state.tail_floor);
+        let range = (from.as_bytes(), to.as_bytes());
+        let first = rows.at_end(log::TABLE, range, End::Last, |key, _| log::parse(key))?;
+        match first {
+            Some(first) => first.map_err(|damage| damage.in_table(log::TABLE)),
+            None => Err(Damage::of(log::TABLE, missing(self.state.tail_floor))),
+        }
+    }
+
+    fn add(&mut self, rows: &mut impl Rows, entry: &pack::Entry) -> Result<(), StoreError> {
+        let event = &entry.event;
+        let Some(place) = event.worker else {
+            return Ok(());
+        };
+        let tail = match self.tails.by_worker.entry(place.worker_id) {
+            std::collections::hash_map::Entry::Occupied(tail) => tail.into_mut(),
+            std::collections::hash_map::Entry::Vacant(slot) => {
+                let tail = Tail::load(rows, place.worker_id)?;
+                self.tails.bytes += tail.entries.len();
+                slot.insert(tail)
+            }
+        };
+        let header = &mut tail.state.header;
+        if place.seq < header.next_seq() {
+            return Ok(());
+        }
+        if place.seq != header.next_seq() {
+            return Err(Damage::of(
+                log::TABLE,
+                format!(
+                    "seq {} of {} is missing",
+                    header.next_seq(),
+                    place.worker_id
+                ),
+            ));
+        }
+        let body = Body::of_entry(entry);
+        let encoded = EncodedEvent {
+            digest: pack::event_digest(event, body, &mut self.scratch)?,
+            body,
+        };
+        let before = tail.entries.len();
+        pack::encode(Kind::History, event, body, &mut tail.entries)?;
+        header.add(event, encoded, self.state.store_ms);
+        self.tails.bytes += tail.entries.len() - before;
+        if tail.state.unflushed_from.is_none() {
+            tail.state.unflushed_from = Some(event.position);
+            self.unflushed.insert(event.position, place.worker_id);
+        }
+        Ok(())
+    }
+}
+
+fn missing(position: Position) -> String {
+    format!("position {position} is missing from the log")
+}
+
+/// An empty pack of the log after this state.
+fn follow(state: &State) -> TailState {
+    let mut tail = TailState::empty(Kind::Log);
+    tail.header.last_position = state.position;
+    tail.header.last_at = state.at;
+    tail.header.chain_before = state.chain;
+    tail.header.chain_after = state.chain;
+    tail
+}
+
+/// Opens a store for writing, or makes it when the database is empty.
+///
+/// # Errors
+/// When the format is newer, the store is damaged where nothing can be isolated, or the first commit
+/// fails.
+pub(crate) fn open_for_writing(
+    engine: Engine,
+    medium: Box<dyn Medium>,
+    witnessed: Option<Witnessed>,
+    mut options: StoreOptions,
+) -> Result<PackedStore, OpenError> {
+    let is_new = engine.read(|rows| rows.is_empty())?;
+    if is_new {
+        create(&engine, medium.mode(), &mut options)?;
+    }
+    let opened = Opened::read(&engine)?;
+    let limits = Limits {
+        retention: options.retention,
+        tails_bytes_max: options.tails_bytes_max,
+        log_window_bytes: options.log_window_bytes,
+    };
+    let found = opened.position();
+    let went_back = witnessed
+        .filter(|witnessed| witnessed.position > found)
+        .map(|witnessed| WentBack {
+            witnessed: witnessed.position,
+            found,
+        });
+    let mut store = PackedStore {
+        shared: Arc::new(Shared::new(engine, Tails::default())),
+        medium,
+        limits,
+        measured_at: options.clock.monotonic(),
+        clock: Arc::clone(&options.clock),
+        state: State::default(),
+        incarnation: Incarnation { number: 0, id: 0 },
+        went_back,
+        log: Tail::empty(Kind::Log),
+        log_recent: VecDeque::new(),
+        unflushed: BTreeMap::new(),
+        clean: VecDeque::new(),
+        pins: BTreeMap::new(),
+        stages: Stages::default(),
+        log_stage: Stage::new(TailState::empty(Kind::Log), 0),
+        buffers: Buffers::default(),
+        dirty: true,
+        unknown: false,
+    };
+    store.install(opened);
+    store.begin_incarnation(witnessed, &mut options)?;
+    Ok(store)
+}
+
+/// Opens what a reader needs: the shared half, and the state for [`super::load_all`].
+///
+/// # Errors
+/// As [`open_for_writing`].
+pub(crate) fn open_for_reading(engine: Engine) -> Result<(Arc<Shared>, State), OpenError> {
+    let (state, tails) = Opened::read(&engine)?.into_tails();
+    Ok((Arc::new(Shared::new(engine, tails)), state))
+}
+
+fn create(engine: &Engine, mode: CommitMode, options: &mut StoreOptions) -> Result<(), StoreError> {
+    let now = options.clock.now();
+    let runtime = RuntimeRecord {
+        runtime_id: RuntimeId::mint(now, options.entropy.as_mut()),
+        created_at: now,
+        stopped: false,
+        fence: Fence(0),
+    };
+    let mut state = State {
+        tail_floor: Position(1),
+        ..State::default()
+    };
+    engine.write(mode, &state.sums.clone(), |rows| {
+        crate::layout::TABLES
+            .iter()
+            .try_for_each(|table| rows.touch(*table))?;
+        let format = Format {
+            version: FORMAT_VERSION,
+        };
+        rows.put_record(meta::TABLE, meta::FORMAT, &format)?;
+        rows.put_record(meta::TABLE, meta::RUNTIME, &runtime)?;
+        state.sums = rows.sums();
+        rows.put_record(meta::TABLE, meta::STATE, &state)
+    })
+}
+
+impl PackedStore {
+    /// Takes over what was read from the engine.
+    pub(super) fn install(&mut self, opened: Opened) {
+        let Opened {
+            state,
+            log,
+            log_recent,
+            tails,
+            unflushed,
+            pins,
+        } = opened;
+        self.state = state;
+        self.log = log;
+        self.log_recent = log_recent;
+        self.clean = tails
+            .by_worker
+            .iter()
+            .filter(|(_, tail)| tail.state.unflushed_from.is_none())
+            .map(|(worker_id, _)| *worker_id)
+            .collect();
+        self.unflushed = unflushed;
+        self.pins = pins;
+        self.stages.clear();
+        *self.shared.tails_mut() = tails;
+        self.unknown = false;
+        self.dirty = true;
+    }
+
+    /// Appends the record of this opening. When acknowledged state is gone, every number that fences
+    /// others goes on far behind what may have been handed out.
+    fn begin_incarnation(
+        &mut self,
+        witnessed: Option<Witnessed>,
+        options: &mut StoreOptions,
+    ) -> Result<(), OpenError> {
+        let loaded = self
+            .shared
+            .engine
+            .read(|rows| super::load_all(rows, &self.state))?;
+        let stored = loaded.incarnations.iter();
+        let last = stored.map(|record| record.incarnation.number).max();
+        let step = if self.went_back.is_some() {
+            FORK_STEP
+        } else {
+            1
+        };
+        let reached = witnessed.map(|witnessed| witnessed.incarnation).max(last);
+        let mut id = [0; 4];
+        options.entropy.fill(&mut id);
+        self.incarnation = Incarnation {
+            number: reached.unwrap_or_default().saturating_add(step),
+            id: u32::from_le_bytes(id),
+        };
+        let record = IncarnationRecord {
+            incarnation: self.incarnation,
+            first_position: self.state.position.next(),
+            at: options.clock.now(),
+        };
+        let mut next = self.state.clone();
+        let went_back = self.went_back.is_some();
+        let written = self
+            .shared
+            .engine
+            .write(self.mode(), &next.sums.clone(), |rows| {
+                let key = incarnation::key(record.incarnation.number);
+                rows.put_record(incarnation::TABLE, key.as_bytes(), &record)?;
+                if went_back {
+                    let mut runtime = loaded.runtime.clone();
+                    runtime.fence = Fence(runtime.fence.0.saturating_add(FORK_STEP));
+                    rows.put_record(meta::TABLE, meta::RUNTIME, &runtime)?;
+                    for worker in &loaded.workers {
+                        let mut worker = WorkerRecord::clone(worker);
+                        worker.generation =
+                            Generation(worker.generation.0.saturating_add(FORK_STEP));
+                        let key = worker::key(worker.worker_id);
+                        rows.put_record(worker::TABLE, key.as_bytes(), &worker)?;
+                    }
+                }
+                next.sums = rows.sums();
+                rows.put_record(meta::TABLE, meta::STATE, &next)
+            });
+        written?;
+        self.state = next;
+        self.medium.witness(Witnessed {
+            position: self.state.position,
+            chain: self.state.chain,
+            incarnation: self.incarnation.number,
+        });
+        Ok(())
+    }
+}

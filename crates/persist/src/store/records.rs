@@ -1,0 +1,79 @@
+//! Changes of records, as rows. Each is in the transaction of the events that tell of it (I3).
+
+use worker_runtime_core::{
+    BlockId, WorkerId,
+    store::{Change, Checkpoint, StoreError},
+};
+
+use crate::{
+    engine::Writing,
+    layout::{
+        allocation,
+        in_flight::{self, Piece},
+        input, meta, unfinished, worker,
+    },
+};
+
+/// A checkpoint's bytes are kept in pieces that fit a page run of the engine.
+const PIECE_LEN_MAX_BYTES: usize = 16_000;
+
+/// Applies any change but a trim, which concerns packs.
+pub(super) fn apply(rows: &mut Writing<'_>, change: &Change) -> Result<(), StoreError> {
+    match change {
+        Change::Runtime(record) => rows.put_record(meta::TABLE, meta::RUNTIME, record),
+        Change::Worker(record) => {
+            let key = worker::key(record.worker_id);
+            rows.put_record(worker::TABLE, key.as_bytes(), record)
+        }
+        Change::Allocation(record) => {
+            let key = allocation::key(record.worker_id);
+            rows.put_record(allocation::TABLE, key.as_bytes(), record)
+        }
+        Change::Release(worker_id) => {
+            let key = allocation::key(*worker_id);
+            rows.remove(allocation::TABLE, key.as_bytes()).map(|_| ())
+        }
+        Change::Receipt(worker_id, digest, record) => {
+            let key = input::key(*worker_id, *digest);
+            rows.put_record(input::TABLE, key.as_bytes(), record)
+        }
+        Change::Unfinished(record) => {
+            let key = unfinished::key(record.worker_id, record.accepted.seq);
+            rows.put_record(unfinished::TABLE, key.as_bytes(), record)
+        }
+        Change::Finished(worker_id, seq) => {
+            let key = unfinished::key(*worker_id, *seq);
+            rows.remove(unfinished::TABLE, key.as_bytes()).map(|_| ())
+        }
+        Change::Checkpoint(checkpoint) => insert(rows, checkpoint),
+        Change::Fold(worker_id, block) => fold(rows, *worker_id, *block),
+        Change::Trim(..) => Err(StoreError::Bug {
+            invariant: "a trim is not a change of a record".to_owned(),
+        }),
+    }
+}
+
+fn insert(rows: &mut Writing<'_>, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    if checkpoint.offset_bytes == 0 {
+        fold(rows, checkpoint.worker_id, checkpoint.block)?;
+    }
+    let mut offset_bytes = checkpoint.offset_bytes;
+    for bytes in checkpoint.bytes.chunks(PIECE_LEN_MAX_BYTES) {
+        let key = in_flight::key(checkpoint.worker_id, checkpoint.block, offset_bytes);
+        let piece = Piece {
+            kind: checkpoint.kind,
+            parent: checkpoint.parent,
+            bytes: bytes.to_vec(),
+        };
+        rows.put_record(in_flight::TABLE, key.as_bytes(), &piece)?;
+        offset_bytes += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+fn fold(rows: &mut Writing<'_>, worker_id: WorkerId, block: BlockId) -> Result<(), StoreError> {
+    let first = in_flight::key(worker_id, block, 0);
+    let last = in_flight::key(worker_id, block, u64::MAX);
+    rows.remove_range(in_flight::TABLE, (first.as_bytes(), last.as_bytes()))
+        .map(|_| ())
+}

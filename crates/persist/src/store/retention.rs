@@ -1,0 +1,379 @@
+//! Trimming: whole packs from the front, in the commit that goes over a limit (I2, I9).
+//!
+//! What is left starts from a recorded base: position, seq, item and chain of the last event that
+//! went. Nothing at or after a pinned position goes, and nothing that an open after a crash would
+//! have to read.
+
+use worker_runtime_core::{ItemIndex, Position, Seq, Stream, WorkerId, store::StoreError};
+
+use super::{commit::Applying, tails::load_base};
+use crate::{
+    codec::{self, Damage},
+    engine::{End, Rows},
+    layout::{
+        age, history,
+        large::{self, Owner},
+        log,
+        stream::{self, Base},
+    },
+    pack::{self, Body, Header, Pack},
+};
+
+/// A pack's row, as far as trimming is concerned.
+struct Row {
+    first: Position,
+    len: u64,
+    header: Result<Header, Damage>,
+}
+
+impl Applying<'_, '_> {
+    /// Trims what is over a limit now. Only a commit that wrote packs can be.
+    pub(super) fn retain(&mut self) -> Result<(), StoreError> {
+        let mut touched = std::mem::take(self.out.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for worker_id in &touched {
+            self.retain_worker(*worker_id)?;
+        }
+        if !touched.is_empty() {
+            self.retain_runtime()?;
+        }
+        self.retain_log()
+    }
+
+    fn retain_worker(&mut self, worker_id: WorkerId) -> Result<(), StoreError> {
+        loop {
+            let Some(tail) = self.tail_of(worker_id) else {
+                return Ok(());
+            };
+            let header = tail.header;
+            let base = load_base(self.out.rows, Stream::Worker(worker_id))?;
+            let written = header.bytes_before + tail.stored_bytes + header.large_bytes;
+            let bytes = written.saturating_sub(base.bytes);
+            if bytes <= self.limits.retention.worker_bytes_max || !self.trim_front(worker_id)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The oldest packs of the Runtime go first; each is the first of its Worker.
+    fn retain_runtime(&mut self) -> Result<(), StoreError> {
+        while let Some((first, worker_id)) = self.oldest_pack()? {
+            let too_much = self.state.history_bytes > self.limits.retention.runtime_bytes_max;
+            if !too_much && !self.is_too_old(worker_id)? {
+                return Ok(());
+            }
+            if !self.trim_front(worker_id)? {
+                return Ok(());
+            }
+            // A pack that is not where the index says must not stop retention.
+            let key = age::key(first);
+            self.out.rows.remove(age::TABLE, key.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn oldest_pack(&mut self) -> Result<Option<(Position, WorkerId)>, StoreError> {
+        let (from, to) = (age::key(Position(0)), age::key(Position(u64::MAX)));
+        let range = (from.as_bytes(), to.as_bytes());
+        let found = self
+            .out
+            .rows
+            .at_end(age::TABLE, range, End::First, |key, value| {
+                let worker_id = codec::open(age::TABLE, key, value)?;
+                let mut cut = crate::cut::Cut::new(worker_id);
+                Ok((age::parse(key)?, WorkerId::from_bytes(cut.array()?)))
+            })?;
+        found
+            .transpose()
+            .map_err(|damage: Damage| damage.in_table(age::TABLE))
+    }
+
+    fn is_too_old(&mut self, worker_id: WorkerId) -> Result<bool, StoreError> {
+        let Some(age_ms_max) = self.limits.retention.age_ms_max else {
+            return Ok(false);
+        };
+        let first = self.history_row(worker_id, Position(0))?;
+        let header = first.and_then(|row| row.header.ok());
+        let written_ms = header.map(|header| header.store_ms);
+        Ok(written_ms.is_some_and(|ms| self.state.store_ms.saturating_sub(ms) > age_ms_max))
+    }
+
+    /// The first pack of a Worker at or after a position.
+    fn history_row(
+        &mut self,
+        worker_id: WorkerId,
+        from: Position,
+    ) -> Result<Option<Row>, StoreError> {
+        let (from, to) = (
+            history::key(worker_id, from),
+            history::key(worker_id, Position(u64::MAX)),
+        );
+        let range = (from.as_bytes(), to.as_bytes());
+        let row = self
+            .out
+            .rows
+            .at_end(history::TABLE, range, End::First, |key, value| {
+                Ok(Row {
+                    first: history::parse(key)?.1,
+                    len: value.len() as u64,
+                    header: Pack::open_header(history::TABLE, key, value),
+                })
+            })?;
+        row.transpose()
+            .map_err(|damage: Damage| damage.in_table(history::TABLE))
+    }
+
+    /// Trims the first pack of a Worker. `false` when there is none that may go.
+    fn trim_front(&mut self, worker_id: WorkerId) -> Result<bool, StoreError> {
+        let Some(row) = self.history_row(worker_id, Position(0))? else {
+            return Ok(false);
+        };
+        let tail = self.tail_of(worker_id);
+        let is_open = tail
+            .is_some_and(|tail| tail.stored_bytes > 0 && tail.header.first_position == row.first);
+        if is_open && tail.is_some_and(|tail| tail.unflushed_from.is_some()) {
+            return Ok(false);
+        }
+        let next = self.history_row(worker_id, row.first.next())?;
+        let follows = match next {
+            Some(next) => next.header.ok(),
+            None => tail.filter(|_| !is_open).map(|tail| tail.header),
+        };
+        let Some(base) = base_after(&row, follows.as_ref()) else {
+            tracing::warn!(%worker_id, "a damaged pack can't be trimmed: what follows is damaged too");
+            return Ok(false);
+        };
+        let pinned = self.pins.values().any(|pin| base.position >= *pin);
+        if pinned {
+            return Ok(false);
+        }
+        self.remove_pack(worker_id, &row)?;
+        self.set_base(worker_id, &base)?;
+        if is_open {
+            self.forget(worker_id)?;
+        }
+        Ok(true)
+    }
+
+    fn remove_pack(&mut self, worker_id: WorkerId, row: &Row) -> Result<(), StoreError> {
+        let key = history::key(worker_id, row.first);
+        self.out.rows.remove(history::TABLE, key.as_bytes())?;
+        let key = age::key(row.first);
+        self.out.rows.remove(age::TABLE, key.as_bytes())?;
+        self.state.history_bytes = self.state.history_bytes.saturating_sub(row.len);
+        Ok(())
+    }
+
+    /// Records what the stream starts from now, and removes what hangs on the events before.
+    fn set_base(&mut self, worker_id: WorkerId, base: &Base) -> Result<(), StoreError> {
+        let (first, last) = (
+            Owner::Worker(worker_id, Seq(0)).key(0),
+            Owner::Worker(worker_id, base.seq).key(u32::MAX),
+        );
+        let rows = &mut *self.out.rows;
+        let range = (first.as_bytes(), last.as_bytes());
+        let large_bytes = rows.remove_range(large::TABLE, range)?;
+        self.state.history_bytes = self.state.history_bytes.saturating_sub(large_bytes);
+        put_base(rows, Stream::Worker(worker_id), base)
+    }
+
+    /// Trims every event of a Worker up to and including `seq`. Its tail was flushed before.
+    pub(super) fn trim_to(&mut self, worker_id: WorkerId, seq: Seq) -> Result<(), StoreError> {
+        // What was written by this batch counts from here on as stored.
+        self.state.history_bytes += std::mem::take(&mut self.out.history_grown);
+        while let Some(row) = self.history_row(worker_id, Position(0))? {
+            let next = self.history_row(worker_id, row.first.next())?;
+            let follows = next.and_then(|next| next.header.ok());
+            let Some(base) = base_after(&row, follows.as_ref()) else {
+                return Ok(());
+            };
+            if base.seq <= seq {
+                self.remove_pack(worker_id, &row)?;
+                self.set_base(worker_id, &base)?;
+                continue;
+            }
+            if let Ok(header) = &row.header
+                && header.first_seq <= seq
+            {
+                self.split(worker_id, &row, seq)?;
+            }
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Writes the pack again without its events up to and including `seq`.
+    fn split(&mut self, worker_id: WorkerId, row: &Row, seq: Seq) -> Result<(), StoreError> {
+        let key = history::key(worker_id, row.first);
+        let pack = self.out.rows.get(history::TABLE, key.as_bytes(), |value| {
+            let value = value.ok_or(Damage::from("the pack is gone"))?;
+            Pack::open_history(history::TABLE, key.as_bytes(), value, worker_id)
+        })?;
+        let pack = pack.map_err(|damage| damage.in_table(history::TABLE))?;
+        let Cutting {
+            header,
+            base,
+            offset,
+        } = cut(&pack, seq)?;
+        let left = pack.entries().get(offset..).unwrap_or_default();
+        let key = history::key(worker_id, header.first_position);
+        let mut header = header;
+        let value = &mut *self.out.value;
+        pack::seal(history::TABLE, key.as_bytes(), &header, [left, &[]], value);
+        // What went counts as trimmed, so that the sums of what follows stay as they are.
+        let gone = row.len.saturating_sub(value.len() as u64);
+        let large_gone = pack.header.large_bytes.saturating_sub(header.large_bytes);
+        header.bytes_before = pack.header.bytes_before + gone + large_gone;
+        pack::seal(history::TABLE, key.as_bytes(), &header, [left, &[]], value);
+        let len = value.len() as u64;
+        self.remove_pack(worker_id, row)?;
+        self.out
+            .rows
+            .put(history::TABLE, key.as_bytes(), self.out.value)?;
+        let age_key = age::key(header.first_position);
+        let owner = worker_id.to_bytes();
+        self.out
+            .rows
+            .put_bytes(age::TABLE, age_key.as_bytes(), &owner)?;
+        self.state.history_bytes += len;
+        let bytes = header.bytes_before;
+        self.set_base(worker_id, &Base { bytes, ..base })
+    }
+
+    /// Trims the log. Events that stand only there stay.
+    fn retain_log(&mut self) -> Result<(), StoreError> {
+        while self.state.log_bytes > self.limits.retention.log_bytes_max {
+            let Some(row) = self.log_row(Position(0))? else {
+                return Ok(());
+            };
+            let Some(next) = self.log_row(row.first.next())? else {
+                return Ok(());
+            };
+            let needed = next.first > self.state.tail_floor || row.first >= self.log_open_from();
+            let pinned = self.pins.values().any(|pin| next.first > *pin);
+            if needed || pinned {
+                return Ok(());
+            }
+            let header = next.header.as_ref().ok();
+            let ended = row.header.as_ref().ok();
+            let chain = header.map(|header| header.chain_before);
+            let base = Base {
+                position: Position(next.first.0.saturating_sub(1)),
+                chain: chain
+                    .or(ended.map(|header| header.chain_after))
+                    .unwrap_or_default(),
+                ..Base::default()
+            };
+            let rows = &mut *self.out.rows;
+            rows.remove(log::TABLE, log::key(row.first).as_bytes())?;
+            self.state.log_bytes = self.state.log_bytes.saturating_sub(row.len);
+            if ended.is_none_or(|header| header.runtime_large) {
+                let first = Owner::Runtime(Position(0)).key(0);
+                let last = Owner::Runtime(base.position).key(u32::MAX);
+                rows.remove_range(large::TABLE, (first.as_bytes(), last.as_bytes()))?;
+            }
+            put_base(rows, Stream::Runtime, &base)?;
+        }
+        Ok(())
+    }
+
+    fn log_row(&mut self, from: Position) -> Result<Option<Row>, StoreError> {
+        let (from, to) = (log::key(from), log::key(Position(u64::MAX)));
+        let range = (from.as_bytes(), to.as_bytes());
+        let row = self
+            .out
+            .rows
+            .at_end(log::TABLE, range, End::First, |key, value| {
+                Ok(Row {
+                    first: log::parse(key)?,
+                    len: value.len() as u64,
+                    header: Pack::open_header(log::TABLE, key, value),
+                })
+            })?;
+        row.transpose()
+            .map_err(|damage: Damage| damage.in_table(log::TABLE))
+    }
+}
+
+fn put_base(
+    rows: &mut crate::engine::Writing<'_>,
+    stream: Stream,
+    base: &Base,
+) -> Result<(), StoreError> {
+    let first = stream::gap_key(stream, Position(0));
+    let last = stream::gap_key(stream, base.position);
+    rows.remove_range(stream::TABLE, (first.as_bytes(), last.as_bytes()))?;
+    rows.put_record(stream::TABLE, stream::base_key(stream).as_bytes(), base)
+}
+
+/// The base when this pack has gone: from what follows, or else from its own end.
+fn base_after(row: &Row, follows: Option<&Header>) -> Option<Base> {
+    let ended = row.header.as_ref().ok();
+    let following = ended.map(|header| header.following(row.len));
+    let next = follows.copied().or(following)?;
+    let position = match (ended, follows) {
+        (Some(header), _) => header.last_position,
+        (None, Some(next)) if next.count > 0 => Position(next.first_position.0.saturating_sub(1)),
+        (None, Some(next)) => next.last_position,
+        (None, None) => return None,
+    };
+    Some(Base {
+        position,
+        seq: Seq(next.first_seq.0.saturating_sub(1)),
+        items: next.first_item,
+        chain: next.chain_before,
+        bytes: next.bytes_before,
+    })
+}
+
+struct Cutting {
+    header: Header,
+    base: Base,
+    offset: usize,
+}
+
+/// What is left of a pack after `seq`, and the base before it.
+fn cut(pack: &Pack, seq: Seq) -> Result<Cutting, StoreError> {
+    let damaged = |damage: Damage| damage.in_table(history::TABLE);
+    let mut header = pack.header;
+    let mut base = Base::default();
+    let mut offset = 0;
+    let mut chain = header.chain_before;
+    let mut scratch = Vec::new();
+    let mut events = pack.events();
+    while let Some(entry) = events.next() {
+        let entry = entry.map_err(damaged)?;
+        let Some(place) = entry.event.worker else {
+            continue;
+        };
+        if place.seq > seq {
+            header.first_position = entry.event.position;
+            header.first_at = entry.event.at;
+            break;
+        }
+        let body = Body::of_entry(&entry);
+        let digest = pack::event_digest(&entry.event, body, &mut scratch)?;
+        chain = pack::link(chain, digest);
+        offset = events.offset();
+        header.count = header.count.saturating_sub(1);
+        header.first_seq = place.seq.next();
+        if place.item.is_some() {
+            header.items = header.items.saturating_sub(1);
+            header.first_item = ItemIndex(header.first_item.0 + 1);
+        }
+        if body.is_large {
+            header.large_bytes = header.large_bytes.saturating_sub(body.len as u64);
+        }
+        base.position = entry.event.position;
+    }
+    header.chain_before = chain;
+    base.seq = Seq(header.first_seq.0.saturating_sub(1));
+    base.items = header.first_item;
+    base.chain = chain;
+    Ok(Cutting {
+        header,
+        base,
+        offset,
+    })
+}

@@ -1,0 +1,167 @@
+//! Tails: the newest events of each Worker, in memory until their pack is full or old.
+//!
+//! They save a page of the engine per Worker and commit. What is here is committed (it stands in
+//! `log`), so a crash loses nothing: an open rebuilds them. The writer alone changes them, after a
+//! commit; a reader takes its copy *before* its read transaction, so that what is flushed in between
+//! is seen in `history` (I10).
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use worker_runtime_core::{
+    Position, WorkerId,
+    store::{StoreError, WorkerHead},
+};
+
+use crate::{
+    codec::Damage,
+    engine::{End, Rows},
+    layout::{
+        history,
+        stream::{self, Base},
+    },
+    pack::{Header, Kind, PACK_LEN_MAX_BYTES, Pack},
+};
+
+/// The account of a pack that is being filled, and of the stream up to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TailState {
+    /// The open pack; with no event in it, what the next one follows on.
+    pub(crate) header: Header,
+    /// How long the row of the open pack is, as it was last stored; 0 when it never was.
+    pub(crate) stored_bytes: u64,
+    /// The oldest event that stands only in `log`.
+    pub(crate) unflushed_from: Option<Position>,
+}
+
+impl TailState {
+    pub(crate) fn empty(kind: Kind) -> Self {
+        Self {
+            header: Header::empty(kind),
+            stored_bytes: 0,
+            unflushed_from: None,
+        }
+    }
+
+    /// Where the stream stands.
+    pub(crate) fn head(&self) -> WorkerHead {
+        WorkerHead {
+            seq: self.header.last_seq(),
+            position: self.header.last_position,
+            items: self.header.next_item(),
+        }
+    }
+
+    /// What follows when all of a stream was trimmed.
+    pub(crate) fn after(base: &Base) -> Self {
+        let mut state = Self::empty(Kind::History);
+        state.header.first_seq = base.seq.next();
+        state.header.first_item = base.items;
+        state.header.last_position = base.position;
+        state.header.chain_before = base.chain;
+        state.header.chain_after = base.chain;
+        state.header.bytes_before = base.bytes;
+        state
+    }
+}
+
+/// The tail of one stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Tail {
+    pub(crate) state: TailState,
+    /// The entries of the open pack.
+    pub(crate) entries: Vec<u8>,
+}
+
+impl Tail {
+    pub(crate) fn empty(kind: Kind) -> Self {
+        Self {
+            state: TailState::empty(kind),
+            entries: Vec::new(),
+        }
+    }
+
+    /// The tail that a stored pack is: it goes on being filled, or a new one follows on it.
+    pub(crate) fn of_pack(pack: &Pack, stored_bytes: u64) -> Self {
+        let has_room = stored_bytes < (PACK_LEN_MAX_BYTES as u64) / 4 * 3;
+        if has_room {
+            Self {
+                state: TailState {
+                    header: pack.header,
+                    stored_bytes,
+                    unflushed_from: None,
+                },
+                entries: pack.entries().to_vec(),
+            }
+        } else {
+            Self {
+                state: TailState {
+                    header: pack.header.following(stored_bytes),
+                    stored_bytes: 0,
+                    unflushed_from: None,
+                },
+                entries: Vec::new(),
+            }
+        }
+    }
+
+    /// A Worker's tail as `history` alone tells it.
+    ///
+    /// # Errors
+    /// When the last pack, or the row that says what was trimmed, is damaged.
+    pub(crate) fn load(rows: &mut impl Rows, worker_id: WorkerId) -> Result<Self, StoreError> {
+        let (first, last) = (
+            history::key(worker_id, Position(0)),
+            history::key(worker_id, Position(u64::MAX)),
+        );
+        let range = (first.as_bytes(), last.as_bytes());
+        let found = rows.at_end(history::TABLE, range, End::Last, |key, value| {
+            Pack::open_history(history::TABLE, key, value, worker_id)
+                .map(|pack| Self::of_pack(&pack, value.len() as u64))
+                .map_err(|damage| damage.in_table(history::TABLE))
+        })?;
+        match found {
+            Some(tail) => tail,
+            None => Ok(Self {
+                state: TailState::after(&load_base(
+                    rows,
+                    worker_runtime_core::Stream::Worker(worker_id),
+                )?),
+                entries: Vec::new(),
+            }),
+        }
+    }
+
+    /// The tail as a pack that can be read.
+    pub(crate) fn to_pack(&self, worker_id: WorkerId) -> Pack {
+        Pack::of_tail(
+            self.state.header,
+            Bytes::copy_from_slice(&self.entries),
+            worker_id,
+        )
+    }
+}
+
+/// What was trimmed from the front of a stream; nothing, when there is no row.
+pub(crate) fn load_base(
+    rows: &mut impl Rows,
+    stream: worker_runtime_core::Stream,
+) -> Result<Base, StoreError> {
+    let key = stream::base_key(stream);
+    let base = rows.get(stream::TABLE, key.as_bytes(), |value| {
+        value.map(|value| crate::codec::open_record::<Base>(stream::TABLE, key.as_bytes(), value))
+    })?;
+    base.transpose()
+        .map(Option::unwrap_or_default)
+        .map_err(|damage: Damage| damage.in_table(stream::TABLE))
+}
+
+/// All tails, and the position up to which they are true.
+#[derive(Debug, Default)]
+pub(crate) struct Tails {
+    /// Everything up to here is committed.
+    pub(crate) committed: Position,
+    pub(crate) by_worker: HashMap<WorkerId, Tail>,
+    /// The bytes of all entries.
+    pub(crate) bytes: usize,
+}
