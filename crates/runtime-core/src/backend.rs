@@ -255,9 +255,9 @@ pub trait BackendFactory: Send + Sync + 'static {
     fn prove_dead(&self, process: &ProcessRecord) -> Proof {
         Proof::Unproven {
             reason: format!(
-                "backend {:?} can't look after pid {}",
+                "backend {:?} can't look after {}",
                 self.name(),
-                process.pid
+                process.label
             ),
         }
     }

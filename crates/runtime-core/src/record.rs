@@ -183,15 +183,11 @@ pub enum ProcessLife {
 pub struct ProcessRecord {
     /// How long it may live.
     pub life: ProcessLife,
-    /// The process id.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot (Linux: field 22 of `/proc/PID/stat`), so that a
-    /// reused pid is not taken for it.
-    pub start_time_ticks: u64,
-    /// The boot in which it started.
-    pub boot_id: String,
-    /// A text in the environment of every process that it starts.
-    pub marker: String,
+    /// What an operator may look for, such as `pid 4711`.
+    pub label: String,
+    /// What the backend's factory needs to find and prove it dead after a crash (process id, start
+    /// time, boot id, ...), in the backend's own form.
+    pub identity: Vec<u8>,
 }
 
 /// An action that a run asked for and that has no answer yet.

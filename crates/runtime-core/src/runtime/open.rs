@@ -195,7 +195,7 @@ fn prove_dead(worker: &WorkerRecord, backends: &Backends) -> Proof {
     let mut proofs = worker.processes.iter().map(|process| match factory {
         Some(factory) => factory.prove_dead(process),
         None => Proof::Unproven {
-            reason: format!("no execution backend can look after pid {}", process.pid),
+            reason: format!("no execution backend can look after {}", process.label),
         },
     });
     proofs
