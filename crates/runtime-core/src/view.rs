@@ -446,6 +446,11 @@ pub(crate) fn wire_rule(rule: &crate::HeldRule) -> ScopeRule {
 impl Lifecycle {
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
-        crate::error::lifecycle_word(self)
+        match self {
+            Self::Active => "active",
+            Self::Stopped => "stopped",
+            Self::Cancelled => "cancelled",
+            Self::Deleted => "deleted",
+        }
     }
 }

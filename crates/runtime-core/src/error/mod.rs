@@ -1,0 +1,16 @@
+//! What can go wrong, one enum per family of operations. Each names its [`Code`](crate::Code); the
+//! domain knows neither HTTP statuses nor exit codes.
+
+mod common;
+mod create;
+mod lifecycle;
+mod read;
+mod sink;
+mod submit;
+
+pub use common::{FieldInvalid, Unavailable, WorkerError};
+pub use create::CreateError;
+pub use lifecycle::{LifecycleError, RunError};
+pub use read::{OpenError, ReadError};
+pub use sink::SinkError;
+pub use submit::{SubmitError, describe_incapable};
