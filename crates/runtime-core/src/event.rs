@@ -89,6 +89,8 @@ event_types! {
     CONTEXT_COMPACTED = "context.compacted";
     BACKEND_MESSAGE = "backend.message";
     DIAGNOSTIC = "diagnostic";
+    /// Stands for the events of a Worker that was deleted; made when the Runtime's stream is read.
+    REDACTED = "redacted";
 }
 
 /// The longest event type, in bytes.
@@ -109,7 +111,9 @@ impl EventType {
     /// could fake an outcome.
     pub fn is_reserved(&self) -> bool {
         const PREFIXES: [&str; 5] = ["runtime.", "worker.", "input.", "run.", "allocation."];
-        *self == Self::BLOCK_FINISHED || PREFIXES.iter().any(|prefix| self.0.starts_with(prefix))
+        *self == Self::BLOCK_FINISHED
+            || *self == Self::REDACTED
+            || PREFIXES.iter().any(|prefix| self.0.starts_with(prefix))
     }
 
     /// Whether a reader of the conversation wants events of this type.

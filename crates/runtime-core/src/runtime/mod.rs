@@ -12,6 +12,7 @@
 //! - `supervisor`: one task per Worker that has a backend
 //! - `backends`: the named factories
 //! - `management`, `catalog`, `interaction`, `observation`: the four planes
+//! - `redact`: what is left of deleted Workers in the Runtime's stream
 //! - `observe`: a stream of events that goes on where a cursor stands
 
 mod alarm;
@@ -26,6 +27,7 @@ mod observation;
 mod observe;
 mod open;
 mod prepare;
+mod redact;
 mod shared;
 mod sink;
 mod supervisor;

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering};
 
 use super::{
     catalog::{ListOrder, WorkerFilter, WorkerList},
+    redact::redact,
     shared::{PublishedWorker, Shared, Snapshot},
 };
 use crate::{
@@ -336,8 +337,11 @@ impl Observation {
             .replay(&request)
             .map_err(Unavailable::from)?;
         let next = self.shared.cursor(stream, page.scanned_to);
-        let events = page
-            .events
+        let events = match stream {
+            Stream::Worker(_) => page.events,
+            Stream::Runtime => redact(page.events, &self.shared.read().0.deleted),
+        };
+        let events = events
             .into_iter()
             .map(|event| (self.shared.cursor(stream, event.position), event));
         Ok(EventPage {

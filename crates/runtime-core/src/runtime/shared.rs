@@ -4,7 +4,7 @@
 //! the records in one short look, so that every view carries the cursor at which it is true.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
@@ -39,6 +39,8 @@ pub(crate) struct PublishedWorker {
 pub(crate) struct Snapshot {
     pub(crate) runtime: RuntimeRecord,
     pub(crate) workers: HashMap<WorkerId, PublishedWorker>,
+    /// Those of them that were deleted.
+    pub(crate) deleted: HashSet<WorkerId>,
     pub(crate) damaged: Vec<DamagedRecord>,
     pub(crate) went_back: Option<WentBack>,
 }
@@ -95,6 +97,11 @@ impl Shared {
                 worker.unfinished.push_back(unfinished);
             }
         }
+        let deleted = workers
+            .values()
+            .filter(|worker| worker.record.lifecycle == Lifecycle::Deleted)
+            .map(|worker| worker.record.worker_id)
+            .collect();
         let incarnation = loaded
             .incarnations
             .last()
@@ -114,6 +121,7 @@ impl Shared {
             snapshot: RwLock::new(Snapshot {
                 runtime: loaded.runtime,
                 workers,
+                deleted,
                 damaged: loaded.damaged,
                 went_back: loaded.went_back,
             }),
@@ -142,6 +150,9 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         for worker_id in touched {
             if let Some(worker) = state.workers.get(worker_id) {
+                if worker.record.lifecycle == Lifecycle::Deleted {
+                    snapshot.deleted.insert(*worker_id);
+                }
                 let published = PublishedWorker {
                     record: worker.record.clone(),
                     allocation: worker.allocation.clone(),
