@@ -83,23 +83,26 @@ impl ProcessStat {
     }
 }
 
-/// Whether the kernel has laid out an environment, were it an empty one: not yet so in a process that is
-/// just executing a new program. Only the place in memory tells, in the fields that come last but one.
-pub(super) fn environment_is_set(pid: Pid) -> io::Result<bool> {
-    /// `env_end`, counted from the field after the name.
-    const ENVIRONMENT_END: usize = 48;
-    match fs::read(format!("/proc/{}/stat", pid.as_raw_pid())) {
-        Ok(line) => {
-            let fields = line.rsplit(|byte| *byte == b')').next().unwrap_or_default();
-            let end = fields
-                .split(u8::is_ascii_whitespace)
-                .filter(|field| !field.is_empty())
-                .nth(ENVIRONMENT_END);
-            Ok(end.is_some_and(|end| end != b"0"))
-        }
-        Err(error) if is_gone(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
+/// How many bytes the environment of a process has, as the kernel laid it out. `None` if it is gone, or
+/// has none yet because it is just executing a new program.
+pub(super) fn environment_bytes(pid: Pid) -> io::Result<Option<u64>> {
+    /// `env_start`, counted from the field after the name; `env_end` comes next.
+    const ENVIRONMENT_START: usize = 47;
+    let line = match fs::read(format!("/proc/{}/stat", pid.as_raw_pid())) {
+        Ok(line) => line,
+        Err(error) if is_gone(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let fields = line.rsplit(|byte| *byte == b')').next().unwrap_or_default();
+    let mut bounds = fields
+        .split(u8::is_ascii_whitespace)
+        .filter(|field| !field.is_empty())
+        .skip(ENVIRONMENT_START)
+        .map(|field| std::str::from_utf8(field).ok()?.parse::<u64>().ok());
+    let (start, end) = (bounds.next().flatten(), bounds.next().flatten());
+    Ok(start
+        .zip(end.filter(|end| *end != 0))
+        .and_then(|(start, end)| end.checked_sub(start)))
 }
 
 /// Whether an error of `/proc` means that the process ended meanwhile.

@@ -79,8 +79,7 @@ impl ActedRuntime {
     /// Kills it so that its monitor has no say: the monitor is stopped first, then killed too.
     pub(crate) fn kill_with_monitor(&mut self) {
         let monitor = self.identity.leader.unwrap().pid;
-        let pid = rustix::process::Pid::from_raw(monitor).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        stop(monitor);
         self.kill();
         kill_9(monitor);
         eventually("the monitor is gone", || !is_alive(monitor));

@@ -90,6 +90,8 @@ async fn cleared() {
     let mut lines = Lines::of(running.stdout);
     let grandchild = lines.next().await.unwrap().parse().unwrap();
     assert!(!marked(&running.process.identity().run_marker).contains(&grandchild));
+    // Stopped, the monitor ends nothing by itself; it is its being there that counts.
+    stop(running.process.identity().leader.unwrap().pid);
     assert_eq!(prove(running.process.identity().clone()).await, Proof::Dead);
     assert!(!is_alive(grandchild));
 }

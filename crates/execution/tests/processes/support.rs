@@ -161,6 +161,11 @@ pub(crate) fn kill_9(pid: i32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
+pub(crate) fn stop(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+}
+
 pub(crate) fn write_executable(path: &Path, content: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::write(path, content).unwrap();

@@ -16,13 +16,16 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, getpid, getuid};
 
 use super::super::proc_table::{
-    ProcessStat, close_over_descendants, environment_is_set, is_gone, list, threads,
+    ProcessStat, close_over_descendants, environment_bytes, is_gone, list, threads,
 };
 use super::super::process::{Containment, ProcessIdentity, ProcessReference, RUN_MARKER_VARIABLE};
 use super::super::signal::{Delivery, send_verified};
 
-/// How often the environment of a process is read that is just executing a new program, and so has none.
+/// How often the environment of a process is read that is executing one program after the other.
 const ENVIRONMENT_READS_MAX: u32 = 1000;
+
+/// How often in a row an environment has to be empty: at one point of executing it looks so too.
+const EMPTY_READS_NEEDED: u32 = 3;
 
 /// What a scan looks for.
 pub(super) struct Search<'a> {
@@ -200,34 +203,44 @@ enum Holds {
     Yes,
     No,
     Vanished,
-    /// One of our own user, which we may nevertheless not read.
+    /// One of our own user, or readable by us, that nevertheless can't be read.
     Hidden,
 }
 
 impl Search<'_> {
+    /// Reads until what was read is whole: under a process that executes a new program the environment
+    /// ends early, or is not there.
     fn environment_holds(&self, stat: &ProcessStat) -> io::Result<Holds> {
         let pid = stat.pid;
+        let mut empty_in_a_row = 0;
         for _ in 0..ENVIRONMENT_READS_MAX {
-            match fs::read(format!("/proc/{}/environ", pid.as_raw_pid())) {
-                Ok(environment) if self.is_in(&environment) => return Ok(Holds::Yes),
-                Ok(environment) if !environment.is_empty() => return Ok(Holds::No),
-                Ok(_) => {}
+            let environment = match fs::read(format!("/proc/{}/environ", pid.as_raw_pid())) {
+                Ok(environment) => environment,
                 Err(error) if is_gone(&error) => return Ok(Holds::Vanished),
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     return Ok(hidden_from_us(pid));
                 }
                 Err(error) => return Err(error),
+            };
+            if self.is_in(&environment) {
+                return Ok(Holds::Yes);
             }
-            // Empty: it was started without one, or its first thread ended, or it is executing.
+            let whole = environment_bytes(pid)? == u64::try_from(environment.len()).ok();
             match ProcessStat::read(pid)? {
                 None => return Ok(Holds::Vanished),
                 Some(now) if now.is_dead() => return Ok(Holds::Vanished),
                 Some(now) if now.is_zombie() => return self.any_thread_holds(pid),
-                Some(_) if environment_is_set(pid)? => return Ok(Holds::No),
-                Some(_) => std::thread::yield_now(),
+                Some(_) if whole && !environment.is_empty() => return Ok(Holds::No),
+                Some(_) if whole => empty_in_a_row += 1,
+                Some(_) => empty_in_a_row = 0,
             }
+            if empty_in_a_row >= EMPTY_READS_NEEDED {
+                return Ok(Holds::No);
+            }
+            std::thread::yield_now();
         }
-        Ok(Holds::Vanished)
+        // It took its own environment out of its memory.
+        Ok(Holds::Hidden)
     }
 
     fn any_thread_holds(&self, pid: Pid) -> io::Result<Holds> {

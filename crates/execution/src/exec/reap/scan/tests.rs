@@ -72,6 +72,34 @@ fn a_process_that_was_started_without_environment_is_read_as_such() {
     assert_eq!(holds, Holds::No);
 }
 
+/// It was once taken for a stranger: while a process executes a new program it shows no environment,
+/// or the beginning of it.
+#[test]
+fn a_process_that_executes_over_and_over_is_known_at_every_instant() {
+    let marker = RunMarker::new("0199a7e2-7d70-7000-8000-00000000beef").unwrap();
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "exec sh -c \"$NEXT\""])
+        .env("NEXT", "exec sh -c \"$NEXT\"")
+        .env(RUN_MARKER_VARIABLE, marker.as_str())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_child(&child);
+    let identity = identity_of(pid.as_raw_pid(), marker, Containment::NotEnforced).unwrap();
+    let search = Search::new(&identity, true);
+    let stat = ProcessStat::read(pid).unwrap().unwrap();
+    let seen: Vec<Holds> = (0..2000)
+        .map(|_| search.environment_holds(&stat).unwrap())
+        .collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mistaken: Vec<&Holds> = seen.iter().filter(|holds| **holds != Holds::Yes).collect();
+    assert!(
+        mistaken.is_empty(),
+        "{} of 2000: {mistaken:?}",
+        mistaken.len()
+    );
+}
+
 #[test]
 fn the_monitor_is_ended_after_everything_below_it() {
     let own = ProcessStat::read(getpid()).unwrap().unwrap();
