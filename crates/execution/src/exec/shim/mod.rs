@@ -18,8 +18,8 @@
 //! what has to be done between *fork* and *exec* (parent-death signal, process group, directory) is
 //! ordinary safe code in a process of its own.
 //!
-//! - [`monitor`]: a subreaper that waits for *go*, watches the tree and ends it
-//! - [`starter`]: becomes the command
+//! - `monitor`: a subreaper that waits for *go*, watches the tree and ends it
+//! - `starter`: becomes the command
 //!
 //! Neither uses tokio or a thread. A monitor is found by its name, [`PROCESS_NAME`], in `ps`.
 
