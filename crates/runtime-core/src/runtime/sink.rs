@@ -299,6 +299,18 @@ impl RunSink {
         self.send(SinkOp::Process(process)).await
     }
 
+    /// Takes a process off the record that is dead, so that a long-lived backend can start the next
+    /// one. Processes that live as long as their run need no such word.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`.
+    pub async fn process_ended(&self, identity: Vec<u8>) -> Result<Position, SinkError> {
+        self.send(SinkOp::ProcessEnded(identity)).await
+    }
+
     /// Keeps the backend's own reference to its conversation, for a restore.
     ///
     /// # Errors

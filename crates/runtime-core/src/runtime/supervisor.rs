@@ -244,7 +244,7 @@ impl Owner {
                 Err(error) => {
                     let message = format!("the run can't be shown to have ended: {error}");
                     let data =
-                        serde_json::json!({ "code": crate::Code::RunStale, "message": message });
+                        serde_json::json!({ "code": crate::Code::RunUnproven, "message": message });
                     let _ = sink.event(EventType::DIAGNOSTIC, &data).await;
                 }
             }

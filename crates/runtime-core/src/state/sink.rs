@@ -41,6 +41,8 @@ pub(crate) enum SinkOp {
     Checkpoint(BlockId),
     RequestAction(ActionRequest),
     Process(ProcessRecord),
+    /// The process with this identity is dead.
+    ProcessEnded(Vec<u8>),
     Resume(Vec<u8>),
     Status {
         name: String,
@@ -63,6 +65,8 @@ impl State {
         if self
             .current_run(worker_id)
             .is_none_or(|run| run.run_id != run_id || run.generation != generation)
+            // Nothing that is left of a backend may end a run whose processes may live.
+            || self.is_unproven(worker_id)
         {
             self.late_messages = self.late_messages.saturating_add(1);
             return Err(SinkError::Stale { run_id, generation });
@@ -83,6 +87,13 @@ impl State {
             SinkOp::Checkpoint(block) => self.checkpoint(worker_id, run_id, Some(block)),
             SinkOp::RequestAction(request) => self.request_action(worker_id, run_id, request)?,
             SinkOp::Process(process) => self.record_process(worker_id, process)?,
+            SinkOp::ProcessEnded(identity) => {
+                self.update(worker_id, |record| {
+                    record
+                        .processes
+                        .retain(|process| process.identity != identity);
+                })?;
+            }
             SinkOp::Resume(reference) => {
                 self.update(worker_id, |record| record.resume = Some(reference))?;
             }
