@@ -1,7 +1,9 @@
 //! The redb store of worker-runtime, in memory or in a state directory: one layout for both.
 //!
 //! # Layout
-//! - [`MemoryStore`]: a store that lives as long as its process
+//! - `MemoryStore`: a store that lives as long as its process (feature `memory-store`)
+//! - `FileStore`: a store in a state directory; `ReadStore`: a stopped one, read without changing a
+//!   byte (feature `fs-store`)
 //! - [`StoreOptions`], [`RetentionPolicy`]: every limit
 //! - `store`: open, commit, retention; `read`: replay, transcript, records
 //! - `pack`: the stored unit of many events; `layout`: every kind of stored row; `codec`: records as
@@ -18,6 +20,8 @@ mod cut;
 mod engine;
 mod error;
 #[cfg(feature = "fs-store")]
+mod file;
+#[cfg(feature = "fs-store")]
 #[allow(dead_code, unused_imports, reason = "the store proper calls it")]
 mod fs;
 mod layout;
@@ -31,6 +35,11 @@ mod storage;
 mod store;
 
 pub use error::OpenError;
+#[cfg(feature = "fs-store")]
+#[doc(hidden)]
+pub use file::WrapBackend;
+#[cfg(feature = "fs-store")]
+pub use file::{FileOptions, FileStore, ReadStore};
 #[cfg(feature = "memory-store")]
 pub use memory::MemoryStore;
 pub use options::{RetentionPolicy, StoreOptions};

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use redb::Database;
-use worker_runtime_core::store::{Batch, Loaded, Store, StoreError, StoreReader};
+use worker_runtime_core::{
+    Position,
+    store::{Batch, Loaded, Store, StoreError, StoreReader},
+};
 
 use crate::{
     OpenError, StoreOptions,
@@ -38,6 +41,22 @@ impl MemoryStore {
                 detail: error.to_string(),
             })?;
         open_for_writing(Engine::new(db), Box::new(Memory), None, options).map(Self)
+    }
+
+    /// Keeps retention from trimming anything at or after `from`, until [`unpin`](Self::unpin).
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn pin(&mut self, from: Position) -> Result<u64, StoreError> {
+        self.0.pin(from)
+    }
+
+    /// Lets go of a pin.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn unpin(&mut self, id: u64) -> Result<(), StoreError> {
+        self.0.unpin(id)
     }
 
     #[cfg(test)]
@@ -95,6 +114,10 @@ impl Medium for Memory {
     /// What was committed is read again; an engine that stopped took its memory with it.
     fn reopen(&mut self, engine: &Engine, _last: &State) -> Result<Opened, StoreError> {
         Opened::read(engine).map_err(OpenError::into_store_error)
+    }
+
+    fn announce(&mut self, _incarnation: u64, _address: Option<&str>) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn release(&mut self) {}

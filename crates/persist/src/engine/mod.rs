@@ -47,10 +47,11 @@ impl Engine {
         db.take()
     }
 
-    /// Puts a reopened database in its place.
-    pub(crate) fn put(&self, new: Database) {
+    /// Puts a reopened database in the place of this one, between two reads.
+    #[cfg(feature = "fs-store")]
+    pub(crate) fn replace(&self, new: Database) -> Option<Database> {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        *db = Some(new);
+        db.replace(new)
     }
 
     /// Lets go of a database that failed: dropping it would have it write again.
@@ -134,6 +135,7 @@ impl Engine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitMode {
     /// In memory: committed is all it can be.
+    #[cfg(feature = "memory-store")]
     Memory,
     /// Synced when it returns.
     Durable,
@@ -145,6 +147,7 @@ pub(crate) enum CommitMode {
 impl CommitMode {
     fn durability(self) -> Durability {
         match self {
+            #[cfg(feature = "memory-store")]
             Self::Memory => Durability::None,
             Self::Durable | Self::QuickRepair => Durability::Immediate,
         }

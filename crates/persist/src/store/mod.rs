@@ -5,13 +5,16 @@
 //! - `commit`: a batch becomes one write transaction
 //! - `records`: changes of records
 //! - `retention`: trimming, in the same transaction
-//! - `open`: what there is, and what an open after a crash rebuilds
+//! - `open`: what there is; `rebuild`: the tails after a crash
+//! - `pins`: what retention must leave
 //! - `load`: the working state, and whether all of it is there
 
 mod commit;
 mod load;
 mod medium;
 mod open;
+mod pins;
+mod rebuild;
 mod records;
 mod retention;
 pub(crate) mod stage;
@@ -22,6 +25,7 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::AssertUnwindSafe,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
@@ -33,7 +37,9 @@ use worker_runtime_core::{
 
 pub(crate) use load::load_all;
 pub(crate) use medium::{Medium, Witnessed};
-pub(crate) use open::{Opened, open_for_reading, open_for_writing};
+pub(crate) use open::{Opened, open_for_writing};
+#[cfg(feature = "fs-store")]
+pub(crate) use open::{create, open_for_reading, went_back};
 
 use crate::{
     engine::{CommitMode, Engine},
@@ -117,8 +123,28 @@ struct Buffers {
 }
 
 impl PackedStore {
+    #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// How many rows each table has, as the sums of the last commit say.
+    #[cfg(test)]
+    pub(crate) fn rows_by_table(&self) -> BTreeMap<&'static str, u64> {
+        let tables = crate::layout::TABLES.iter();
+        tables
+            .filter_map(|table| Some((table.name, self.state.sums.get(table.sum?)?.rows)))
+            .collect()
+    }
+
+    #[cfg(feature = "fs-store")]
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    #[cfg(feature = "fs-store")]
+    pub(crate) fn publish_address(&mut self, address: &str) -> Result<(), StoreError> {
+        self.medium.announce(self.incarnation.number, Some(address))
     }
 
     fn mode(&self) -> CommitMode {
@@ -198,13 +224,23 @@ impl Store for PackedStore {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
-        let settled = self.idle();
-        match self.shared.engine.take() {
-            // After a failure, dropping it would have it write again.
-            Some(db) if settled.is_err() => std::mem::forget(db),
-            other => drop(other),
+        // What is behind an unknown outcome is told by the recovery, not by closing.
+        self.idle()
+    }
+}
+
+impl Drop for PackedStore {
+    /// Closes the database before the lock is given back. Tails that were not flushed stand in the log.
+    fn drop(&mut self) {
+        if let Some(db) = self.shared.engine.take() {
+            if std::thread::panicking() {
+                std::mem::forget(db);
+            } else {
+                // After a failed write redb writes no more; should it panic instead, the file is
+                // as a crash would leave it.
+                let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(db)));
+            }
         }
         self.medium.release();
-        settled
     }
 }

@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -18,20 +17,21 @@ use super::{
     Buffers, Limits, PackedStore, Shared, Witnessed,
     load::load_table,
     medium::Medium,
+    rebuild::Rebuilding,
     stage::{Stage, Stages},
     tails::{Tail, TailState, Tails},
 };
 use crate::{
     OpenError, StoreOptions,
     codec::{self, Damage},
-    engine::{CommitMode, End, Engine, Rows},
+    engine::{CommitMode, Engine, Rows},
     layout::{
-        incarnation, log,
+        incarnation,
         meta::{self, FORMAT_VERSION, Format, State},
         pin::{self, Pin},
         worker,
     },
-    pack::{self, Body, EncodedEvent, Kind, Pack},
+    pack::Kind,
 };
 
 /// At a fork, numbers that fence others go on this much later.
@@ -53,6 +53,7 @@ impl Opened {
         engine.read(|rows| Ok(read_all(rows)))?
     }
 
+    #[cfg(feature = "fs-store")]
     pub(crate) fn position(&self) -> Position {
         self.state.position
     }
@@ -62,6 +63,7 @@ impl Opened {
     }
 
     /// For readers alone.
+    #[cfg(feature = "fs-store")]
     pub(crate) fn into_tails(self) -> (State, Tails) {
         (self.state, self.tails)
     }
@@ -117,160 +119,6 @@ fn check_format(rows: &mut impl Rows) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The tails, as the log tells them.
-struct Rebuilding<'a> {
-    state: &'a State,
-    log: Tail,
-    log_recent: VecDeque<(Position, u64)>,
-    tails: Tails,
-    unflushed: BTreeMap<Position, WorkerId>,
-    scratch: Vec<u8>,
-}
-
-impl<'a> Rebuilding<'a> {
-    fn new(state: &'a State) -> Self {
-        Self {
-            state,
-            log: Tail::empty(Kind::Log),
-            log_recent: VecDeque::new(),
-            tails: Tails::default(),
-            unflushed: BTreeMap::new(),
-            scratch: Vec::new(),
-        }
-    }
-
-    fn run(&mut self, rows: &mut impl Rows) -> Result<(), StoreError> {
-        let mut expected = self.begin(rows)?;
-        let mut packs: Vec<Pack> = Vec::new();
-        let (from, to) = (log::key(expected), log::key(Position(u64::MAX)));
-        rows.scan(
-            log::TABLE,
-            (from.as_bytes(), to.as_bytes()),
-            End::First,
-            &mut |key, value| {
-                let pack = Pack::open_log(log::TABLE, key, value)
-                    .map_err(|damage| damage.in_table(log::TABLE))?;
-                let first = pack.header.first_position;
-                if first != expected {
-                    return Err(Damage::of(log::TABLE, missing(expected)));
-                }
-                expected = pack.header.last_position.next();
-                self.log_recent.push_back((first, value.len() as u64));
-                packs.push(pack);
-                Ok(ControlFlow::Continue(()))
-            },
-        )?;
-        if expected != self.state.position.next() {
-            return Err(Damage::of(log::TABLE, missing(expected)));
-        }
-        for pack in &packs {
-            for entry in pack.events() {
-                let entry = entry.map_err(|damage| damage.in_table(log::TABLE))?;
-                if entry.event.position >= self.state.tail_floor {
-                    self.add(rows, &entry)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes up the log's tail pack, and finds the first pack that has to be read: the one with
-    /// the oldest event that no history has.
-    fn begin(&mut self, rows: &mut impl Rows) -> Result<Position, StoreError> {
-        let nothing_unflushed = self.state.tail_floor > self.state.position;
-        let (from, to) = (log::key(Position(0)), log::key(self.state.position));
-        let range = (from.as_bytes(), to.as_bytes());
-        let last = rows.at_end(log::TABLE, range, End::Last, |key, value| {
-            Pack::open_log(log::TABLE, key, value)
-                .map(|pack| (Tail::of_pack(&pack, value.len() as u64), value.len()))
-        })?;
-        let fits = |tail: &Tail| {
-            let header = &tail.state.header;
-            header.last_position == self.state.position && header.chain_after == self.state.chain
-        };
-        match last {
-            Some(Ok((tail, _))) if fits(&tail) => self.log = tail,
-            // The log goes on in a new pack; what is damaged shows as a gap to its readers.
-            Some(_) if nothing_unflushed => self.log.state = follow(self.state),
-            Some(Ok(_)) => {
-                return Err(Damage::of(
-                    log::TABLE,
-                    "the last pack is of an older commit",
-                ));
-            }
-            Some(Err(damage)) => return Err(damage.in_table(log::TABLE)),
-            None => self.log.state = follow(self.state),
-        }
-        if nothing_unflushed {
-            return Ok(self.state.position.next());
-        }
-        let to = log::key(self.state.tail_floor);
-        let range = (from.as_bytes(), to.as_bytes());
-        let first = rows.at_end(log::TABLE, range, End::Last, |key, _| log::parse(key))?;
-        match first {
-            Some(first) => first.map_err(|damage| damage.in_table(log::TABLE)),
-            None => Err(Damage::of(log::TABLE, missing(self.state.tail_floor))),
-        }
-    }
-
-    fn add(&mut self, rows: &mut impl Rows, entry: &pack::Entry) -> Result<(), StoreError> {
-        let event = &entry.event;
-        let Some(place) = event.worker else {
-            return Ok(());
-        };
-        let tail = match self.tails.by_worker.entry(place.worker_id) {
-            std::collections::hash_map::Entry::Occupied(tail) => tail.into_mut(),
-            std::collections::hash_map::Entry::Vacant(slot) => {
-                let tail = Tail::load(rows, place.worker_id)?;
-                self.tails.bytes += tail.entries.len();
-                slot.insert(tail)
-            }
-        };
-        let header = &mut tail.state.header;
-        if place.seq < header.next_seq() {
-            return Ok(());
-        }
-        if place.seq != header.next_seq() {
-            return Err(Damage::of(
-                log::TABLE,
-                format!(
-                    "seq {} of {} is missing",
-                    header.next_seq(),
-                    place.worker_id
-                ),
-            ));
-        }
-        let body = Body::of_entry(entry);
-        let encoded = EncodedEvent {
-            digest: pack::event_digest(event, body, &mut self.scratch)?,
-            body,
-        };
-        let before = tail.entries.len();
-        pack::encode(Kind::History, event, body, &mut tail.entries)?;
-        header.add(event, encoded, self.state.store_ms);
-        self.tails.bytes += tail.entries.len() - before;
-        if tail.state.unflushed_from.is_none() {
-            tail.state.unflushed_from = Some(event.position);
-            self.unflushed.insert(event.position, place.worker_id);
-        }
-        Ok(())
-    }
-}
-
-fn missing(position: Position) -> String {
-    format!("position {position} is missing from the log")
-}
-
-/// An empty pack of the log after this state.
-fn follow(state: &State) -> TailState {
-    let mut tail = TailState::empty(Kind::Log);
-    tail.header.last_position = state.position;
-    tail.header.last_at = state.at;
-    tail.header.chain_before = state.chain;
-    tail.header.chain_after = state.chain;
-    tail
-}
-
 /// Opens a store for writing, or makes it when the database is empty.
 ///
 /// # Errors
@@ -292,13 +140,7 @@ pub(crate) fn open_for_writing(
         tails_bytes_max: options.tails_bytes_max,
         log_window_bytes: options.log_window_bytes,
     };
-    let found = opened.position();
-    let went_back = witnessed
-        .filter(|witnessed| witnessed.position > found)
-        .map(|witnessed| WentBack {
-            witnessed: witnessed.position,
-            found,
-        });
+    let went_back = went_back(opened.state(), witnessed.as_ref());
     let mut store = PackedStore {
         shared: Arc::new(Shared::new(engine, Tails::default())),
         medium,
@@ -328,12 +170,31 @@ pub(crate) fn open_for_writing(
 ///
 /// # Errors
 /// As [`open_for_writing`].
+#[cfg(feature = "fs-store")]
 pub(crate) fn open_for_reading(engine: Engine) -> Result<(Arc<Shared>, State), OpenError> {
     let (state, tails) = Opened::read(&engine)?.into_tails();
     Ok((Arc::new(Shared::new(engine, tails)), state))
 }
 
-fn create(engine: &Engine, mode: CommitMode, options: &mut StoreOptions) -> Result<(), StoreError> {
+/// Whether the witness knows of state that is not here: later, or another at the same position.
+pub(crate) fn went_back(state: &State, witnessed: Option<&Witnessed>) -> Option<WentBack> {
+    let witnessed = witnessed?;
+    let is_other = witnessed.position == state.position && witnessed.chain != state.chain;
+    (is_other || witnessed.position > state.position).then_some(WentBack {
+        witnessed: witnessed.position,
+        found: state.position,
+    })
+}
+
+/// Writes the first records of a store into an empty database.
+///
+/// # Errors
+/// When the commit fails.
+pub(crate) fn create(
+    engine: &Engine,
+    mode: CommitMode,
+    options: &mut StoreOptions,
+) -> Result<(), StoreError> {
     let now = options.clock.now();
     let runtime = RuntimeRecord {
         runtime_id: RuntimeId::mint(now, options.entropy.as_mut()),
@@ -447,6 +308,7 @@ impl PackedStore {
             chain: self.state.chain,
             incarnation: self.incarnation.number,
         });
+        self.medium.announce(self.incarnation.number, None)?;
         Ok(())
     }
 }

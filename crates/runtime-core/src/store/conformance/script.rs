@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A writer without a Runtime: it gives events their places.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Script {
     entropy: SeededEntropy,
     at: Timestamp,

@@ -1,0 +1,108 @@
+//! What a commit means on a file: room before it, the witness after it, and the recovery by copy
+//! when its outcome is unknown (I1).
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use redb::StorageBackend;
+use worker_runtime_core::store::StoreError;
+
+use super::{WrapBackend, open_database, storage_of};
+use crate::{
+    OpenError,
+    engine::{CommitMode, Engine},
+    fs::{Ballast, HeadFile, StagedStore, StateDir, Witness, WriterLock},
+    layout::meta::State,
+    store::{Medium, Opened, Witnessed},
+};
+
+pub(super) struct FileMedium {
+    pub(super) dir: StateDir,
+    /// `None` after the store was closed.
+    pub(super) lock: Option<WriterLock>,
+    pub(super) head: HeadFile,
+    pub(super) ballast: Arc<Ballast>,
+    pub(super) storage: Arc<dyn StorageBackend>,
+    pub(super) wrap: WrapBackend,
+    pub(super) cache_bytes: usize,
+}
+
+pub(super) fn make_room(ballast: &Ballast) -> Result<(), StoreError> {
+    ballast.ensure().map_err(|full| StoreError::Full {
+        needed_bytes: full.needed_bytes,
+    })
+}
+
+impl Medium for FileMedium {
+    fn mode(&self) -> CommitMode {
+        CommitMode::Durable
+    }
+
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        make_room(&self.ballast)
+    }
+
+    fn witness(&mut self, witnessed: Witnessed) {
+        let witness = Witness {
+            position: witnessed.position.0,
+            chain: u128::from_be_bytes(witnessed.chain.0),
+            incarnation: witnessed.incarnation,
+        };
+        if let Err(error) = self.head.record(&witness) {
+            // The store is whole; only a roll-back to before this commit would go unnoticed.
+            tracing::warn!(%error, "the witness could not be written");
+        }
+    }
+
+    fn announce(&mut self, incarnation: u64, address: Option<&str>) -> Result<(), StoreError> {
+        let Some(lock) = &mut self.lock else {
+            return Ok(());
+        };
+        lock.publish(address.map(str::to_owned), Some(incarnation))
+            .map_err(|error| StoreError::Read {
+                detail: error.to_string(),
+            })
+    }
+
+    /// The old file is never written or synced again; what it reads is copied to a new file, redb
+    /// verifies every checksum there, and the copy takes its place only when it holds everything
+    /// that was acknowledged. Readers use the old database meanwhile.
+    fn reopen(&mut self, engine: &Engine, last: &State) -> Result<Opened, StoreError> {
+        let Some(lock) = &self.lock else {
+            return Err(failed("the store is closed"));
+        };
+        let staged =
+            StagedStore::copy_of(self.storage.as_ref(), &self.dir, lock).map_err(failed)?;
+        let file = staged.file().map_err(failed)?;
+        let storage = storage_of(file, &self.ballast, &self.wrap)?;
+        let copy = Engine::new(open_database(Arc::clone(&storage), self.cache_bytes)?);
+        let opened = Opened::read(&copy).map_err(OpenError::into_store_error)?;
+        let found = opened.state();
+        let is_same = found.position == last.position && found.chain == last.chain;
+        if !is_same && found.position <= last.position {
+            return Err(failed(format!(
+                "the copy ends at position {}, and {} was acknowledged",
+                found.position, last.position
+            )));
+        }
+        staged.install(&self.dir).map_err(failed)?;
+        self.storage = storage;
+        if let Some(new) = copy.take()
+            && let Some(old) = engine.replace(new)
+        {
+            // It may still try to write; that file has no name any more.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(old)));
+        }
+        tracing::warn!(position = %opened.position(), "the store was recovered by copy");
+        Ok(opened)
+    }
+
+    fn release(&mut self) {
+        self.lock = None;
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::OutcomeUnknown {
+        detail: format!("the recovery failed: {error}"),
+    }
+}

@@ -1,0 +1,80 @@
+//! A stopped store, read without changing a byte or an mtime of it (I12): redb's own recovery and
+//! ours happen in memory, above the file.
+
+use std::{fmt, fs::File, path::Path, sync::Arc};
+
+use worker_runtime_core::store::{Loaded, StoreError, StoreReader, WentBack};
+
+use super::{io_error, not_opened, open_database, read_witness};
+use crate::{
+    OpenError, StoreOptions,
+    engine::Engine,
+    fs::{ReaderLock, StateDir},
+    layout::meta::State,
+    read::Reader,
+    storage::{OVERLAY_BYTES_MAX, OverlayBackend},
+    store::{Shared, load_all, open_for_reading, went_back},
+};
+
+/// A stopped store, opened for reading.
+pub struct ReadStore {
+    shared: Arc<Shared>,
+    state: State,
+    went_back: Option<WentBack>,
+    // Let go after the database, whatever the order of drops elsewhere.
+    _lock: ReaderLock,
+}
+
+impl ReadStore {
+    /// Opens the store of a directory beside other readers; a writer is refused meanwhile, and its
+    /// opening waits a while for us to finish.
+    ///
+    /// # Errors
+    /// [`OpenError`]: among others when a process has it open for writing.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let dir = StateDir::open_for_reading(path)?;
+        let lock = ReaderLock::acquire(&dir)?;
+        let witnessed = read_witness(&dir)?;
+        let file = File::open(dir.store()).map_err(io_error("the store's file"))?;
+        let overlay = OverlayBackend::new(file, OVERLAY_BYTES_MAX).map_err(not_opened)?;
+        let cache_bytes = StoreOptions::file().cache_bytes;
+        let engine = Engine::new(open_database(Arc::new(overlay), cache_bytes)?);
+        let (shared, state) = open_for_reading(engine)?;
+        Ok(Self {
+            went_back: went_back(&state, witnessed.as_ref()),
+            shared,
+            state,
+            _lock: lock,
+        })
+    }
+
+    /// Everything that the working state is made of. The last incarnation is that of the last writer.
+    ///
+    /// # Errors
+    /// When the store can't be read at all; damage of single records is part of [`Loaded`].
+    pub fn load(&self) -> Result<Loaded, StoreError> {
+        let mut loaded = self
+            .shared
+            .engine
+            .read(|rows| load_all(rows, &self.state))?;
+        loaded.went_back = self.went_back;
+        Ok(loaded)
+    }
+
+    /// A reader of its streams. It reads nothing any more once this store is dropped.
+    pub fn reader(&self) -> Arc<dyn StoreReader> {
+        Arc::new(Reader::new(Arc::clone(&self.shared)))
+    }
+}
+
+impl Drop for ReadStore {
+    fn drop(&mut self) {
+        drop(self.shared.engine.take());
+    }
+}
+
+impl fmt::Debug for ReadStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadStore").finish_non_exhaustive()
+    }
+}
