@@ -35,6 +35,7 @@ macro_rules! codes {
 
 codes! {
     WorkerUnknown = "WR-WORKER-UNKNOWN";
+    WorkerAmbiguous = "WR-WORKER-AMBIGUOUS";
     WorkerExists = "WR-WORKER-EXISTS";
     WorkerDeleted = "WR-WORKER-DELETED";
     WorkerDamaged = "WR-WORKER-DAMAGED";
@@ -83,6 +84,7 @@ codes! {
     StateDamaged = "WR-STATE-DAMAGED";
     StateWentBack = "WR-STATE-WENT-BACK";
     StateIo = "WR-STATE-IO";
+    OutputIo = "WR-OUTPUT-IO";
     Usage = "WR-USAGE";
 }
 
