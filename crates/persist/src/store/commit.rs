@@ -25,6 +25,9 @@ use crate::{
     pack::{self, Body, EncodedEvent},
 };
 
+/// A pack that is written because it is old is ended when it has this length.
+const ENDED_LEN_MIN_BYTES: u64 = 2048;
+
 /// Which tails are written into `history`, apart from those that are full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flush {
@@ -151,23 +154,13 @@ impl PackedStore {
             if stage.forget {
                 after.map(|position| self.unflushed.remove(&position));
                 forget(&mut tails, worker_id);
-            } else if after.is_none() {
+            } else if before.is_some() && after.is_none() {
                 self.clean.push_back(worker_id);
             }
         }
         self.log_stage.apply(&mut self.log);
         self.note_log_packs();
-        while tails.bytes > self.limits.tails_bytes_max
-            || self.clean.len() > self.limits.clean_len_max()
-        {
-            let Some(worker_id) = self.clean.pop_front() else {
-                break;
-            };
-            let tail = tails.by_worker.get(&worker_id);
-            if tail.is_some_and(|tail| tail.state.unflushed_from.is_none()) {
-                forget(&mut tails, worker_id);
-            }
-        }
+        self.shrink(&mut tails);
         self.state = next;
         tails.committed = self.state.position;
         drop(tails);
@@ -177,6 +170,35 @@ impl PackedStore {
             chain: self.state.chain,
             incarnation: self.incarnation.number,
         });
+    }
+
+    /// Lets go of entries that `history` has too, and of accounts beyond their number.
+    fn shrink(&mut self, tails: &mut Tails) {
+        for _ in 0..self.clean.len() {
+            let has_room = tails.bytes <= self.limits.tails_bytes_max;
+            let is_short = self.clean.len() <= self.limits.clean_len_max();
+            if has_room && is_short {
+                return;
+            }
+            let Some(worker_id) = self.clean.pop_front() else {
+                return;
+            };
+            let Some(tail) = tails.by_worker.get_mut(&worker_id) else {
+                continue;
+            };
+            if tail.state.unflushed_from.is_some() {
+                continue;
+            }
+            if is_short {
+                // The account stays: with it, the next event needs no read.
+                tails.bytes = tails.bytes.saturating_sub(tail.entries.len());
+                tail.state = tail.state.ended();
+                tail.entries = Vec::new();
+                self.clean.push_back(worker_id);
+            } else {
+                forget(tails, worker_id);
+            }
+        }
     }
 
     fn note_log_packs(&mut self) {
@@ -252,7 +274,7 @@ impl Applying<'_, '_> {
         }
         match flush {
             Flush::Old => self.flush_old(old_before)?,
-            Flush::All => self.flush_before(Position(u64::MAX))?,
+            Flush::All => self.flush_before(Position(u64::MAX), flush)?,
         }
         self.state.log_bytes += self.out.log_grown;
         self.state.history_bytes += self.out.history_grown;
@@ -344,13 +366,12 @@ impl Applying<'_, '_> {
     }
 
     /// Flushes every tail whose oldest unflushed event is before `before`.
-    fn flush_before(&mut self, before: Position) -> Result<(), StoreError> {
-        let mut old: Vec<WorkerId> = Vec::new();
-        old.extend(
-            self.unflushed
-                .range(..before)
-                .map(|(_, worker_id)| *worker_id),
-        );
+    fn flush_before(&mut self, before: Position, flush: Flush) -> Result<(), StoreError> {
+        let unflushed = self.unflushed;
+        let mut old: Vec<WorkerId> = unflushed
+            .range(..before)
+            .map(|(_, worker_id)| *worker_id)
+            .collect();
         let staged = self.stages.iter().filter(|(_, stage)| {
             let from = stage.state.unflushed_from;
             from.is_some_and(|from| from < before)
@@ -361,6 +382,11 @@ impl Applying<'_, '_> {
             let from = self.stages.of(worker_id)?.state.unflushed_from;
             if from.is_some_and(|from| from < before) {
                 self.flush_worker(worker_id)?;
+                let stage = self.stages.of(worker_id)?;
+                // A small pack goes on being filled, so that a quiet Worker has few packs.
+                if flush == Flush::Old && stage.state.stored_bytes >= ENDED_LEN_MIN_BYTES {
+                    stage.end();
+                }
             }
         }
         Ok(())
@@ -368,22 +394,19 @@ impl Applying<'_, '_> {
 
     /// Flushes what is behind the window, and the oldest of the rest while memory is short.
     fn flush_old(&mut self, old_before: Position) -> Result<(), StoreError> {
-        self.flush_before(old_before)?;
+        self.flush_before(old_before, Flush::Old)?;
         let fresh: usize = self.stages.iter().map(|(_, stage)| stage.fresh_len()).sum();
         let mut excess = (self.tails.bytes + fresh).saturating_sub(self.limits.tails_bytes_max);
-        if excess == 0 {
-            return Ok(());
-        }
-        let oldest: Vec<WorkerId> = self.unflushed.values().copied().collect();
-        for worker_id in oldest {
+        let unflushed = self.unflushed;
+        for worker_id in unflushed.values() {
             if excess == 0 {
                 break;
             }
-            if !self.stages.has(worker_id) {
-                self.begin(worker_id)?;
-                self.flush_worker(worker_id)?;
-                self.stages.of(worker_id)?.forget = true;
-                excess = excess.saturating_sub(entries_of(self.tails, worker_id).len());
+            if !self.stages.has(*worker_id) {
+                self.begin(*worker_id)?;
+                self.flush_worker(*worker_id)?;
+                self.stages.of(*worker_id)?.end();
+                excess = excess.saturating_sub(entries_of(self.tails, *worker_id).len());
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use std::{
 use worker_runtime_core::{
     Fence, Generation, Incarnation, Position, RuntimeId, WorkerId,
     record::{IncarnationRecord, RuntimeRecord, WorkerRecord},
-    store::{StoreError, WentBack},
+    store::{Loaded, StoreError, WentBack},
 };
 
 use super::{
@@ -248,6 +248,11 @@ impl PackedStore {
         self.dirty = true;
     }
 
+    fn load_records(&self) -> Result<Loaded, StoreError> {
+        let engine = &self.shared.engine;
+        engine.read(|rows| super::load_all(rows, &self.state))
+    }
+
     /// Appends the record of this opening. When acknowledged state is gone, every number that fences
     /// others goes on far behind what may have been handed out.
     fn begin_incarnation(
@@ -255,12 +260,12 @@ impl PackedStore {
         witnessed: Option<Witnessed>,
         options: &mut StoreOptions,
     ) -> Result<(), OpenError> {
-        let loaded = self
+        let mut damaged = Vec::new();
+        let stored: Vec<IncarnationRecord> = self
             .shared
             .engine
-            .read(|rows| super::load_all(rows, &self.state))?;
-        let stored = loaded.incarnations.iter();
-        let last = stored.map(|record| record.incarnation.number).max();
+            .read(|rows| load_table(rows, incarnation::TABLE, &self.state, &mut damaged))?;
+        let last = stored.iter().map(|record| record.incarnation.number).max();
         let step = if self.went_back.is_some() {
             FORK_STEP
         } else {
@@ -279,14 +284,17 @@ impl PackedStore {
             at: options.clock.now(),
         };
         let mut next = self.state.clone();
-        let went_back = self.went_back.is_some();
+        let forked = match self.went_back {
+            Some(_) => Some(self.load_records()?),
+            None => None,
+        };
         let written = self
             .shared
             .engine
             .write(self.mode(), &next.sums.clone(), |rows| {
                 let key = incarnation::key(record.incarnation.number);
                 rows.put_record(incarnation::TABLE, key.as_bytes(), &record)?;
-                if went_back {
+                if let Some(loaded) = &forked {
                     let mut runtime = loaded.runtime.clone();
                     runtime.fence = Fence(runtime.fence.0.saturating_add(FORK_STEP));
                     rows.put_record(meta::TABLE, meta::RUNTIME, &runtime)?;

@@ -83,11 +83,8 @@ impl Stage {
         {
             let full = self.fresh.get(..before).unwrap_or_default();
             let stored = write(place, &self.state, [self.front(committed()), full], out)?;
-            self.state = TailState {
-                header: self.state.header.following(stored),
-                stored_bytes: 0,
-                unflushed_from: None,
-            };
+            self.state.stored_bytes = stored;
+            self.state = self.state.ended();
             self.front_len = 0;
             self.fresh.drain(..before);
         }
@@ -109,6 +106,13 @@ impl Stage {
         }
         self.state.unflushed_from = None;
         Ok(())
+    }
+
+    /// Ends the open pack, which was just flushed: what comes next begins another one.
+    pub(crate) fn end(&mut self) {
+        self.state = self.state.ended();
+        self.front_len = 0;
+        self.fresh.clear();
     }
 
     fn front<'c>(&self, committed: &'c [u8]) -> &'c [u8] {

@@ -52,6 +52,18 @@ impl TailState {
         }
     }
 
+    /// What follows on the open pack as it was stored; nothing changes when it holds no event.
+    pub(crate) fn ended(&self) -> Self {
+        if self.header.count == 0 {
+            return *self;
+        }
+        Self {
+            header: self.header.following(self.stored_bytes),
+            stored_bytes: 0,
+            unflushed_from: None,
+        }
+    }
+
     /// What follows when all of a stream was trimmed.
     pub(crate) fn after(base: &Base) -> Self {
         let mut state = Self::empty(Kind::History);
@@ -83,26 +95,21 @@ impl Tail {
 
     /// The tail that a stored pack is: it goes on being filled, or a new one follows on it.
     pub(crate) fn of_pack(pack: &Pack, stored_bytes: u64) -> Self {
-        let has_room = stored_bytes < (PACK_LEN_MAX_BYTES as u64) / 4 * 3;
-        if has_room {
-            Self {
-                state: TailState {
-                    header: pack.header,
-                    stored_bytes,
-                    unflushed_from: None,
-                },
-                entries: pack.entries().to_vec(),
-            }
+        let state = TailState {
+            header: pack.header,
+            stored_bytes,
+            unflushed_from: None,
+        };
+        let mut tail = Self {
+            state,
+            entries: Vec::new(),
+        };
+        if stored_bytes < (PACK_LEN_MAX_BYTES as u64) / 4 * 3 {
+            tail.entries = pack.entries().to_vec();
         } else {
-            Self {
-                state: TailState {
-                    header: pack.header.following(stored_bytes),
-                    stored_bytes: 0,
-                    unflushed_from: None,
-                },
-                entries: Vec::new(),
-            }
+            tail.state = state.ended();
         }
+        tail
     }
 
     /// A Worker's tail as `history` alone tells it.
