@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod model;
 mod open;
+mod panics;
 mod recovery;
 
 use std::{fs, path::Path};

@@ -325,6 +325,9 @@ fn a_missing_row_and_a_row_of_an_older_commit_are_noticed() {
     let loaded = found.store.load().unwrap();
     assert_eq!((loaded.workers.len(), loaded.damaged.len()), (2, 1));
     assert_eq!(loaded.damaged[0].worker_id, None);
+    flip(&found.store, worker::TABLE, &keys[1], 300);
+    let loaded = found.store.load().unwrap();
+    assert_eq!((loaded.workers.len(), loaded.damaged.len()), (1, 2));
 }
 
 #[test]
