@@ -20,8 +20,12 @@
 //! - `wire`, `channel`: the messages between Runtime and monitor, and how they travel
 //! - `proc_table`, `signal`: the only readers of `/proc`, the only sender of signals by process id
 //!
-//! Nothing here is safe to show to a client as it is: errors name programs and paths (I11).
+//! - [`ExecFactory`]: the execution backend that is made of all this
+//!
+//! Nothing but the backend's own errors is safe to show to a client as it is: the others name programs
+//! and paths (I11).
 
+mod backend;
 mod channel;
 mod direct;
 mod error;
@@ -35,6 +39,9 @@ pub mod reap;
 pub mod shim;
 pub mod spawn;
 
+pub use backend::{
+    EnvironmentValue, ExecConfig, ExecFactory, ExecOptions, HostEnvironment, InputWay, Mode,
+};
 pub use error::{ProcessError, SpawnError};
 pub use process::{
     Containment, InvalidRunMarker, ProcessIdentity, ProcessReference, RUN_MARKER_VARIABLE,
