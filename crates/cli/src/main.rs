@@ -1,2 +1,60 @@
-//! The command.
-fn main() {}
+//! The command `worker-runtime`: run, watch and manage durable agent Workers.
+//!
+//! # Layout
+//! - `args`: what can be typed; `commands`: one command per file
+//! - `target`: the state directory, opened to read or to write; `worker_name`: which Worker is meant
+//! - `here`: the directory in which the command is started, as a mount
+//! - `rehearsal`: a change tried on a copy in memory
+//! - `foreground`: what `run` and `worker send` share: one input, followed to its outcome
+//! - `output`: stdout is data, stderr is words; tables, times, summaries of events
+//! - `error`, `suggest`, `exit`: what went wrong, what to type next, and the exit code
+//! - `logging`: the program's own diagnostics
+//!
+//! A read changes no byte (I12): every command that only reads goes through `target::open_read`.
+
+mod args;
+mod commands;
+mod error;
+mod exit;
+mod foreground;
+mod here;
+mod input_text;
+mod logging;
+mod output;
+mod rehearsal;
+mod scope_arg;
+mod shell;
+mod suggest;
+mod target;
+mod timeout;
+mod worker_name;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{args::Cli, output::Printer};
+
+fn main() -> ExitCode {
+    // Before anything else, and before any thread: a command's monitor is this very program.
+    if let Some(code) = worker_runtime_execution::exec::shim::run_if_requested() {
+        return code;
+    }
+    run().into()
+}
+
+fn run() -> exit::Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::report(&error),
+    };
+    let mut printer = Printer::new(&cli.global);
+    let result = logging::start(&cli.global)
+        .map_err(Into::into)
+        .and_then(|()| commands::run(cli.command, &cli.global, &mut printer))
+        .and_then(|exit| printer.flush().map(|()| exit));
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => printer.fail(&failure),
+    }
+}

@@ -1,0 +1,157 @@
+//! What can be typed: the globals and the tree of commands. Each command's own arguments are in its
+//! own file under `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{commands, exit::Exit, output};
+
+/// Run, watch and manage durable agent Workers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "worker-runtime",
+    version,
+    after_help = Exit::HELP,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// The state directory; without it, the platform's own
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "WORKER_RUNTIME_STATE",
+        hide_env_values = true
+    )]
+    pub(crate) state: Option<PathBuf>,
+    /// How to print what is found
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    pub(crate) output: Format,
+    /// How to print times in tables; relative at a terminal, else iso
+    #[arg(long, global = true, value_name = "STYLE")]
+    pub(crate) time: Option<TimeStyle>,
+    /// Which diagnostics of the program itself to print, such as info or debug; without it, warnings
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "WORKER_RUNTIME_LOG",
+        hide_env_values = true
+    )]
+    pub(crate) log: Option<String>,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    Table,
+    /// More columns
+    Wide,
+    /// One JSON document
+    Json,
+    /// One JSON object per line
+    Jsonl,
+    /// Only ids, one per line
+    Name,
+}
+
+impl Format {
+    /// Whether a program reads it.
+    pub(crate) const fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Jsonl)
+    }
+}
+
+/// How a time is printed in a table. JSON always has RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TimeStyle {
+    /// How long ago
+    Relative,
+    /// RFC 3339 in UTC
+    Iso,
+    /// Milliseconds since the Unix epoch
+    Ms,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a Worker of a command, send it an input, and follow it to its outcome
+    Run(commands::run::RunArgs),
+    /// Workers: list, make, send input, end
+    #[command(subcommand)]
+    Worker(commands::worker::WorkerCommand),
+    /// What was said
+    #[command(subcommand)]
+    Transcript(TranscriptCommand),
+    /// What happened
+    #[command(subcommand)]
+    Event(EventCommand),
+    /// The state directory
+    #[command(subcommand)]
+    State(StateCommand),
+    /// One screen: what there is, what needs attention, what to type next
+    Status,
+    /// The codes of errors
+    #[command(subcommand)]
+    Errors(ErrorsCommand),
+    /// The program's version
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TranscriptCommand {
+    /// Print a Worker's transcript
+    Show(commands::transcript_show::ShowArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventCommand {
+    /// Print events, oldest first
+    Ls(commands::event_ls::EventLsArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// Print what the state directory holds
+    Info,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ErrorsCommand {
+    /// Print what an error's code means and what to do
+    Explain(commands::errors_explain::ExplainArgs),
+}
+
+/// Prints what clap says of a command line that is not a command, help and version included.
+pub(crate) fn report(error: &clap::Error) -> Exit {
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        output::write_words(&text);
+        Exit::Usage
+    } else {
+        output::write_data(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! `run -- COMMAND...`: makes a Worker of a command, sends it an input, prints what it says as it
+//! says it, and tells at the end what became of it and where to look further.
+
+use clap::Args;
+use worker_runtime_core::{
+    Dispatch, InputId, Runtime, input::SubmitInput, view::CreateReceipt, worker::CreateWorker,
+};
+
+use super::worker::{
+    create,
+    spec::{InputWay, SpecArgs, command_line},
+};
+use crate::{
+    args::Global,
+    error::{CliError, Failure},
+    exit::Exit,
+    foreground::{Account, Afterwards, Followed, Signals, to_outcome},
+    here::Here,
+    input_text,
+    output::Printer,
+    target::{self, Writing},
+    timeout,
+};
+
+#[derive(Debug, Args)]
+#[command(override_usage = "worker-runtime run [OPTIONS] -- COMMAND...")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// What to give the command as input; - reads it from standard input
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    input: Option<String>,
+    /// A key of your own for the input; with --worker-id, the same call again does nothing twice
+    #[arg(long, value_name = "INPUT_ID", default_value = "run")]
+    id: String,
+    /// The longest that the run may take, such as 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = timeout::parse_ms)]
+    timeout: Option<u64>,
+    /// Stop the Worker after its run, which frees its scope
+    #[arg(long)]
+    once: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// A run that was begun.
+struct Begun {
+    followed: Followed,
+    repeated: bool,
+}
+
+pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
+    let here = Here::current()?;
+    let way = match args.input {
+        Some(_) => InputWay::Stdin,
+        None => InputWay::None,
+    };
+    let mut request = args.spec.request(&args.command, way, &here)?;
+    request.initial_input = Some(input(&args)?);
+    if let Some(exit) = create::rehearse(args.spec.dry_run, global, &here, &request, printer)? {
+        return Ok(exit);
+    }
+    let name = request.display_name.clone();
+    let path = target::path(global)?;
+    let is_new = !target::has_store(&path);
+    let dispatch = Dispatch::Only(request.worker_id.into_iter().collect());
+    let writing = Writing {
+        create: true,
+        dispatch,
+        here,
+    };
+    let (begun, seen) = target::block_on::<_, Failure>(async {
+        // Before anything runs: no signal may end the process in between.
+        let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
+        let runtime = target::open_write(global, writing).await?;
+        if is_new {
+            printer.words(format_args!("made a store in {}", path.display()));
+        }
+        let begun = match begin(&runtime, request).await {
+            Ok(begun) => begun,
+            Err(error) => return Err(target::closed_after(&runtime, error).await),
+        };
+        let after = if args.once {
+            Afterwards::Stops
+        } else {
+            Afterwards::Stays
+        };
+        let seen = to_outcome(runtime, begun.followed.clone(), printer, signals, after).await?;
+        Ok((begun, seen))
+    })?;
+    let account = Account {
+        followed: &begun.followed,
+        seen: &seen,
+        name: name.as_deref(),
+        repeated: begun.repeated,
+        holds_scope: args.spec.has_scope() && !args.once,
+    };
+    account.print(printer)?;
+    Ok(seen.exit())
+}
+
+fn input(args: &RunArgs) -> Result<SubmitInput, CliError> {
+    let text = match &args.input {
+        Some(text) => input_text::read(text)?,
+        // Not given to the command, but what a reader of the transcript wants to see.
+        None => command_line(&args.command),
+    };
+    let mut input = SubmitInput::text(text);
+    // A key within a Worker that is new: so the same --worker-id is enough to repeat a call.
+    input.input_id = Some(InputId::new(&args.id)?);
+    input.budget.time_ms = args.timeout;
+    Ok(input)
+}
+
+async fn begin(runtime: &Runtime, request: CreateWorker) -> Result<Begun, CliError> {
+    let CreateReceipt {
+        worker_id, input, ..
+    } = runtime.catalog().create(request).await?;
+    let input = input.ok_or_else(|| {
+        let message = format!("a bug: Worker {worker_id} was made without its input");
+        CliError::new(worker_runtime_core::Code::Bug, message)
+    })?;
+    Ok(Begun {
+        repeated: input.repeated,
+        followed: Followed {
+            worker_id,
+            input_id: input.input_id,
+            after: input.cursor,
+        },
+    })
+}

@@ -1,0 +1,185 @@
+//! `state info`: what the state directory holds. While another process holds the store, only what
+//! can be told from outside.
+
+use std::{fs, io, path::Path};
+
+use serde::Serialize;
+use serde_json::json;
+use worker_runtime_core::{Code, RuntimeId, Timestamp};
+
+use crate::{
+    args::Global,
+    error::{CliError, Failure},
+    exit::Exit,
+    output::{Printer, Table},
+    target::{self, ReadTarget},
+};
+
+/// What a stopped store says of itself.
+#[derive(Serialize)]
+struct Info {
+    runtime_id: RuntimeId,
+    created_at: Timestamp,
+    /// The last opening for writing: `number.id`.
+    incarnation: Option<String>,
+    opened_at: Option<Timestamp>,
+    openings: usize,
+    position: u64,
+    newest_at: Timestamp,
+    workers: usize,
+    deleted: usize,
+    allocations: usize,
+    inputs_without_outcome: usize,
+    damaged: usize,
+    went_back: bool,
+}
+
+/// A file or directory below the state directory.
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    bytes: u64,
+}
+
+pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
+    let path = target::path(global)?;
+    let opened = target::open_read(global);
+    if !target::has_store(&path) {
+        // The error says which directory, and what makes a store.
+        opened?;
+        return Ok(Exit::Done);
+    }
+    let entries = entries(&path).map_err(|error| {
+        CliError::new(
+            Code::StateIo,
+            format!("can't read {}: {error}", path.display()),
+        )
+    })?;
+    let info = opened.as_ref().ok().map(Info::of);
+    if printer.format().is_json() {
+        printer.json(&json!({ "state": path, "files": entries, "info": info }))?;
+    } else {
+        print(&path, info.as_ref(), &entries, printer)?;
+    }
+    printer.flush()?;
+    // This is the command that it would suggest.
+    opened.map_err(|error| CliError {
+        hints: Vec::new(),
+        ..error
+    })?;
+    Ok(match info.is_some_and(|info| info.went_back) {
+        true => Exit::WentBack,
+        false => Exit::Done,
+    })
+}
+
+impl Info {
+    fn of(target: &ReadTarget) -> Self {
+        use worker_runtime_core::record::Lifecycle;
+        let loaded = &target.loaded;
+        let last = loaded.incarnations.last();
+        let deleted = loaded
+            .workers
+            .iter()
+            .filter(|worker| worker.lifecycle == Lifecycle::Deleted)
+            .count();
+        Self {
+            runtime_id: loaded.runtime.runtime_id,
+            created_at: loaded.runtime.created_at,
+            incarnation: last.map(|record| record.incarnation.to_string()),
+            opened_at: last.map(|record| record.at),
+            openings: loaded.incarnations.len(),
+            position: loaded.position.0,
+            newest_at: loaded.at,
+            workers: loaded.workers.len() - deleted,
+            deleted,
+            allocations: loaded.allocations.len(),
+            inputs_without_outcome: loaded.unfinished.len(),
+            damaged: loaded.damaged.len(),
+            went_back: loaded.went_back.is_some(),
+        }
+    }
+}
+
+fn entries(path: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let is_directory = entry.file_type()?.is_dir();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        entries.push(Entry {
+            name: if is_directory {
+                format!("{name}/")
+            } else {
+                name
+            },
+            bytes: if is_directory {
+                size_below(&entry.path())?
+            } else {
+                entry.metadata()?.len()
+            },
+        });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// The bytes of the files in a directory. Ours are flat.
+fn size_below(path: &Path) -> io::Result<u64> {
+    let sizes = fs::read_dir(path)?.map(|entry| entry?.metadata().map(|found| found.len()));
+    sizes.sum()
+}
+
+fn print(
+    path: &Path,
+    info: Option<&Info>,
+    entries: &[Entry],
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    printer.line(format_args!("directory    {}", path.display()))?;
+    if let Some(info) = info {
+        let time = |at| printer.time().text(at);
+        let opened = match (&info.incarnation, info.opened_at) {
+            (Some(incarnation), Some(at)) => {
+                format!(
+                    "{incarnation}, opened {}, opening {}",
+                    time(at),
+                    info.openings
+                )
+            }
+            _ => "none".to_owned(),
+        };
+        let lines = [
+            ("runtime", info.runtime_id.to_string()),
+            ("created", time(info.created_at)),
+            ("incarnation", opened),
+            ("held by", "nobody".to_owned()),
+            (
+                "position",
+                format!("{}, written {}", info.position, time(info.newest_at)),
+            ),
+            (
+                "workers",
+                format!("{}, and {} deleted", info.workers, info.deleted),
+            ),
+            ("scopes held", info.allocations.to_string()),
+            (
+                "inputs",
+                format!("{} without an outcome", info.inputs_without_outcome),
+            ),
+            ("damaged", format!("{} records", info.damaged)),
+        ];
+        for (name, value) in lines {
+            printer.line(format_args!("{name:<11}  {value}"))?;
+        }
+        if info.went_back {
+            printer.warn_code(Code::StateWentBack, "acknowledged state is gone");
+        }
+    }
+    printer.line("")?;
+    let mut table = Table::new(&["FILE", "BYTES"]);
+    entries
+        .iter()
+        .for_each(|entry| table.row([entry.name.clone(), entry.bytes.to_string()]));
+    printer.table(&table)
+}

@@ -1,0 +1,141 @@
+//! `status`: one screen with what there is, what needs attention, and what to type next.
+
+use serde_json::json;
+use worker_runtime_core::{
+    ListOrder, WorkerFilter,
+    view::{Diagnostic, RuntimeStatus, WorkerView},
+};
+
+use crate::{
+    args::Global,
+    error::Failure,
+    exit::Exit,
+    output::{Printer, Table},
+    suggest::Suggestion,
+    target::{self, ReadTarget},
+};
+
+/// How many busy Workers and diagnostics are shown: it is one screen.
+const ROWS_MAX: usize = 10;
+
+pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
+    let target = target::open_read(global)?;
+    let status = target.observation.runtime();
+    let diagnostics = target.observation.diagnostics();
+    let filter = WorkerFilter {
+        busy: Some(true),
+        ..WorkerFilter::default()
+    };
+    let busy = target
+        .observation
+        .workers(&filter, ListOrder::Created, 0, ROWS_MAX);
+    if printer.format().is_json() {
+        printer.json(&json!({
+            "state": target.path,
+            "runtime": status,
+            "busy": busy.workers,
+            "diagnostics": diagnostics,
+        }))?;
+    } else {
+        print(&target, &status, printer)?;
+        print_busy(&busy.workers, busy.total, printer)?;
+        printer.flush()?;
+        print_diagnostics(&diagnostics, printer);
+        suggest(&status, printer);
+    }
+    Ok(match status.went_back {
+        Some(_) => Exit::WentBack,
+        None => Exit::Done,
+    })
+}
+
+fn print(
+    target: &ReadTarget,
+    status: &RuntimeStatus,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
+    let workers = status
+        .workers
+        .iter()
+        .map(|(word, count)| format!("{count} {word}"));
+    let workers = workers.collect::<Vec<_>>().join(", ");
+    let workers = if workers.is_empty() { "none" } else { &workers };
+    let stopped = if status.stopped {
+        ", stopped by a user"
+    } else {
+        ""
+    };
+    printer.line(format_args!("runtime  {}{stopped}", status.runtime_id))?;
+    printer.line(format_args!(
+        "state    {} (nobody runs it)",
+        target.path.display()
+    ))?;
+    printer.line(format_args!("workers  {workers}"))?;
+    printer.line(format_args!(
+        "inputs   {} dispatched without an outcome, {} waiting",
+        status.busy, status.queued
+    ))?;
+    printer.line(format_args!("scopes   {} held", status.allocations))?;
+    printer.line(format_args!("cursor   {}", status.cursor))
+}
+
+fn print_busy(workers: &[WorkerView], total: usize, printer: &mut Printer) -> Result<(), Failure> {
+    let mut table = Table::new(&["BUSY WORKER", "NAME", "PHASE", "SINCE", "INPUT"]);
+    for worker in workers {
+        let activity = &worker.activity;
+        let input_id = activity.input_id.as_ref();
+        table.row([
+            worker.worker_id.to_string(),
+            worker.display_name.clone().unwrap_or_default(),
+            activity
+                .phase
+                .map(|phase| phase.to_string())
+                .unwrap_or_default(),
+            activity
+                .since
+                .map(|at| printer.time().text(at))
+                .unwrap_or_default(),
+            input_id
+                .map(|id| id.as_str().to_owned())
+                .unwrap_or_default(),
+        ]);
+    }
+    if !workers.is_empty() {
+        printer.line("")?;
+    }
+    printer.table(&table)?;
+    if total > workers.len() {
+        printer.line(format_args!("and {} more", total - workers.len()))?;
+    }
+    Ok(())
+}
+
+fn print_diagnostics(diagnostics: &[Diagnostic], printer: &Printer) {
+    for diagnostic in diagnostics.iter().take(ROWS_MAX) {
+        let about = diagnostic
+            .worker_id
+            .map(|worker_id| format!("Worker {worker_id}: "));
+        let about = about.unwrap_or_default();
+        printer.warn_code(
+            diagnostic.code,
+            format_args!("{about}{}", diagnostic.message),
+        );
+        if let Some(command) = &diagnostic.command {
+            printer.hint_line(command);
+        }
+    }
+    if diagnostics.len() > ROWS_MAX {
+        let more = diagnostics.len() - ROWS_MAX;
+        printer.words(format_args!("and {more} more; -o json has all"));
+    }
+}
+
+fn suggest(status: &RuntimeStatus, printer: &Printer) {
+    let has_workers = status.workers.values().any(|count| *count > 0);
+    if has_workers {
+        printer.hint(&Suggestion::worker_ls());
+        printer.hint(&Suggestion::event_ls(None));
+    } else {
+        printer.hint(&Suggestion::run_example());
+    }
+}

@@ -1,0 +1,101 @@
+//! `worker create [-- COMMAND...]`.
+
+use clap::Args;
+use serde_json::json;
+use worker_runtime_core::{Dispatch, view::CreateReceipt, worker::CreateWorker};
+
+use super::spec::{InputWay, SpecArgs};
+use crate::{
+    args::{Format, Global},
+    error::Failure,
+    exit::Exit,
+    here::Here,
+    output::Printer,
+    rehearsal,
+    suggest::Suggestion,
+    target::{self, Writing},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// The command that runs its input; without one the Worker takes no input
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub(crate) fn run(
+    args: &CreateArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let here = Here::current()?;
+    let request = args.spec.request(&args.command, InputWay::Stdin, &here)?;
+    if let Some(exit) = rehearse(args.spec.dry_run, global, &here, &request, printer)? {
+        return Ok(exit);
+    }
+    let writing = Writing {
+        create: true,
+        dispatch: Dispatch::None,
+        here,
+    };
+    let receipt = target::change(global, writing, async |runtime| {
+        Ok(runtime.catalog().create(request).await?)
+    })?;
+    print(&receipt, !args.command.is_empty(), printer)
+}
+
+/// Tries the request where that is asked for, and where it would make the store; then a mistake
+/// makes none. Gives what a dry run ends with.
+pub(crate) fn rehearse(
+    dry_run: bool,
+    global: &Global,
+    here: &Here,
+    request: &CreateWorker,
+    printer: &mut Printer,
+) -> Result<Option<Exit>, Failure> {
+    if !dry_run && target::has_store(&target::path(global)?) {
+        return Ok(None);
+    }
+    let receipt = rehearsal::create(global, here, request.clone())?;
+    if !dry_run {
+        return Ok(None);
+    }
+    let changes = !receipt.repeated;
+    let worker_id = request.worker_id;
+    if printer.format().is_json() {
+        printer.json(&json!({ "dry_run": true, "would_be": "created", "changes": changes, "worker_id": worker_id }))?;
+    } else if changes {
+        printer.words("a Worker would be made");
+    } else {
+        printer.words("nothing would change: the Worker exists, and was asked for in the same way");
+    }
+    Ok(Some(if changes {
+        Exit::WouldChange
+    } else {
+        Exit::Done
+    }))
+}
+
+fn print(
+    receipt: &CreateReceipt,
+    takes_input: bool,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    match printer.format() {
+        Format::Json | Format::Jsonl => printer.json(receipt)?,
+        Format::Table | Format::Wide | Format::Name => {
+            printer.line(receipt.worker_id)?;
+            printer.flush()?;
+            if receipt.repeated {
+                printer.words("it existed already, and was asked for in the same way");
+            }
+            printer.hint(&match takes_input {
+                true => Suggestion::worker_send(receipt.worker_id),
+                false => Suggestion::worker_show(receipt.worker_id),
+            });
+        }
+    }
+    Ok(Exit::Done)
+}

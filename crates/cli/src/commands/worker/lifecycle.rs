@@ -1,0 +1,237 @@
+//! Changes of a Worker's life on a stopped store: open, recover, change, close; nothing is
+//! dispatched. What would be refused is refused before the store is opened for writing.
+
+use clap::Args;
+use serde_json::json;
+use worker_runtime_core::{
+    Dispatch, EndOptions, Runtime, WorkerId,
+    error::LifecycleError,
+    view::{LifecycleReceipt, WorkerView},
+};
+
+use crate::{
+    args::{Format, Global},
+    error::Failure,
+    exit::Exit,
+    here::Here,
+    output::Printer,
+    suggest::Suggestion,
+    target::{self, Writing},
+    worker_name,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct LifecycleArgs {
+    /// The Worker: its id, the first digits of it, or its name
+    pub(super) worker: String,
+    /// Only say whether anything would change; exit 23 if so
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// What is to be done to a Worker.
+#[derive(Debug, Clone)]
+pub(crate) enum Verb {
+    Stop(EndOptions),
+    Cancel(EndOptions),
+    Pause,
+    Resume,
+    Archive,
+    Restore,
+    Delete { purge: bool },
+}
+
+/// What a call would do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    Change,
+    /// It is so already.
+    Nothing,
+    Refused(LifecycleError),
+}
+
+impl Verb {
+    /// What the Worker is afterwards.
+    const fn done(&self) -> &'static str {
+        match self {
+            Self::Stop(_) => "stopped",
+            Self::Cancel(_) => "cancelled",
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Archive => "archived",
+            Self::Restore => "restored",
+            Self::Delete { .. } => "deleted",
+        }
+    }
+
+    /// What the call would do to a Worker that looks like this. A conflict of scopes at a restore
+    /// is found only by the call itself.
+    pub(super) fn plan(&self, worker: &WorkerView) -> Plan {
+        let (worker_id, state) = (worker.worker_id, worker.lifecycle);
+        let wanted = self.done();
+        let is_active = state == "active";
+        let change_unless = |is_so: bool| if is_so { Plan::Nothing } else { Plan::Change };
+        match self {
+            Self::Stop(options) | Self::Cancel(options) => {
+                change_unless(!is_active || (worker.ending.is_some() && !options.assume_dead))
+            }
+            Self::Pause | Self::Resume if is_active => {
+                change_unless(worker.paused == matches!(self, Self::Pause))
+            }
+            Self::Archive if !is_active => change_unless(worker.archived),
+            Self::Delete { .. } if !is_active => Plan::Change,
+            Self::Restore if state == "stopped" => Plan::Change,
+            Self::Restore if is_active && worker.ending.is_none() => Plan::Nothing,
+            Self::Archive | Self::Delete { .. } => Plan::Refused(LifecycleError::NotEnded {
+                worker_id,
+                state,
+                wanted,
+            }),
+            Self::Pause | Self::Resume | Self::Restore => {
+                Plan::Refused(LifecycleError::WrongState {
+                    worker_id,
+                    state,
+                    wanted,
+                })
+            }
+        }
+    }
+
+    async fn call(
+        self,
+        runtime: &Runtime,
+        worker_id: WorkerId,
+    ) -> Result<LifecycleReceipt, LifecycleError> {
+        let catalog = runtime.catalog();
+        match self {
+            Self::Stop(options) => catalog.stop(worker_id, options).await,
+            Self::Cancel(options) => catalog.cancel(worker_id, options).await,
+            Self::Pause => catalog.pause(worker_id).await,
+            Self::Resume => catalog.resume(worker_id).await,
+            Self::Archive => catalog.archive(worker_id).await,
+            Self::Restore => catalog.restore(worker_id).await,
+            Self::Delete { purge } => catalog.delete(worker_id, purge).await,
+        }
+    }
+
+    fn next(&self, worker_id: WorkerId) -> Option<Suggestion> {
+        match self {
+            Self::Stop(_) => Some(Suggestion::worker_restore(worker_id)),
+            Self::Cancel(_) => Some(Suggestion::worker_archive(worker_id)),
+            Self::Archive => Some(Suggestion::worker_rm(worker_id)),
+            Self::Pause => Some(Suggestion::worker_resume(worker_id)),
+            Self::Resume | Self::Restore => Some(Suggestion::worker_send(worker_id)),
+            Self::Delete { .. } => None,
+        }
+    }
+}
+
+/// Carries it out, or says what it would do.
+///
+/// # Errors
+/// When no Worker is meant, or it can't be done to this one.
+pub(crate) fn run(
+    verb: Verb,
+    args: &LifecycleArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    run_confirmed(verb, args, global, printer, |_| Ok(()))
+}
+
+/// As [`run`], once `confirm` has nothing against it.
+///
+/// # Errors
+/// As [`run`], and what `confirm` says.
+pub(super) fn run_confirmed(
+    verb: Verb,
+    args: &LifecycleArgs,
+    global: &Global,
+    printer: &mut Printer,
+    confirm: impl FnOnce(&WorkerView) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    // Closed before the store is opened for writing, which waits for readers.
+    let worker = {
+        let target = target::open_read(global)?;
+        worker_name::find(&target.observation, &args.worker)?
+    };
+    let plan = verb.plan(&worker);
+    if let Plan::Refused(error) = plan {
+        return Err(error.into());
+    }
+    if args.dry_run {
+        return would(&verb, &plan, worker.worker_id, printer);
+    }
+    if plan == Plan::Change {
+        confirm(&worker)?;
+    }
+    let writing = Writing {
+        create: false,
+        dispatch: Dispatch::None,
+        here: Here::current()?,
+    };
+    let worker_id = worker.worker_id;
+    let call = verb.clone();
+    let receipt = target::change(global, writing, async |runtime| {
+        Ok(call.call(runtime, worker_id).await?)
+    })?;
+    print(&verb, &receipt, printer)
+}
+
+fn would(
+    verb: &Verb,
+    plan: &Plan,
+    worker_id: WorkerId,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let changes = *plan == Plan::Change;
+    let done = verb.done();
+    if printer.format().is_json() {
+        printer.json(&json!({
+            "dry_run": true,
+            "worker_id": worker_id,
+            "would_be": done,
+            "changes": changes,
+        }))?;
+    } else if changes {
+        printer.words(format_args!("Worker {worker_id} would be {done}"));
+    } else {
+        printer.words(format_args!("nothing would change for Worker {worker_id}"));
+    }
+    Ok(if changes {
+        Exit::WouldChange
+    } else {
+        Exit::Done
+    })
+}
+
+fn print(verb: &Verb, receipt: &LifecycleReceipt, printer: &mut Printer) -> Result<Exit, Failure> {
+    let worker_id = receipt.worker_id;
+    match printer.format() {
+        Format::Json | Format::Jsonl => printer.json(receipt)?,
+        Format::Name => printer.line(worker_id)?,
+        Format::Table | Format::Wide if receipt.repeated => {
+            printer.words(format_args!(
+                "nothing changed: Worker {worker_id} is {} already",
+                match verb {
+                    // What ended first counts, so this may be another word than the command's.
+                    Verb::Stop(_) | Verb::Cancel(_) => receipt.lifecycle,
+                    verb => verb.done(),
+                }
+            ));
+        }
+        Format::Table | Format::Wide => {
+            printer.good(
+                &format!("{}:", verb.done()),
+                format_args!("Worker {worker_id}"),
+            );
+            if receipt.ending {
+                printer.words("it ends when everything that it ran is quiet");
+            }
+            if let Some(next) = verb.next(worker_id) {
+                printer.hint(&next);
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,123 @@
+//! `worker send WORKER TEXT`: runs in the foreground to the input's outcome, as nobody else runs a
+//! stopped store. The same `--id` again does nothing twice: it follows the run that there was.
+
+use clap::Args;
+use worker_runtime_core::{
+    Dispatch, InputId,
+    error::SubmitError,
+    input::{InputKind, SubmitInput},
+    view::{Phase, WorkerView},
+};
+
+use crate::{
+    args::Global,
+    error::{CliError, Failure},
+    exit::Exit,
+    foreground::{Account, Afterwards, Followed, Signals, to_outcome},
+    here::Here,
+    input_text,
+    output::Printer,
+    target::{self, Writing},
+    timeout, worker_name,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// The Worker: its id, the first digits of it, or its name
+    worker: String,
+    /// What to say; - reads it from standard input
+    #[arg(allow_hyphen_values = true)]
+    text: String,
+    /// A key of your own: the same one again does nothing twice
+    #[arg(long, value_name = "INPUT_ID")]
+    id: Option<String>,
+    /// Behind other inputs that wait, run those first
+    #[arg(long)]
+    queue: bool,
+    /// The longest that the run may take, such as 30s or 5m
+    #[arg(long, value_name = "TIME", value_parser = timeout::parse_ms)]
+    timeout: Option<u64>,
+}
+
+pub(crate) fn run(
+    args: &SendArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let input = input(args)?;
+    // Closed before the store is opened for writing, which waits for readers.
+    let worker = {
+        let target = target::open_read(global)?;
+        worker_name::find(&target.observation, &args.worker)?
+    };
+    refuse(&worker, &input, args.queue)?;
+    let worker_id = worker.worker_id;
+    let writing = Writing {
+        create: false,
+        dispatch: Dispatch::Only([worker_id].into()),
+        here: Here::current()?,
+    };
+    let (followed, seen, repeated) = target::block_on::<_, Failure>(async {
+        // Before anything runs: no signal may end the process in between.
+        let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
+        let runtime = target::open_write(global, writing).await?;
+        let receipt = match runtime.interaction().send_input(worker_id, input).await {
+            Ok(receipt) => receipt,
+            Err(error) => return Err(target::closed_after(&runtime, error).await),
+        };
+        if receipt.content_differs {
+            printer.warn("the input with this id had other content, and that one counts");
+        }
+        let followed = Followed {
+            worker_id,
+            input_id: receipt.input_id,
+            after: receipt.cursor,
+        };
+        let seen = to_outcome(
+            runtime,
+            followed.clone(),
+            printer,
+            signals,
+            Afterwards::Stays,
+        )
+        .await?;
+        Ok((followed, seen, receipt.repeated))
+    })?;
+    let account = Account {
+        followed: &followed,
+        seen: &seen,
+        name: worker.display_name.as_deref(),
+        repeated,
+        holds_scope: false,
+    };
+    account.print(printer)?;
+    Ok(seen.exit())
+}
+
+fn input(args: &SendArgs) -> Result<SubmitInput, CliError> {
+    let mut input = SubmitInput::text(input_text::read(&args.text)?);
+    input.kind = InputKind::User;
+    input.input_id = args.id.as_ref().map(InputId::new).transpose()?;
+    input.budget.time_ms = args.timeout;
+    Ok(if args.queue { input.queued() } else { input })
+}
+
+/// Refuses what the Runtime would refuse, before the store is opened for writing: opening it would
+/// begin to run what waits, and then end it again.
+fn refuse(worker: &WorkerView, input: &SubmitInput, queue: bool) -> Result<(), SubmitError> {
+    let activity = &worker.activity;
+    let waiting = activity.input_id.clone().zip(activity.since);
+    match (activity.phase, waiting) {
+        (Some(phase @ Phase::Queued), Some((input_id, since)))
+            if !queue && input.input_id.as_ref() != Some(&input_id) =>
+        {
+            Err(SubmitError::Busy {
+                worker_id: worker.worker_id,
+                input_id,
+                since,
+                phase,
+            })
+        }
+        _ => Ok(()),
+    }
+}

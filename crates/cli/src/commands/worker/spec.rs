@@ -1,0 +1,172 @@
+//! What a Worker is made of, as it is typed: shared by `run` and `worker create`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use worker_runtime_core::{
+    AsJson, Clock, Code, SystemClock, SystemEntropy, WorkerId,
+    profile::ProfileSelector,
+    worker::{BackendSelection, CreateWorker, Intent},
+};
+use worker_runtime_execution::exec::{ExecFactory, ExecOptions};
+
+use crate::{error::CliError, here::Here, scope_arg, shell};
+
+#[derive(Debug, Args)]
+pub(crate) struct SpecArgs {
+    /// A name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// A label (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_label)]
+    label: Vec<(String, String)>,
+    /// The Worker's id, so that the same call again does nothing twice
+    #[arg(long, value_name = "UUID")]
+    worker_id: Option<String>,
+    /// What the Worker is to reach
+    #[arg(long, value_name = "TEXT", conflicts_with = "role")]
+    objective: Option<String>,
+    /// What the Worker is among others
+    #[arg(long)]
+    role: Option<String>,
+    /// To what end it has its role, or is there at all
+    #[arg(long, value_name = "TEXT", conflicts_with = "objective")]
+    purpose: Option<String>,
+    /// The profile that tells the Worker what it is
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// What it may touch below this directory: write:PATH or read:PATH, with :direct not below PATH (may be repeated)
+    #[arg(long, value_name = "RULE")]
+    scope: Vec<String>,
+    /// What it may not touch, although --scope covers it (may be repeated)
+    #[arg(long, value_name = "RULE", requires = "scope")]
+    deny: Vec<String>,
+    /// A variable of this environment that the command gets (may be repeated)
+    #[arg(long, value_name = "KEY")]
+    env: Vec<String>,
+    /// Only say what would be made; exit 23 if anything would
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How the command gets its input
+    #[arg(long, value_name = "WAY")]
+    input_as: Option<InputWay>,
+}
+
+/// How a command gets its input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InputWay {
+    /// On its standard input
+    Stdin,
+    /// As its last argument
+    Argument,
+    /// Not at all
+    None,
+}
+
+impl InputWay {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdin => "stdin",
+            Self::Argument => "argument",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Takes `KEY=VALUE` apart.
+pub(crate) fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is no KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl SpecArgs {
+    /// The request, without an input. `command` may be empty: then nothing runs the Worker's input.
+    ///
+    /// # Errors
+    /// When an id or a rule has another form.
+    pub(crate) fn request(
+        &self,
+        command: &[String],
+        default_way: InputWay,
+        here: &Here,
+    ) -> Result<CreateWorker, CliError> {
+        let mut request = CreateWorker::new(self.intent(command));
+        request.worker_id = Some(self.worker_id()?);
+        request.display_name = self.name.clone().or_else(|| name_of(command));
+        request.labels = self.label.iter().cloned().collect::<BTreeMap<_, _>>();
+        request.scope = scope_arg::scope(&self.scope, &self.deny, here)?;
+        if let Some(name) = &self.profile {
+            request.spec.profile = ProfileSelector::Builtin { name: name.clone() };
+        }
+        request.spec.workspace = Some(here.workspace());
+        if !command.is_empty() {
+            let way = self.input_as.unwrap_or(default_way);
+            request.backend = Some(self.backend(command, way));
+        }
+        Ok(request)
+    }
+
+    /// Whether the Worker asks for a scope.
+    pub(crate) fn has_scope(&self) -> bool {
+        !self.scope.is_empty()
+    }
+
+    fn worker_id(&self) -> Result<WorkerId, CliError> {
+        match &self.worker_id {
+            Some(text) => text.parse().map_err(|_| {
+                let message = format!("--worker-id: {text:?} is no UUID");
+                CliError::new(Code::FieldInvalid, message)
+            }),
+            // Known before the Runtime is opened, which dispatches this Worker's input alone.
+            None => Ok(WorkerId::mint(
+                SystemClock::default().now(),
+                &mut SystemEntropy,
+            )),
+        }
+    }
+
+    fn intent(&self, command: &[String]) -> Intent {
+        let purpose = self.purpose.clone();
+        match (&self.objective, &self.role) {
+            (Some(objective), _) => Intent::Task {
+                objective: objective.clone(),
+            },
+            (None, Some(role)) => Intent::Role {
+                role: role.clone(),
+                purpose,
+            },
+            (None, None) if purpose.is_none() && !command.is_empty() => Intent::Task {
+                objective: command_line(command),
+            },
+            (None, None) => Intent::Assistant { purpose },
+        }
+    }
+
+    fn backend(&self, command: &[String], way: InputWay) -> BackendSelection {
+        // What is allowed by default too: a list that is given takes its place.
+        let mut env_allow = ExecOptions::default().env_allow;
+        env_allow.extend(self.env.iter().cloned());
+        let config = json!({
+            "argv": command,
+            "input": way.as_str(),
+            "env_allow": env_allow,
+        });
+        BackendSelection {
+            name: ExecFactory::NAME.to_owned(),
+            config: AsJson(config),
+        }
+    }
+}
+
+/// The command as it could be typed.
+pub(crate) fn command_line(command: &[String]) -> String {
+    shell::join(command.iter().map(String::as_str))
+}
+
+fn name_of(command: &[String]) -> Option<String> {
+    let program = Path::new(command.first()?);
+    Some(program.file_name()?.to_string_lossy().into_owned())
+}

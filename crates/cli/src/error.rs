@@ -1,0 +1,216 @@
+//! What a user is told when something can't be done: a code, a message, and what to type next.
+//!
+//! Every family of errors of the core becomes a [`CliError`] here, with the code that it names
+//! itself; `exit` knows what each code ends the program with.
+
+use std::io;
+
+use worker_runtime_core::{
+    Code, CursorError, CursorMalformed, IdError, ScopeError, WorkerId,
+    error::{
+        CreateError, LifecycleError, OpenError, ReadError, RunError, SubmitError, Unavailable,
+        WorkerError,
+    },
+    store::StoreError,
+};
+
+use crate::{exit::Exit, suggest::Suggestion};
+
+/// An error for a user.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct CliError {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// What to type next, the most useful first.
+    pub(crate) hints: Vec<Suggestion>,
+}
+
+impl CliError {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>, command: &[&str]) -> Self {
+        Self::new(Code::Usage, message).hint(Suggestion::help(command))
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, suggestion: Suggestion) -> Self {
+        self.hints.push(suggestion);
+        self
+    }
+
+    pub(crate) const fn exit(&self) -> Exit {
+        Exit::of(self.code)
+    }
+}
+
+/// Why a command ended without its result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something went wrong.
+    Error(Box<CliError>),
+    /// Whoever read the output has gone: no error, and nothing is left to say.
+    ClosedPipe,
+}
+
+impl<E: Into<CliError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(Box::new(error.into()))
+    }
+}
+
+impl Failure {
+    /// A failure to write data.
+    pub(crate) fn of_output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::ClosedPipe;
+        }
+        CliError::new(Code::OutputIo, format!("can't write the output: {error}")).into()
+    }
+}
+
+impl From<WorkerError> for CliError {
+    fn from(error: WorkerError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            WorkerError::Damaged { worker_id, .. } => {
+                told.hint(Suggestion::event_ls(Some(worker_id)))
+            }
+            _ => told.hint(Suggestion::worker_ls()),
+        }
+    }
+}
+
+impl From<Unavailable> for CliError {
+    fn from(error: Unavailable) -> Self {
+        Self::new(error.code(), error.to_string()).hint(Suggestion::status())
+    }
+}
+
+impl From<ScopeError> for CliError {
+    fn from(error: ScopeError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<CreateError> for CliError {
+    fn from(error: CreateError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            CreateError::ScopeConflict { owners } => with_owners(told, &owners),
+            CreateError::Exists(worker_id) => told.hint(Suggestion::worker_show(worker_id)),
+            CreateError::Worker(error) => error.into(),
+            CreateError::Input(error) => error.into(),
+            CreateError::Unavailable(error) => error.into(),
+            CreateError::ParentUnknown(_) | CreateError::Limit { .. } => {
+                told.hint(Suggestion::worker_ls())
+            }
+            _ => told.hint(Suggestion::help(&["worker", "create"])),
+        }
+    }
+}
+
+impl From<SubmitError> for CliError {
+    fn from(error: SubmitError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            SubmitError::Worker(error) => error.into(),
+            SubmitError::Unavailable(error) => error.into(),
+            SubmitError::NotActive { worker_id, .. }
+            | SubmitError::Incapable { worker_id, .. }
+            | SubmitError::Busy { worker_id, .. }
+            | SubmitError::QueueFull { worker_id, .. }
+            | SubmitError::Quota { worker_id, .. } => told.hint(Suggestion::worker_show(worker_id)),
+            _ => told.hint(Suggestion::help(&["worker", "send"])),
+        }
+    }
+}
+
+impl From<LifecycleError> for CliError {
+    fn from(error: LifecycleError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            LifecycleError::Worker(error) => error.into(),
+            LifecycleError::Unavailable(error) => error.into(),
+            LifecycleError::ScopeConflict { owners } => with_owners(told, &owners),
+            LifecycleError::NotEnded { worker_id, .. } => {
+                told.hint(Suggestion::worker_stop(worker_id))
+            }
+            LifecycleError::WrongState { worker_id, .. } => {
+                told.hint(Suggestion::worker_show(worker_id))
+            }
+            _ => told,
+        }
+    }
+}
+
+fn with_owners(told: CliError, owners: &[worker_runtime_core::view::ScopeOwner]) -> CliError {
+    let mut named: Vec<WorkerId> = owners.iter().map(|owner| owner.worker_id).collect();
+    named.dedup();
+    let show = named.into_iter().take(3).map(Suggestion::worker_show);
+    show.fold(told, CliError::hint)
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        Self::new(error.code(), error.to_string()).hint(Suggestion::status())
+    }
+}
+
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            ReadError::Worker(error) => error.into(),
+            ReadError::Cursor(CursorError::Expired { earliest, .. }) => {
+                told.hint(Suggestion::event_ls_after(None, earliest))
+            }
+            ReadError::Cursor(
+                CursorError::Ahead { tail } | CursorError::Forked { fork_at: tail, .. },
+            ) => told.hint(Suggestion::event_ls_after(None, tail)),
+            ReadError::Malformed(_) | ReadError::Cursor(_) => told.hint(Suggestion::event_ls(None)),
+            _ => told.hint(Suggestion::status()),
+        }
+    }
+}
+
+impl From<CursorMalformed> for CliError {
+    fn from(error: CursorMalformed) -> Self {
+        ReadError::from(error).into()
+    }
+}
+
+impl From<IdError> for CliError {
+    fn from(error: IdError) -> Self {
+        Self::new(Code::FieldInvalid, error.to_string())
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Full { .. } => Code::StorageFull,
+            StoreError::OutcomeUnknown { .. } => Code::OutcomeUnknown,
+            StoreError::Damaged { .. } => Code::StateDamaged,
+            StoreError::Bug { .. } => Code::Bug,
+            _ => Code::StateIo,
+        };
+        Self::new(code, error.to_string()).hint(Suggestion::state_info())
+    }
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Store(error) => error.into(),
+            OpenError::Recovery(error) => error.into(),
+            other => Self::new(Code::Bug, other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Exit codes: the published ones, and the one place where an error's code becomes one of them.
+//!
+//! `docs/exit-codes.md` and the end of `--help` are this file in prose; tests hold the three together.
+
+use std::process::ExitCode;
+
+use worker_runtime_core::Code;
+
+macro_rules! exits {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $words:literal;)*) => {
+        /// How the program ends. Unknown numbers mean failure.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Exit { $($(#[$doc])* $name = $number,)* }
+
+        impl Exit {
+            /// Every exit code that this version gives.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// What it means, as it is published.
+            #[cfg(test)]
+            pub(crate) const fn words(self) -> &'static str {
+                match self { $(Self::$name => $words,)* }
+            }
+
+            /// The table at the end of `--help`.
+            pub(crate) const HELP: &str = concat!(
+                "Exit codes:\n",
+                $("  ", stringify!($number), "\t", $words, "\n",)*
+                "Every error has a code of its own: worker-runtime errors explain CODE",
+            );
+        }
+    };
+}
+
+exits! {
+    /// It is done.
+    Done = 0, "done";
+    /// It failed.
+    Failed = 1, "failed";
+    /// The command line was not understood.
+    Usage = 2, "usage";
+    /// Some of it was done.
+    Partly = 3, "partly";
+    /// There is no store.
+    NoState = 10, "no state";
+    /// Another process holds the store.
+    Locked = 11, "locked";
+    /// The system or the Runtime does not allow it.
+    NotAuthorised = 12, "not authorised";
+    /// The store was written by a newer version.
+    NewerSchema = 13, "newer schema";
+    /// Damage that a repair would pay for with data.
+    Damaged = 21, "damage that repair would pay for with data";
+    /// A dry run: there would be changes.
+    WouldChange = 23, "dry run: there would be changes";
+    /// Acknowledged state is gone.
+    WentBack = 24, "state went back";
+    /// A contradiction inside.
+    Bug = 70, "a bug";
+    /// The same call may work later.
+    TryAgain = 75, "try again";
+    /// It was interrupted or cancelled before it ended.
+    Interrupted = 130, "interrupted";
+}
+
+impl Exit {
+    /// The number.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What an error's code ends the program with.
+    #[allow(
+        clippy::match_same_arms,
+        reason = "the codes of another version are failures too, and that is a reason of its own"
+    )]
+    pub(crate) const fn of(code: Code) -> Self {
+        match code {
+            Code::WorkerUnknown | Code::WorkerExists | Code::WorkerDeleted => Self::Failed,
+            Code::WorkerNotActive | Code::WorkerNotEnded | Code::WorkerLimit => Self::Failed,
+            Code::ScopeConflict | Code::InputIncapable | Code::InputQuota => Self::Failed,
+            Code::RunUnknown | Code::RunStale | Code::RunUnproven => Self::Failed,
+            Code::RunStartFailed => Self::Failed,
+            Code::ActionUnknown | Code::RuntimeStopped | Code::ParentUnknown => Self::Failed,
+            Code::StorageFull | Code::StateForeign | Code::StateIo => Self::Failed,
+            Code::CursorExpired | Code::CursorAhead | Code::OutputIo => Self::Failed,
+            Code::CursorForeign | Code::CursorForked => Self::Failed,
+            Code::FieldInvalid | Code::ObjectiveEmpty | Code::ProfileUnknown => Self::Usage,
+            Code::BundleUnknown | Code::BackendUnknown | Code::BackendConfig => Self::Usage,
+            Code::ScopeInvalid | Code::ActionOption => Self::Usage,
+            Code::InputEmpty | Code::InputTooLarge => Self::Usage,
+            Code::CursorMalformed | Code::Usage | Code::WorkerAmbiguous => Self::Usage,
+            Code::StateMissing => Self::NoState,
+            Code::StateLocked => Self::Locked,
+            Code::StateDenied => Self::NotAuthorised,
+            Code::StateNewer => Self::NewerSchema,
+            Code::WorkerDamaged | Code::RecordDamaged => Self::Damaged,
+            Code::EventDamaged | Code::StateDamaged => Self::Damaged,
+            Code::StateWentBack => Self::WentBack,
+            Code::Bug => Self::Bug,
+            Code::InputBusy | Code::InputQueueFull | Code::RuntimeBusy => Self::TryAgain,
+            Code::OutcomeUnknown | Code::RuntimeClosed => Self::TryAgain,
+            // A code that this version does not know: unknown means failure.
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.number())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! The short account at the end: on stderr for people, as one JSON object for programs.
+
+use serde::Serialize;
+use worker_runtime_core::{
+    Cursor, InputId, RunId, WorkerId,
+    run::{Outcome, OutcomeKind, StopReason},
+};
+
+use super::{Ended, Followed, Seen};
+use crate::{
+    error::Failure,
+    output::{Printer, duration_text},
+    suggest::Suggestion,
+};
+
+/// What is told of an input and its Worker at the end.
+pub(crate) struct Account<'a> {
+    pub(crate) followed: &'a Followed,
+    pub(crate) seen: &'a Seen,
+    /// The Worker's name for people.
+    pub(crate) name: Option<&'a str>,
+    /// Whether the input had been accepted before this call.
+    pub(crate) repeated: bool,
+    /// Whether the Worker holds a scope after the run.
+    pub(crate) holds_scope: bool,
+}
+
+/// The summary object of `-o json` and the last line of `-o jsonl`.
+#[derive(Serialize)]
+struct Summary<'a> {
+    r#type: &'static str,
+    worker_id: WorkerId,
+    display_name: Option<&'a str>,
+    input_id: &'a InputId,
+    repeated: bool,
+    /// `completed`, `failed`, `cancelled`, `interrupted`, or what is the case instead.
+    state: &'static str,
+    outcome: Option<&'a Outcome>,
+    run_id: Option<RunId>,
+    duration_ms: Option<u64>,
+    cursor: Cursor,
+    exit_code: u8,
+}
+
+impl Account<'_> {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// When stdout can't be written.
+    pub(crate) fn print(&self, printer: &mut Printer) -> Result<(), Failure> {
+        if self.seen.pipe_closed {
+            return Ok(());
+        }
+        if printer.format().is_json() {
+            return printer.json(&self.summary());
+        }
+        if printer.out_is_terminal() && !self.seen.ends_line {
+            printer.words("");
+        }
+        self.headline(printer);
+        let worker_id = self.followed.worker_id;
+        let name = self
+            .name
+            .map(|name| format!(" ({name})"))
+            .unwrap_or_default();
+        printer.words(format_args!("  worker      {worker_id}{name}"));
+        printer.words(format_args!("  cursor      {}", self.seen.cursor));
+        let mut rows = vec![
+            ("transcript", Suggestion::transcript_show(worker_id)),
+            ("events", Suggestion::event_ls(Some(worker_id))),
+        ];
+        if self.holds_scope {
+            rows.push(("free scope", Suggestion::worker_stop(worker_id)));
+        }
+        if let Ended::Waits { paused } = self.seen.ended {
+            if paused {
+                rows.push(("resume it", Suggestion::worker_resume(worker_id)));
+            }
+            let again = Suggestion::worker_send_again(worker_id, &self.followed.input_id);
+            rows.push(("go on", again));
+        }
+        for (what, suggestion) in rows {
+            printer.words(format_args!(
+                "  {what:<10}  {}",
+                printer.command(&suggestion)
+            ));
+        }
+        Ok(())
+    }
+
+    fn headline(&self, printer: &Printer) {
+        let end = match &self.seen.ended {
+            Ended::Outcome(end) => end,
+            Ended::Waits { paused: true } => {
+                return printer.bad("waiting:", "the input is kept, and its Worker is paused");
+            }
+            Ended::Waits { paused: false } => {
+                return printer.bad("waiting:", "the input is kept and was not run");
+            }
+            Ended::Left => return printer.bad("left:", "nobody waited for the run's end"),
+        };
+        let mut text = stop_text(&end.outcome.stop);
+        if let Some(started_at) = end.started_at {
+            text = format!("{text}, after {}", duration_text(end.at.since(started_at)));
+        }
+        if end.before {
+            text.push_str(" (it had ended before, and was not run again)");
+        }
+        match end.outcome.kind {
+            OutcomeKind::Completed => printer.good("completed:", text),
+            OutcomeKind::Failed => printer.bad("failed:", text),
+            OutcomeKind::Cancelled => printer.bad("cancelled:", text),
+            OutcomeKind::Interrupted => printer.bad("interrupted:", text),
+        }
+    }
+
+    fn summary(&self) -> Summary<'_> {
+        let end = match &self.seen.ended {
+            Ended::Outcome(end) => Some(end),
+            Ended::Waits { .. } | Ended::Left => None,
+        };
+        let duration = end.and_then(|end| Some(end.at.since(end.started_at?)));
+        Summary {
+            r#type: "summary",
+            worker_id: self.followed.worker_id,
+            display_name: self.name,
+            input_id: &self.followed.input_id,
+            repeated: self.repeated,
+            state: match &self.seen.ended {
+                Ended::Outcome(end) => outcome_word(end.outcome.kind),
+                Ended::Waits { .. } => "waiting",
+                Ended::Left => "left",
+            },
+            outcome: end.map(|end| &end.outcome),
+            run_id: end.and_then(|end| end.run_id),
+            duration_ms: duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
+            cursor: self.seen.cursor,
+            exit_code: self.seen.exit().number(),
+        }
+    }
+}
+
+/// The word for an outcome, as in JSON.
+pub(crate) const fn outcome_word(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Completed => "completed",
+        OutcomeKind::Failed => "failed",
+        OutcomeKind::Cancelled => "cancelled",
+        OutcomeKind::Interrupted => "interrupted",
+    }
+}
+
+/// Why a run stopped, in words.
+pub(crate) fn stop_text(stop: &StopReason) -> String {
+    match stop {
+        StopReason::EndTurn => "it said that it is done".to_owned(),
+        StopReason::MaxTokens => "it reached its limit of tokens".to_owned(),
+        StopReason::MaxTurns => "it reached its limit of turns".to_owned(),
+        StopReason::Refusal => "it refused".to_owned(),
+        StopReason::Cancelled => "somebody asked for its end".to_owned(),
+        StopReason::NoTerminator => "it stopped without saying that it is done".to_owned(),
+        StopReason::Exit {
+            signal: Some(signal),
+            ..
+        } => format!("signal {signal} ended the command"),
+        StopReason::Exit { code, .. } => match code {
+            Some(code) => format!("the command exited with {code}"),
+            None => "the command ended".to_owned(),
+        },
+        StopReason::Timeout => "it took longer than it was given".to_owned(),
+        StopReason::RuntimeLost => "its Runtime ended while it ran".to_owned(),
+        StopReason::Error { message, .. } => message.clone(),
+        StopReason::Other { reason } => reason.clone(),
+    }
+}

@@ -1,0 +1,47 @@
+//! Which text of a block is still to be printed.
+//!
+//! A block comes twice: as deltas while it grows, and whole when it has ended. What is on the screen
+//! can't be taken back, so of each only what goes beyond is printed; a block whose text became
+//! another one is printed anew when it has ended.
+
+use std::collections::HashMap;
+
+use worker_runtime_core::{BlockId, Delta, DeltaOp};
+
+/// The blocks of one run that were begun.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// What was printed of each.
+    printed: HashMap<BlockId, String>,
+}
+
+impl Blocks {
+    /// What a preview adds.
+    pub(super) fn preview(&mut self, delta: &Delta) -> String {
+        let printed = self.printed.entry(delta.block).or_default();
+        let rest = match &delta.op {
+            DeltaOp::Replace { text } => text.strip_prefix(printed.as_str()),
+            DeltaOp::Append { offset_bytes, text } => {
+                let at = usize::try_from(*offset_bytes).unwrap_or(usize::MAX);
+                // From a later offset: something is not here yet, and the block's end brings it.
+                let seen = printed.len().checked_sub(at);
+                seen.and_then(|seen| text.get(seen..))
+            }
+        };
+        let rest = rest.unwrap_or_default().to_owned();
+        printed.push_str(&rest);
+        rest
+    }
+
+    /// What the whole block adds.
+    pub(super) fn finished(&mut self, block: BlockId, text: &str) -> String {
+        let printed = self.printed.remove(&block).unwrap_or_default();
+        match text.strip_prefix(printed.as_str()) {
+            Some(rest) => rest.to_owned(),
+            None => format!("\n{text}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! One input, followed to its outcome: what `run` and `worker send` share.
+//!
+//! # Layout
+//! - `follow`: the loop over events, signals and output
+//! - `blocks`: which text of a block is still to be printed
+//! - `outlet`: stdout, written by a thread of its own
+//! - `signals`: Ctrl-C and what asks a process to end
+//! - `account`: the short account at the end, and the JSON summary
+//!
+//! The first Ctrl-C cancels the run and waits until everything that ran is quiet; a second one ends
+//! the program at once, and with it its commands. SIGTERM and SIGHUP close the Runtime properly.
+
+mod account;
+mod blocks;
+mod follow;
+mod outlet;
+mod signals;
+
+use worker_runtime_core::{
+    Cursor, EndOptions, InputId, RunId, Runtime, Timestamp, WorkerId, run::Outcome,
+};
+
+use crate::{error::Failure, exit::Exit, output::Printer};
+
+pub(crate) use account::{Account, outcome_word, stop_text};
+pub(crate) use signals::Signals;
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Ended {
+    /// The input has its outcome.
+    Outcome(RunEnd),
+    /// The input is kept and was not run.
+    Waits {
+        /// Because its Worker is paused.
+        paused: bool,
+    },
+    /// Nobody waited for the end: a second Ctrl-C, or the Runtime closed first.
+    Left,
+}
+
+/// The end of a run, as its event tells it.
+#[derive(Debug, Clone)]
+pub(crate) struct RunEnd {
+    pub(crate) outcome: Outcome,
+    pub(crate) run_id: Option<RunId>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) at: Timestamp,
+    /// Whether it had ended before this call.
+    pub(crate) before: bool,
+}
+
+/// Which input is followed, and from where.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    pub(crate) worker_id: WorkerId,
+    pub(crate) input_id: InputId,
+    pub(crate) after: Cursor,
+}
+
+/// What becomes of the Worker when its run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    /// It waits for the next input.
+    Stays,
+    /// It is stopped, which frees its scope.
+    Stops,
+}
+
+/// What was seen of an input.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) ended: Ended,
+    /// Whether whoever read stdout has gone.
+    pub(crate) pipe_closed: bool,
+    /// Whether what was printed last ends a line.
+    pub(crate) ends_line: bool,
+    /// Whether the user wants no more waiting.
+    pub(crate) at_once: bool,
+    /// The last cursor that was seen.
+    pub(crate) cursor: Cursor,
+}
+
+/// Follows an input to its outcome and closes the Runtime.
+///
+/// # Errors
+/// When the events can't be read, stdout can't be written, or the store can't be closed clean.
+pub(crate) async fn to_outcome(
+    runtime: Runtime,
+    followed: Followed,
+    printer: &Printer,
+    mut signals: Signals,
+    after: Afterwards,
+) -> Result<Seen, Failure> {
+    let mut follow = follow::Follow::new(&runtime, &followed, printer)?;
+    let seen = follow.run(&mut signals).await?;
+    let closing = follow.closing();
+    if seen.at_once {
+        // Dropped, not closed: what ran ends with this process, and the next opening says so.
+        return Ok(seen);
+    }
+    let close = async {
+        if let Some(closing) = closing {
+            return closing.await.unwrap_or(Ok(()));
+        }
+        if after == Afterwards::Stops {
+            let options = EndOptions {
+                reason: Some("its run is over".to_owned()),
+                ..EndOptions::default()
+            };
+            // Refused only when it has ended already, and then there is nothing left to do.
+            let _ = runtime.catalog().stop(followed.worker_id, options).await;
+        }
+        runtime.close().await
+    };
+    tokio::select! {
+        closed = close => match closed {
+            Ok(()) | Err(worker_runtime_core::error::Unavailable::Closed) => Ok(seen),
+            Err(error) => Err(error.into()),
+        },
+        () = signals.insisted() => Ok(seen),
+    }
+}
+
+impl Seen {
+    /// What the program ends with.
+    pub(crate) fn exit(&self) -> Exit {
+        use worker_runtime_core::run::OutcomeKind;
+        if self.pipe_closed {
+            return Exit::Done;
+        }
+        match &self.ended {
+            Ended::Waits { .. } => Exit::Partly,
+            Ended::Left => Exit::Interrupted,
+            Ended::Outcome(end) => match end.outcome.kind {
+                OutcomeKind::Completed => Exit::Done,
+                OutcomeKind::Failed => Exit::Failed,
+                OutcomeKind::Cancelled | OutcomeKind::Interrupted => Exit::Interrupted,
+            },
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The directory in which the command is started, as a mount, and those in which it was started
+//! before: a Worker works where it was made, wherever its next input is sent from.
+//!
+//! The name of such a mount is the directory's own and a digest of its whole path, so it means the
+//! same in every call, and no absolute path is on the wire (I11). The path itself is in the store: a
+//! Worker that is made here holds a rule to read the mount's top, and what a rule stands for is kept
+//! with it. Reading meets with nothing, so the rule is in nobody's way.
+
+use std::path::{Path, PathBuf};
+
+use worker_runtime_core::{
+    Code, Digest, Mounts, Permission, ScopeError, ScopeRule, store::Loaded, worker::MountRef,
+};
+
+use crate::error::CliError;
+
+/// The longest part of a directory's own name in a mount's.
+const NAME_CHARS_MAX: usize = 24;
+
+/// A directory that commands are started in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Here {
+    path: PathBuf,
+    mount: String,
+}
+
+impl Here {
+    /// The directory of this process.
+    ///
+    /// # Errors
+    /// When it is gone or can't be named.
+    pub(crate) fn current() -> Result<Self, CliError> {
+        let current = std::env::current_dir().and_then(std::fs::canonicalize);
+        let path = current.map_err(|error| {
+            let message = format!("the directory in which this was started can't be used: {error}");
+            CliError::new(Code::StateIo, message)
+        })?;
+        Ok(Self::of(path))
+    }
+
+    fn of(path: PathBuf) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.chars().take(NAME_CHARS_MAX).map(|c| match c {
+            c if c.is_ascii_alphanumeric() || "._-".contains(c) => c,
+            _ => '_',
+        });
+        let name: String = name.collect();
+        let name = if name.is_empty() { "root" } else { &name };
+        let digest = Digest::of(path.as_os_str().as_encoded_bytes()).to_string();
+        let digest: String = digest.chars().take(8).collect();
+        Self {
+            mount: format!("{name}-{digest}"),
+            path,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn at(path: &str) -> Self {
+        Self::of(PathBuf::from(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The mount's name.
+    pub(crate) fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// Where a Worker that is made here works.
+    pub(crate) fn workspace(&self) -> MountRef {
+        MountRef {
+            mount: self.mount.clone(),
+            path: String::new(),
+        }
+    }
+
+    /// The rule by which the store knows what the mount's name stands for.
+    pub(crate) fn anchor(&self) -> ScopeRule {
+        ScopeRule {
+            mount: self.mount.clone(),
+            path: String::new(),
+            permission: Permission::Read,
+            recursive: true,
+        }
+    }
+
+    /// This directory, and each one that a Worker of the store was made in.
+    ///
+    /// # Errors
+    /// When a path can't be a mount.
+    pub(crate) fn mounts(&self, loaded: &Loaded) -> Result<Mounts, ScopeError> {
+        let mut mounts = Mounts::default();
+        let scopes = loaded
+            .workers
+            .iter()
+            .filter_map(|worker| worker.scope.as_ref());
+        let rules = scopes.flat_map(|scope| &scope.allow);
+        for rule in rules.filter(|rule| rule.path.is_empty()) {
+            // The root is kept as the empty text.
+            let path = PathBuf::from(format!("{}/", rule.target));
+            let known = Self::of(path.components().collect());
+            // A name that somebody else gave is for somebody else to explain.
+            if known.mount == rule.mount {
+                mounts.set(known.mount, known.path)?;
+            }
+        }
+        mounts.set(self.mount.clone(), self.path.clone())?;
+        Ok(mounts)
+    }
+}
+
+#[cfg(test)]
+mod tests;

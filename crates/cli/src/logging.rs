@@ -1,0 +1,32 @@
+//! The program's own diagnostics: to stderr, `warn` and above unless asked for more. Nothing that a
+//! Worker says is in them.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+use worker_runtime_core::Code;
+
+use crate::{args::Global, error::CliError};
+
+/// What is printed unless asked otherwise. What a backend warns of is told by the events of its run.
+const DEFAULT_FILTER: &str = "warn,worker_runtime_execution=error";
+
+/// Starts logging, once, as the command line or the environment asks.
+///
+/// # Errors
+/// When the filter is no filter.
+pub(crate) fn start(global: &Global) -> Result<(), CliError> {
+    let filter = global.log.as_deref().unwrap_or(DEFAULT_FILTER);
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        let message = format!("--log {filter:?} is no filter: {error}");
+        CliError::new(Code::Usage, message)
+    })?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .finish();
+    // Nobody else in this process sets one, and a second one would change nothing.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}

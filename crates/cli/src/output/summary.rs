@@ -1,0 +1,106 @@
+//! An event in a line: enough to follow what happened; the whole is in the JSON formats. Types that
+//! this version does not know get their data as it is.
+
+use serde_json::Value;
+use worker_runtime_core::{Event, store::Gap};
+
+use super::one_line;
+
+/// How long a summary is at most.
+const SUMMARY_CHARS: usize = 72;
+
+/// What an event says, in a line.
+pub(crate) fn event_summary(event: &Event) -> String {
+    let data: Value = serde_json::from_slice(&event.data).unwrap_or_default();
+    let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
+    let line = match event.kind.as_str() {
+        "runtime.started" => format!("version {}", text("version")),
+        "worker.created" | "worker.updated" => text("display_name").to_owned(),
+        "worker.ending" => with_reason(text("kind"), text("reason")),
+        "worker.stopped" | "worker.cancelled" | "runtime.stopped" => text("reason").to_owned(),
+        "input.accepted" => format!("{}: {}", text("kind"), input_text(&data)),
+        "input.finished" | "run.finished" => outcome_text(&data),
+        "run.started" => format!("input {}", text("input_id")),
+        "run.cancel_requested" => text("cause").to_owned(),
+        "block.finished" => format!("{}: {}", text("kind"), text("text")),
+        "allocation.granted" => granted_text(&data),
+        "allocation.released" => format!("fence {}", value_text(data.get("fence"))),
+        "backend.message" if !text("stream").is_empty() => {
+            format!("{}: {}", text("stream"), text("text"))
+        }
+        "diagnostic" => text("message").to_owned(),
+        _ if data.as_object().is_some_and(serde_json::Map::is_empty) => String::new(),
+        _ => data.to_string(),
+    };
+    one_line(&line, SUMMARY_CHARS)
+}
+
+fn with_reason(what: &str, reason: &str) -> String {
+    match reason {
+        "" => what.to_owned(),
+        reason => format!("{what}: {reason}"),
+    }
+}
+
+fn value_text(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn input_text(data: &Value) -> String {
+    let segments = data.get("segments").and_then(Value::as_array);
+    let texts = segments.into_iter().flatten().map(|segment| {
+        let text = segment.get("text").and_then(Value::as_str);
+        text.map_or_else(|| segment.to_string(), str::to_owned)
+    });
+    texts.collect::<Vec<_>>().join(" ")
+}
+
+/// `{outcome: {kind, stop: {type, ..}}}` in words.
+fn outcome_text(data: &Value) -> String {
+    let kind = value_text(data.pointer("/outcome/kind"));
+    let stop = |name: &str| value_text(data.pointer(&format!("/outcome/stop/{name}")));
+    let why = match stop("type").as_str() {
+        "exit" if !stop("signal").is_empty() => format!("signal {}", stop("signal")),
+        "exit" => format!("exit {}", stop("code")),
+        "error" => stop("message"),
+        "other" => stop("reason"),
+        "end_turn" => String::new(),
+        word if word == kind => String::new(),
+        word => word.replace('_', " "),
+    };
+    with_reason(&kind, &why)
+}
+
+fn granted_text(data: &Value) -> String {
+    let rules = data.get("allow").and_then(Value::as_array);
+    let rules = rules.into_iter().flatten().map(|rule| {
+        let field = |name: &str| value_text(rule.get(name));
+        format!(
+            "{} {}:{}",
+            field("permission"),
+            field("mount"),
+            field("path")
+        )
+    });
+    rules.collect::<Vec<_>>().join(", ")
+}
+
+/// What a gap says, for a warning.
+pub(crate) fn gap_text(gap: &Gap) -> String {
+    let cause = match serde_json::to_value(gap.cause) {
+        Ok(Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    };
+    let stretch = match gap.seqs {
+        Some((from, to)) => format!("seq {from} to {to}"),
+        None => format!("positions {} to {}", gap.from, gap.to),
+    };
+    format!("events are missing here, {stretch}: {cause}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+use bytes::Bytes;
+use worker_runtime_core::{
+    Digest, Event, EventType, Position, Timestamp,
+    store::{Gap, GapCause},
+};
+
+use super::{event_summary, gap_text};
+
+fn summary(kind: &str, data: serde_json::Value) -> String {
+    let data = Bytes::from(data.to_string());
+    event_summary(&Event {
+        position: Position(1),
+        at: Timestamp::default(),
+        worker: None,
+        kind: EventType::from_text(kind),
+        run_id: None,
+        data_digest: Digest::of(&data),
+        data,
+    })
+}
+
+#[test]
+fn an_outcome_is_told_in_words() {
+    let of = |stop| {
+        let kind = if stop == serde_json::json!({"type": "cancelled"}) {
+            "cancelled"
+        } else {
+            "failed"
+        };
+        summary(
+            "run.finished",
+            serde_json::json!({"outcome": {"kind": kind, "stop": stop}}),
+        )
+    };
+    assert_eq!(
+        of(serde_json::json!({"type": "exit", "code": 3, "signal": null})),
+        "failed: exit 3"
+    );
+    assert_eq!(
+        of(serde_json::json!({"type": "exit", "code": null, "signal": 9})),
+        "failed: signal 9"
+    );
+    assert_eq!(
+        of(serde_json::json!({"type": "error", "message": "no such program"})),
+        "failed: no such program"
+    );
+    assert_eq!(of(serde_json::json!({"type": "cancelled"})), "cancelled");
+}
+
+#[test]
+fn a_type_of_a_later_version_shows_its_data() {
+    assert_eq!(
+        summary("moon.rose", serde_json::json!({"at": 3})),
+        "{\"at\":3}"
+    );
+    assert_eq!(summary("moon.rose", serde_json::json!({})), "");
+}
+
+#[test]
+fn an_input_is_told_by_its_text() {
+    let data = serde_json::json!({
+        "kind": "user",
+        "segments": [{"type": "text", "text": "one\ntwo"}, {"type": "image"}],
+    });
+    assert_eq!(
+        summary("input.accepted", data),
+        "user: one two {\"type\":\"image\"}"
+    );
+}
+
+#[test]
+fn a_gap_names_its_stretch_and_its_cause() {
+    let gap = Gap {
+        cause: GapCause::Retention,
+        from: Position(3),
+        to: Position(9),
+        seqs: None,
+        code: None,
+    };
+    assert_eq!(
+        gap_text(&gap),
+        "events are missing here, positions 3 to 9: retention"
+    );
+}

@@ -1,0 +1,58 @@
+//! What a Worker may touch, as it is typed: `write:PATH`, `read:PATH:direct`. Paths are below the
+//! directory in which the command is started.
+
+use std::path::Path;
+
+use worker_runtime_core::{Code, Permission, Scope, ScopeRule};
+
+use crate::{error::CliError, here::Here, suggest::Suggestion};
+
+/// The scope of these rules, with the one that tells where `here` is.
+///
+/// # Errors
+/// When a rule has another form. Whether its place can be taken is for the core to say.
+pub(crate) fn scope(allow: &[String], deny: &[String], here: &Here) -> Result<Scope, CliError> {
+    let rules = |texts: &[String]| -> Result<Vec<ScopeRule>, CliError> {
+        texts.iter().map(|text| rule(text, here)).collect()
+    };
+    let mut allow = rules(allow)?;
+    allow.push(here.anchor());
+    Ok(Scope {
+        allow,
+        deny: rules(deny)?,
+    })
+}
+
+fn rule(text: &str, here: &Here) -> Result<ScopeRule, CliError> {
+    let (permission, path) = match text.split_once(':') {
+        Some(("write", path)) => (Permission::Write, path),
+        Some(("read", path)) => (Permission::Read, path),
+        _ => {
+            let message = format!(
+                "{text:?} is no rule: it must be read:PATH or write:PATH, such as write:src"
+            );
+            return Err(CliError::new(Code::ScopeInvalid, message)
+                .hint(Suggestion::help(&["worker", "create"])));
+        }
+    };
+    let (path, recursive) = match path.strip_suffix(":direct") {
+        Some(path) => (path, false),
+        None => (path, true),
+    };
+    // What is below the directory may be typed in full; anything else the core refuses by name.
+    let below = Path::new(path).strip_prefix(here.path()).ok();
+    let path = below.and_then(Path::to_str).unwrap_or(path);
+    Ok(ScopeRule {
+        mount: here.mount().to_owned(),
+        path: if path == "." {
+            String::new()
+        } else {
+            path.to_owned()
+        },
+        permission,
+        recursive,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+use std::path::Path;
+
+use super::Suggestion;
+
+#[test]
+fn a_suggestion_finds_the_store_that_was_meant() {
+    let suggestion = Suggestion::worker_ls();
+    assert_eq!(suggestion.line(None), "worker-runtime worker ls");
+    assert_eq!(
+        suggestion.line(Some(Path::new("/var/my state"))),
+        "worker-runtime --state '/var/my state' worker ls"
+    );
+}
+
+#[test]
+fn a_suggestion_can_be_copied_into_a_shell() {
+    assert_eq!(
+        Suggestion::run_example().line(None),
+        "worker-runtime run -- sh -c 'echo hello'"
+    );
+}
