@@ -1,0 +1,19 @@
+//! The command as its users meet it: the real binary, real files, real processes. Each snapshot
+//! holds what was typed, stdout, stderr and the exit code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+mod changes;
+mod mistakes;
+mod pipes;
+mod reads;
+mod run;
+mod send;
+mod signals;
+mod support;

@@ -1,0 +1,121 @@
+//! What users get wrong, and what they are told.
+
+use std::fs;
+
+use crate::support::{Place, Running, snapshot};
+
+fn place_with_two_of_a_name() -> Place {
+    let place = Place::new();
+    for _ in 0..2 {
+        let ran = place.run(&["worker", "create", "--name", "twin", "--", "cat"]);
+        assert_eq!(ran.code, Some(0), "{ran}");
+    }
+    place
+}
+
+#[test]
+fn a_worker_that_is_not_there_or_not_the_only_one_is_not_guessed() {
+    let place = place_with_two_of_a_name();
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let calls = [
+        place.run(&["worker", "show", "nobody"]),
+        place.run(&["worker", "show", id]),
+        place.run(&["worker", "stop", "twin"]),
+        place.run(&["transcript", "show", "twin", "-o", "json"]),
+    ];
+    snapshot(&place, "unknown_worker", &calls);
+}
+
+#[test]
+fn a_cursor_that_can_not_be_followed_is_told_apart() {
+    let place = place_with_two_of_a_name();
+    let id = place
+        .run(&["worker", "ls", "-o", "name"])
+        .stdout
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    let page = place.run(&["event", "ls", &id, "-o", "json"]).json();
+    let of_worker = page["next"].as_str().unwrap();
+    let mistyped = of_worker.replace("c1", "c2");
+    let calls = [
+        place.run(&["event", "ls", "--after", "yesterday"]),
+        place.run(&["event", "ls", "--after", &mistyped]),
+        place.run(&["event", "ls", "--after", of_worker]),
+    ];
+    // The mistyped one is no cursor any more, so that no filter hides it.
+    let calls = calls.map(|ran| {
+        let mut ran = ran;
+        ran.stderr = ran.stderr.replace(&mistyped, "[MISTYPED]");
+        ran.hide_typed(&mistyped, "[MISTYPED]")
+    });
+    snapshot(&place, "bad_cursor", &calls);
+}
+
+#[test]
+fn a_worker_that_can_not_be_made_is_not_made() {
+    let place = Place::new();
+    let calls = [
+        place.run(&["worker", "create", "--objective", ""]),
+        place.run(&["worker", "create", "--role", " "]),
+        place.run(&["worker", "create", "--profile", "poet"]),
+        place.run(&["worker", "create", "--worker-id", "seven"]),
+        place.run(&["worker", "create", "--label", "novalue"]),
+        place.run(&["worker", "create", "--scope", "src"]),
+        place.run(&["run", "--scope", "write:/etc", "--", "true"]),
+        place.run(&["run", "--input", "", "--", "cat"]),
+        place.run(&["run", "--timeout", "soon", "--", "true"]),
+    ];
+    snapshot(&place, "bad_worker", &calls);
+    assert!(!place.state().exists(), "a mistake made a store");
+}
+
+#[test]
+fn a_directory_that_is_something_else_is_left_alone() {
+    let place = Place::new();
+    fs::write(place.project().join("notes.txt"), "mine").unwrap();
+    let calls = [
+        place.run(&["--state", "notes.txt", "worker", "ls"]),
+        place.run(&["--state", ".", "worker", "ls"]),
+        place.run(&["--state", ".", "run", "--", "true"]),
+        place.run(&["--state", "notes.txt/below", "run", "--", "true"]),
+        place.run(&["--state", "", "worker", "ls"]),
+    ];
+    assert_eq!(fs::read_dir(place.project()).unwrap().count(), 1);
+    snapshot(&place, "foreign_directory", &calls);
+}
+
+#[test]
+fn a_second_process_is_told_who_holds_the_store() {
+    let place = Place::new();
+    let mut first = Running::start(
+        &place,
+        &["run", "--", "sh", "-c", "echo ready; exec sleep 600"],
+    );
+    assert_eq!(first.line(), "ready");
+    let calls = [
+        place.run(&["worker", "ls"]),
+        place.run(&["run", "--", "true"]),
+        place.run(&["worker", "ls", "-o", "json"]),
+        place.run(&["state", "info"]),
+    ];
+    first.signal(rustix::process::Signal::TERM);
+    assert_eq!(first.wait().0, Some(130));
+    assert!(calls.iter().all(|ran| ran.code == Some(11)));
+    snapshot(&place, "locked", &calls);
+    assert_eq!(place.run(&["worker", "ls"]).code, Some(0));
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_ends_with_2() {
+    let place = Place::new();
+    let calls = [
+        place.run(&["worker", "explode"]),
+        place.run(&["run"]),
+        place.run(&["errors", "explain", "STATE"]),
+        place.run(&["errors", "explain", "wr-usage"]),
+        place.run(&["worker", "ls", "--log", "a=b=c"]),
+    ];
+    snapshot(&place, "usage", &calls);
+}

@@ -1,0 +1,236 @@
+//! A place of its own for each test, and the program started in it.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::SystemTime,
+};
+
+use tempfile::TempDir;
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_worker-runtime");
+
+/// A directory to work in, and a state directory that does not exist yet.
+pub(crate) struct Place {
+    directory: TempDir,
+}
+
+/// What a call typed, printed, and ended with.
+pub(crate) struct Ran {
+    typed: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("project")).unwrap();
+        Self { directory }
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub(crate) fn project(&self) -> PathBuf {
+        self.directory.path().join("project")
+    }
+
+    /// The program, in the project directory, with nothing of this environment but its `PATH`.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(args)
+            .current_dir(self.project())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.directory.path())
+            .env("WORKER_RUNTIME_STATE", self.state())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        let output = self.command(args).output().unwrap();
+        Ran::new(args, &output)
+    }
+
+    /// The same with a text on standard input.
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Ran {
+        let mut command = self.command(args);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        Ran::new(args, &child.wait_with_output().unwrap())
+    }
+
+    /// The id of the only Worker of this name.
+    pub(crate) fn worker_id(&self, name: &str) -> String {
+        let ran = self.run(&["worker", "show", name, "-o", "name"]);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        ran.stdout.trim().to_owned()
+    }
+
+    /// How a Worker's last run ended.
+    pub(crate) fn last_outcome(&self, name: &str) -> String {
+        let ran = self.run(&["worker", "show", name, "-o", "json"]);
+        let view: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        view.pointer("/last_run/outcome/kind")
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Every file of the state directory with its bytes and its time of change.
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)> {
+        let mut files = BTreeMap::new();
+        collect(&self.state(), &mut files);
+        files
+    }
+
+    fn hide(&self, text: &str) -> String {
+        text.replace(self.directory.path().to_str().unwrap(), "[DIR]")
+    }
+}
+
+fn collect(path: &Path, files: &mut BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTime)>) {
+    let found = fs::metadata(path).unwrap();
+    let bytes = found.is_file().then(|| fs::read(path).unwrap());
+    files.insert(path.to_owned(), (bytes, found.modified().unwrap()));
+    if found.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            collect(&entry.unwrap().path(), files);
+        }
+    }
+}
+
+impl Ran {
+    fn new(args: &[&str], output: &Output) -> Self {
+        let quoted = args
+            .iter()
+            .map(|arg| match arg.contains([' ', '\'']) || arg.is_empty() {
+                true => format!("'{arg}'"),
+                false => (*arg).to_owned(),
+            });
+        Self {
+            typed: quoted.collect::<Vec<_>>().join(" "),
+            stdout: String::from_utf8(output.stdout.clone()).unwrap(),
+            stderr: String::from_utf8(output.stderr.clone()).unwrap(),
+            code: output.status.code(),
+        }
+    }
+
+    /// The same, as if something else had been typed.
+    pub(crate) fn hide_typed(mut self, typed: &str, shown: &str) -> Self {
+        self.typed = self.typed.replace(typed, shown);
+        self
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl fmt::Display for Ran {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let code = self
+            .code
+            .map_or("a signal".to_owned(), |code| code.to_string());
+        writeln!(f, "$ worker-runtime {}", self.typed)?;
+        writeln!(f, "exit: {code}")?;
+        for (name, text) in [("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            if !text.is_empty() {
+                writeln!(f, "--- {name}\n{}", text.trim_end_matches('\n'))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares calls with the snapshot of this name; what differs from run to run is hidden.
+pub(crate) fn snapshot(place: &Place, name: &str, calls: &[Ran]) {
+    let text: Vec<String> = calls
+        .iter()
+        .map(|ran| place.hide(&ran.to_string()))
+        .collect();
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    for (pattern, shown) in [
+        (
+            r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}",
+            "[ID]",
+        ),
+        // A shortened one, at the start of a row.
+        (r"(?m)^[0-9a-f]{8}-[0-9a-f]{4}[0-9a-f-]*", "[ID]"),
+        (r"c1[0-9a-f]{48}", "[CURSOR]"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[TIME]"),
+        (r"after (\d+ ms|\d+\.\d s)", "after [DURATION]"),
+        (r#""duration_ms": ?\d+"#, r#""duration_ms": [NUMBER]"#),
+        (r"project-[0-9a-f]{8}", "project-[DIGEST]"),
+        (r"\b(\d+)\.[0-9a-f]{8}\b", "$1.[INCARNATION]"),
+        (r"process \d+", "process [PID]"),
+        (
+            r"(?m)^((?:runtime\.redb|ballast|head|lock) +)\d+$",
+            "$1[BYTES]",
+        ),
+    ] {
+        settings.add_filter(pattern, shown);
+    }
+    settings.bind(|| insta::assert_snapshot!(name, text.join("\n")));
+}
+
+/// The program while it runs.
+pub(crate) struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Running {
+    pub(crate) fn start(place: &Place, args: &[&str]) -> Self {
+        let mut command = place.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end: exit code, the rest of stdout, stderr.
+    pub(crate) fn wait(self) -> (Option<i32>, Vec<String>, String) {
+        let Self { child, lines } = self;
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), rest, stderr)
+    }
+}
+
+/// Whether a process of this id is there.
+pub(crate) fn is_alive(pid: &str) -> bool {
+    let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    rustix::process::test_kill_process(pid).is_ok()
+}
