@@ -156,6 +156,11 @@ impl FileStore {
         open_for_writing(engine, Box::new(medium), witnessed, store).map(Self)
     }
 
+    #[cfg(test)]
+    pub(crate) fn packed(&self) -> &PackedStore {
+        &self.0
+    }
+
     /// Which opening of the store this is.
     pub fn incarnation(&self) -> Incarnation {
         self.0.incarnation()

@@ -4,27 +4,24 @@
 //! Both streams are walked by the same code. What is dense in a Worker's stream is seq, in the
 //! Runtime's it is position; `number` below means the one or the other.
 
+mod gaps;
+mod payload;
+
 use std::ops::ControlFlow;
 
-use bytes::{Bytes, BytesMut};
 use worker_runtime_core::{
-    Code, Digest, Event, Position, Seq, Stream,
+    Digest, Event, Position, Seq, Stream,
     store::{Gap, GapCause, StoreError},
 };
 
 use super::Snapshot;
 use crate::{
-    codec::{self, Damage},
+    codec::Damage,
     cut::Key,
     engine::{End, Rows},
-    layout::{
-        Table, history,
-        large::{self, Owner},
-        log,
-        stream::{self, Base, RecordedGap},
-    },
+    layout::{Table, history, log, stream::Base},
     pack::{Entry, Header, Kind, Pack},
-    store::tails::load_base,
+    store::tails::{Tail, load_base},
 };
 
 /// What a walk comes across.
@@ -52,9 +49,9 @@ pub(super) struct Walk<'a, R> {
     base: Base,
     /// `None` when what comes before is unknown or damaged.
     link: Option<Link>,
-    /// The first position of a stretch that is damaged, and whose end is not known yet; with the
-    /// number that is missing first, if it is known.
-    damaged: Option<(Position, Option<u64>)>,
+    /// The first position of a stretch that is damaged, and whose end is not known yet; with what
+    /// it follows on, if that is known.
+    damaged: Option<(Position, Option<Link>)>,
 }
 
 /// Why a walk ended before the end of its stream.
@@ -135,7 +132,7 @@ impl<'a, R: Rows> Walk<'a, R> {
                 Ok(pack) => self.pack(&pack, each)?,
                 Err(damage) => {
                     tracing::warn!(stream = ?self.stream, position = %first, %damage, "a pack is damaged");
-                    self.damage(first);
+                    self.pack_damaged(first)?;
                     Flow::Continue(())
                 }
             };
@@ -160,8 +157,9 @@ impl<'a, R: Rows> Walk<'a, R> {
             .at_end(table, range, End::Last, |key, _| parse(table, key))?;
         match before {
             Some(first) => {
+                let first = first.map_err(|damage| damage.in_table(table))?;
                 self.link = None;
-                first.map_err(|damage| damage.in_table(table))
+                Ok(first)
             }
             None => Ok(Position(0)),
         }
@@ -219,17 +217,24 @@ impl<'a, R: Rows> Walk<'a, R> {
                 return Ok(Flow::Continue(()));
             }
             if !is_dense {
-                let cause = recorded.map_or(GapCause::Damaged, |gap| gap.cause);
                 let to = Position(header.first_position.0.saturating_sub(1));
                 let seqs = self.seqs(link.number + 1, before);
-                let flow = self.tell(cause, link.position.next(), to, seqs, each);
+                let flow = match recorded {
+                    Some(gap) => self.tell(gap.cause, link.position.next(), to, seqs, each),
+                    None => {
+                        let chains = Some((link.chain, header.chain_before));
+                        let positions = (link.position.next(), to);
+                        self.tell_or_heal(positions, seqs, chains, each)?
+                    }
+                };
                 if flow.is_break() {
                     return Ok(flow);
                 }
             }
         }
         let to = Position(header.first_position.0.saturating_sub(1));
-        let flow = self.end_damage(to, Some(before), each);
+        let next = (Some(before), Some(header.chain_before));
+        let flow = self.end_damage(to, next, each)?;
         if flow.is_break() {
             return Ok(flow);
         }
@@ -245,7 +250,7 @@ impl<'a, R: Rows> Walk<'a, R> {
                 Ok(entry) => entry,
                 Err(damage) => {
                     tracing::warn!(stream = ?self.stream, %position, %damage, "an event is damaged");
-                    self.damaged = Some((position, Some(number + 1)));
+                    self.damaged = Some((position, None));
                     self.link = None;
                     return Ok(Flow::Continue(()));
                 }
@@ -296,53 +301,6 @@ impl<'a, R: Rows> Walk<'a, R> {
         Ok(told(each(Found::Event(event))))
     }
 
-    /// The pieces of a payload, joined and compared with its digest.
-    fn large(
-        &mut self,
-        event: &Event,
-        len: usize,
-    ) -> Result<Result<Bytes, (GapCause, Damage)>, StoreError> {
-        let owner = Owner::of(event);
-        let mut data = BytesMut::with_capacity(len.min(1 << 24));
-        let (from, to) = (owner.key(0), owner.key(u32::MAX));
-        let mut damage = None;
-        self.rows.scan(
-            large::TABLE,
-            (from.as_bytes(), to.as_bytes()),
-            End::First,
-            &mut |key, value| match codec::open(large::TABLE, key, value) {
-                Ok(piece) => {
-                    data.extend_from_slice(piece);
-                    Ok(ControlFlow::Continue(()))
-                }
-                Err(found) => {
-                    damage = Some(found);
-                    Ok(ControlFlow::Break(()))
-                }
-            },
-        )?;
-        if damage.is_none() && (data.len() != len || Digest::of(&data) != event.data_digest) {
-            damage = Some("its pieces don't join to what was written".into());
-        }
-        let Some(damage) = damage else {
-            return Ok(Ok(data.freeze()));
-        };
-        // The log may still name a payload that went with its Worker's history.
-        let trimmed = match (self.stream, event.worker) {
-            (Stream::Runtime, Some(place)) => {
-                let base = load_base(self.rows, Stream::Worker(place.worker_id))?;
-                place.seq <= base.seq
-            }
-            _ => false,
-        };
-        let cause = if trimmed {
-            GapCause::Retention
-        } else {
-            GapCause::Damaged
-        };
-        Ok(Err((cause, damage)))
-    }
-
     /// After the last stored pack: the tail in memory, and whether the stream reached its head.
     fn end(&mut self, snapshot: &Snapshot, each: Each<'_>) -> Result<Flow, StoreError> {
         if let Some(tail) = &snapshot.tail {
@@ -359,23 +317,33 @@ impl<'a, R: Rows> Walk<'a, R> {
                 return Ok(flow);
             }
         }
+        if let (Stream::Worker(worker_id), None, Some(_)) =
+            (self.stream, snapshot.state, self.damaged)
+            && let Ok(healed) = Tail::load(self.rows, worker_id)
+            && healed.state.unflushed_from.is_some()
+        {
+            return self.pack(&healed.to_pack(worker_id), each);
+        }
         let head = match (self.stream, snapshot.state) {
-            (Stream::Runtime, _) => Some((snapshot.committed.0, snapshot.committed)),
-            (Stream::Worker(_), Some(state)) => Some((state.head().seq.0, state.head().position)),
+            (Stream::Runtime, _) => Some((snapshot.committed.0, snapshot.committed, None)),
+            (Stream::Worker(_), Some(state)) => {
+                let head = state.head();
+                Some((head.seq.0, head.position, Some(state.header.chain_after)))
+            }
             (Stream::Worker(_), None) => None,
         };
-        if let (None, Some(link), Some((number, position))) = (self.damaged, self.link, head)
+        if let (None, Some(link), Some((number, position, chain))) = (self.damaged, self.link, head)
             && link.number < number
         {
             let seqs = self.seqs(link.number + 1, number);
-            let cause = GapCause::Damaged;
-            return Ok(self.tell(cause, link.position.next(), position, seqs, each));
+            let chains = chain.map(|chain| (link.chain, chain));
+            let positions = (link.position.next(), position);
+            return self.tell_or_heal(positions, seqs, chains, each);
         }
-        let (number, to) = match head {
-            Some((number, position)) => (Some(number), position),
-            None => (None, self.until),
-        };
-        Ok(self.end_damage(to, number, each))
+        match head {
+            Some((number, to, chain)) => self.end_damage(to, (Some(number), chain), each),
+            None => self.end_damage(self.until, (None, None), each),
+        }
     }
 
     fn overlapping(&mut self, tail: &Pack, each: Each<'_>) -> Result<Flow, StoreError> {
@@ -388,76 +356,6 @@ impl<'a, R: Rows> Walk<'a, R> {
             self.link = Some(before);
         }
         Ok(flow)
-    }
-
-    /// From here on everything is damaged, until a pack that isn't.
-    fn damage(&mut self, from: Position) {
-        let number = self.link.map(|link| link.number + 1);
-        self.link = None;
-        self.damaged.get_or_insert((from, number));
-    }
-
-    /// A damaged stretch ends at `to`, before the number after `last`.
-    fn end_damage(&mut self, to: Position, last: Option<u64>, each: Each<'_>) -> Flow {
-        let Some((from, first)) = self.damaged.take() else {
-            return Flow::Continue(());
-        };
-        let seqs = first
-            .zip(last)
-            .and_then(|(first, last)| self.seqs(first, last));
-        self.tell(GapCause::Damaged, from, to, seqs, each)
-    }
-
-    fn seqs(&self, first: u64, last: u64) -> Option<(Seq, Seq)> {
-        let is_worker = matches!(self.stream, Stream::Worker(_));
-        (is_worker && first <= last).then_some((Seq(first), Seq(last)))
-    }
-
-    /// Tells a gap, as far as it is asked for.
-    fn tell(
-        &self,
-        cause: GapCause,
-        from: Position,
-        to: Position,
-        seqs: Option<(Seq, Seq)>,
-        each: Each<'_>,
-    ) -> Flow {
-        let from = from.max(self.after.next());
-        let to = to.min(self.until);
-        if from > to {
-            return Flow::Continue(());
-        }
-        let code = match cause {
-            GapCause::Retention => None,
-            GapCause::Damaged | GapCause::Quarantine | GapCause::Salvage => {
-                Some(Code::EventDamaged)
-            }
-        };
-        told(each(Found::Missing(Gap {
-            cause,
-            from,
-            to,
-            seqs,
-            code,
-        })))
-    }
-
-    /// The gap that a repair recorded between what was read last and this pack.
-    fn recorded_gap(
-        &mut self,
-        link: Link,
-        header: &Header,
-    ) -> Result<Option<RecordedGap>, StoreError> {
-        let from = stream::gap_key(self.stream, link.position.next());
-        let to = stream::gap_key(self.stream, header.first_position);
-        let range = (from.as_bytes(), to.as_bytes());
-        let gap = self
-            .rows
-            .at_end(stream::TABLE, range, End::Last, |key, value| {
-                codec::open_record::<RecordedGap>(stream::TABLE, key, value)
-            })?;
-        // A damaged row explains nothing: then the gap is told as damage.
-        Ok(gap.and_then(Result::ok))
     }
 }
 

@@ -118,6 +118,9 @@ impl PackedStore {
                 self.note(read)?
             };
             self.stages.begin(worker_id, &tail);
+            if let Some(position) = tail.state.unflushed_from {
+                self.unflushed.insert(position, worker_id);
+            }
             // What was just read is true, whatever becomes of this batch.
             let mut tails = self.shared.tails_mut();
             tails.bytes += tail.entries.len();

@@ -6,10 +6,12 @@
 //! - `records`: changes of records
 //! - `retention`: trimming, in the same transaction
 //! - `open`: what there is; `rebuild`: the tails after a crash
+//! - `heal`: a damaged pack made again from the log
 //! - `pins`: what retention must leave
 //! - `load`: the working state, and whether all of it is there
 
 mod commit;
+pub(crate) mod heal;
 mod load;
 mod medium;
 mod open;
@@ -41,6 +43,8 @@ pub(crate) use open::{Opened, open_for_writing};
 #[cfg(feature = "fs-store")]
 pub(crate) use open::{create, open_for_reading, went_back};
 
+#[cfg(all(test, feature = "fs-store"))]
+use crate::layout::meta::TableSum;
 use crate::{
     engine::{CommitMode, Engine},
     layout::meta::State,
@@ -135,6 +139,29 @@ impl PackedStore {
         tables
             .filter_map(|table| Some((table.name, self.state.sums.get(table.sum?)?.rows)))
             .collect()
+    }
+
+    /// The sums of the last commit, and what they are when every row is counted.
+    #[cfg(all(test, feature = "fs-store"))]
+    pub(crate) fn sums_as_stored(&self) -> (Vec<TableSum>, Vec<TableSum>) {
+        use crate::engine::{End, Rows};
+        let counted = crate::layout::TABLES
+            .iter()
+            .filter(|table| table.sum.is_some());
+        let counted = counted.map(|table| {
+            let mut sum = TableSum::default();
+            let mut count = |_: &[u8], value: &[u8]| {
+                sum.rows += 1;
+                sum.digest ^= crate::codec::stored_checksum(value);
+                Ok(std::ops::ControlFlow::Continue(()))
+            };
+            let all: (&[u8], &[u8]) = (&[], &[u8::MAX; 40]);
+            let engine = &self.shared.engine;
+            let scanned = engine.read(|rows| rows.scan(*table, all, End::First, &mut count));
+            assert!(scanned.is_ok());
+            sum
+        });
+        (self.state.sums.to_vec(), counted.collect())
     }
 
     #[cfg(feature = "fs-store")]

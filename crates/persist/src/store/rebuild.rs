@@ -124,6 +124,9 @@ impl<'a> Rebuilding<'a> {
             Entry::Vacant(slot) => {
                 let tail = Tail::load(rows, place.worker_id)?;
                 self.tails.bytes += tail.entries.len();
+                if let Some(position) = tail.state.unflushed_from {
+                    self.unflushed.insert(position, place.worker_id);
+                }
                 slot.insert(tail)
             }
         };

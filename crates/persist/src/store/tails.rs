@@ -13,6 +13,7 @@ use worker_runtime_core::{
     store::{StoreError, WorkerHead},
 };
 
+use super::heal;
 use crate::{
     codec::Damage,
     engine::{End, Rows},
@@ -112,11 +113,31 @@ impl Tail {
         tail
     }
 
-    /// A Worker's tail as `history` alone tells it.
+    /// A Worker's tail as `history` tells it; a damaged last pack is made again from the log if that
+    /// still has its events, and is unflushed then.
     ///
     /// # Errors
-    /// When the last pack, or the row that says what was trimmed, is damaged.
+    /// When the last pack is damaged and the log can't help, or when the row that says what was
+    /// trimmed is damaged.
     pub(crate) fn load(rows: &mut impl Rows, worker_id: WorkerId) -> Result<Self, StoreError> {
+        let loaded = Self::load_stored(rows, worker_id);
+        let Err(StoreError::Damaged { .. }) = &loaded else {
+            return loaded;
+        };
+        let healed = match heal::newest_in_log(rows)? {
+            Some(newest) => heal::tail(rows, worker_id, newest)?,
+            None => None,
+        };
+        match healed {
+            Some(tail) => {
+                tracing::warn!(%worker_id, "a damaged pack was made again from the log");
+                Ok(tail)
+            }
+            None => loaded,
+        }
+    }
+
+    fn load_stored(rows: &mut impl Rows, worker_id: WorkerId) -> Result<Self, StoreError> {
         let (first, last) = (
             history::key(worker_id, Position(0)),
             history::key(worker_id, Position(u64::MAX)),

@@ -12,7 +12,7 @@ use worker_runtime_core::{
 };
 
 use crate::{
-    MemoryStore, StoreOptions,
+    MemoryStore, RetentionPolicy, StoreOptions,
     engine::{CommitMode, End, Rows},
     layout::{Table, history, input, large, log, meta, unfinished, worker},
 };
@@ -25,14 +25,25 @@ fn options() -> StoreOptions {
     }
 }
 
+/// The log keeps next to nothing, so that it can't stand in for a damaged pack.
+fn without_log() -> StoreOptions {
+    StoreOptions {
+        retention: RetentionPolicy {
+            log_bytes_max: 1,
+            ..RetentionPolicy::MEMORY
+        },
+        ..options()
+    }
+}
+
 struct Filled {
     store: MemoryStore,
     script: Script,
     ids: Vec<WorkerId>,
 }
 
-fn filled() -> Filled {
-    let mut store = MemoryStore::new(options()).unwrap();
+fn filled(options: StoreOptions) -> Filled {
+    let mut store = MemoryStore::new(options).unwrap();
     let mut script = Script::default();
     let ids: Vec<WorkerId> = (0..3).map(|_| script.worker()).collect();
     for index in 0..20 {
@@ -48,6 +59,7 @@ fn filled() -> Filled {
             }
         }
         store.commit(&batch).unwrap();
+        store.idle().unwrap();
     }
     Filled { store, script, ids }
 }
@@ -146,7 +158,7 @@ fn account(script: &Script, stream: Stream, events: &[Event], gaps: &[Gap]) {
 
 #[test]
 fn a_flipped_bit_in_one_workers_history_costs_that_pack_alone() {
-    let found = filled();
+    let found = filled(without_log());
     let (store, script) = (&found.store, &found.script);
     let owner = found.ids[1];
     let keys = keys(store, history::TABLE, &owner.to_bytes());
@@ -159,7 +171,7 @@ fn a_flipped_bit_in_one_workers_history_costs_that_pack_alone() {
             let (events, gaps) = read(reader.as_ref(), stream, script.position(), events_max);
             account(script, stream, &events, &gaps);
             assert_eq!(gaps.len(), 1, "pack {index}: {gaps:?}");
-            if index < keys.len() - 1 {
+            {
                 let (first, last) = gaps[0].seqs.unwrap();
                 let of_worker = script.of(stream);
                 let missing = of_worker.len() - events.len();
@@ -172,15 +184,13 @@ fn a_flipped_bit_in_one_workers_history_costs_that_pack_alone() {
             assert_eq!(gaps, []);
             assert_same(&events, &script.of(stream));
         }
-        let (events, gaps) = read(reader.as_ref(), Stream::Runtime, script.position(), 100);
-        assert_eq!((events.len(), gaps.len()), (script.events.len(), 0));
         flip(store, history::TABLE, &keys[index], bit);
     }
 }
 
 #[test]
 fn a_pack_that_vanished_is_told_and_one_at_another_place_is_not_taken() {
-    let found = filled();
+    let found = filled(without_log());
     let (store, script) = (&found.store, &found.script);
     let stream = Stream::Worker(found.ids[0]);
     let keys = keys(store, history::TABLE, &found.ids[0].to_bytes());
@@ -205,8 +215,42 @@ fn a_pack_that_vanished_is_told_and_one_at_another_place_is_not_taken() {
 }
 
 #[test]
+fn a_damaged_pack_of_history_is_served_from_the_log_while_it_can_be() {
+    let mut found = filled(options());
+    let owner = found.ids[1];
+    let stream = Stream::Worker(owner);
+    let keys = keys(&found.store, history::TABLE, &owner.to_bytes());
+    let until = found.script.position();
+    let reader = found.store.reader();
+    for (index, key) in keys.iter().enumerate() {
+        flip(&found.store, history::TABLE, key, 777 * (index + 1));
+        for events_max in [60, 1000] {
+            let (events, gaps) = read(reader.as_ref(), stream, until, events_max);
+            assert_eq!(gaps, [], "pack {index}");
+            assert_same(&events, &found.script.of(stream));
+        }
+        let all = ItemIndex(0)..ItemIndex(u64::MAX);
+        let slice = reader.transcript(owner, all, until).unwrap();
+        assert_eq!((slice.gap, slice.events.len()), (None, 200));
+    }
+    // All packs are damaged now, and the log alone has everything; one pack of it is damaged too.
+    let (events, gaps) = read(reader.as_ref(), stream, until, 50);
+    assert_eq!(gaps, []);
+    assert_same(&events, &found.script.of(stream));
+    let log_keys = self::keys(&found.store, log::TABLE, &[]);
+    flip(&found.store, log::TABLE, &log_keys[log_keys.len() / 2], 99);
+    let (events, gaps) = read(reader.as_ref(), stream, until, 50);
+    account(&found.script, stream, &events, &gaps);
+    assert!(!gaps.is_empty());
+    found
+        .store
+        .commit(&found.script.batch(&[owner], 3, 9))
+        .unwrap();
+}
+
+#[test]
 fn a_flipped_bit_in_the_log_is_a_gap_of_the_runtimes_stream_alone() {
-    let found = filled();
+    let found = filled(options());
     let (store, script) = (&found.store, &found.script);
     let keys = keys(store, log::TABLE, &[]);
     let reader = store.reader();
@@ -268,7 +312,7 @@ fn a_flipped_bit_in_a_large_payload_costs_that_event_alone() {
 
 #[test]
 fn a_damaged_record_is_named_and_the_others_are_loaded() {
-    let mut found = filled();
+    let mut found = filled(options());
     let tables = [worker::TABLE, unfinished::TABLE];
     for table in tables {
         let keys = keys(&found.store, table, &[]);
@@ -294,7 +338,7 @@ fn a_damaged_record_is_named_and_the_others_are_loaded() {
 
 #[test]
 fn a_missing_row_and_a_row_of_an_older_commit_are_noticed() {
-    let mut found = filled();
+    let mut found = filled(options());
     let keys = keys(&found.store, worker::TABLE, &[]);
     let older = found
         .store
@@ -320,7 +364,7 @@ fn a_missing_row_and_a_row_of_an_older_commit_are_noticed() {
     assert_eq!((loaded.workers.len(), loaded.damaged.len()), (3, 1));
     found.store.commit(&batch).unwrap();
 
-    let mut found = filled();
+    let mut found = filled(options());
     remove(&found.store, worker::TABLE, &keys[2]);
     let loaded = found.store.load().unwrap();
     assert_eq!((loaded.workers.len(), loaded.damaged.len()), (2, 1));
@@ -332,7 +376,7 @@ fn a_missing_row_and_a_row_of_an_older_commit_are_noticed() {
 
 #[test]
 fn a_damaged_receipt_is_an_error_and_not_a_miss() {
-    let found = filled();
+    let found = filled(options());
     let keys = keys(&found.store, input::TABLE, &found.ids[0].to_bytes());
     flip(&found.store, input::TABLE, &keys[0], 200);
     let reader = found.store.reader();
@@ -346,7 +390,7 @@ fn a_damaged_receipt_is_an_error_and_not_a_miss() {
 
 #[test]
 fn damaged_state_stops_the_opening_and_names_the_table() {
-    let mut found = filled();
+    let mut found = filled(options());
     flip(&found.store, meta::TABLE, meta::RUNTIME, 99);
     let loaded = found.store.load();
     assert!(
