@@ -1,8 +1,8 @@
 //! Real commands, real signals, real deaths: the process layer of `exec`.
 //!
-//! This binary is four programs. Executed by the shim it is the shim. Executed by a test as
-//! `act-as-runtime` it is a Runtime with one command, there to be killed; as `act-as-agent` it is a
-//! command in lines mode. Else it runs the tests.
+//! This binary is several programs. Executed by the shim it is the shim. Executed by a test as
+//! `act-as-runtime` it holds one command, as `act-as-host` it is a whole Runtime, both there to be
+//! killed; as `act-as-agent` it is a command in lines mode. Else it runs the tests.
 //!
 //! Nothing here sleeps to let something happen: what has to be waited for is waited for by a pipe, a
 //! process descriptor, or a condition with a deadline.
@@ -17,6 +17,7 @@
 )]
 
 mod act_as_agent;
+mod act_as_host;
 mod act_as_runtime;
 mod backend;
 mod containment;
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
     }
     if std::env::args().nth(1).as_deref() == Some(act_as_runtime::ROLE) {
         return act_as_runtime::run();
+    }
+    if std::env::args().nth(1).as_deref() == Some(act_as_host::ROLE) {
+        return act_as_host::run();
     }
     if std::env::args().nth(1).as_deref() == Some(act_as_agent::ROLE) {
         return act_as_agent::run();

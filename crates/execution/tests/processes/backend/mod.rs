@@ -2,12 +2,16 @@
 
 mod lines;
 mod lines_faults;
+mod pressure;
 mod quiet;
 mod recorded;
+mod restart;
 mod simple;
 mod support;
 
 use libtest_mimic::Trial;
+
+pub(crate) use support::{Host, options, shell};
 
 pub(crate) fn trials() -> Vec<Trial> {
     [
@@ -16,6 +20,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         lines::trials(),
         lines_faults::trials(),
         recorded::trials(),
+        restart::trials(),
+        pressure::trials(),
     ]
     .into_iter()
     .flatten()

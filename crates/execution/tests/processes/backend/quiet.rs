@@ -1,6 +1,6 @@
 //! The end of a run is told when nothing of it lives, and not before.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use libtest_mimic::Trial;
 use serde_json::json;
@@ -9,10 +9,10 @@ use worker_runtime_core::{
     input::{Budget, SubmitInput},
     run::{OutcomeKind, StopReason},
 };
-use worker_runtime_execution::exec::ExecOptions;
+use worker_runtime_execution::exec::{ExecOptions, Shim};
 
 use super::support::*;
-use crate::support::{STUBBORN, eventually, is_alive, kill_9, within_tokio};
+use crate::support::{STUBBORN, eventually, is_alive, kill_9, parent_of, within_tokio};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -36,6 +36,14 @@ pub(crate) fn trials() -> Vec<Trial> {
             monitor_killed,
         ),
         within_tokio("a_run_that_ended_cancels_to_nothing", late_cancel),
+        within_tokio(
+            "without_a_shim_a_cancelled_run_is_ended_too",
+            cancelled_without_shim,
+        ),
+        within_tokio(
+            "without_a_shim_an_outcome_does_not_wait_for_what_got_away",
+            escaped,
+        ),
     ]
 }
 
@@ -196,17 +204,6 @@ async fn monitor_killed() {
     assert_eq!(told.outcome()["stop"]["code"], json!("monitor_lost"));
 }
 
-fn parent_of(pid: i32) -> i32 {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap();
-    let after_name = stat.rsplit(')').next().unwrap();
-    after_name
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
-}
-
 async fn late_cancel() {
     let host = Host::open(options()).await;
     let worker = host.worker(json!({ "argv": ["cat"] })).await;
@@ -233,4 +230,39 @@ async fn late_cancel() {
             .phase
             .is_none()
     });
+}
+
+fn without_shim() -> ExecOptions {
+    ExecOptions {
+        shim: Shim::Without,
+        ..options()
+    }
+}
+
+async fn cancelled_without_shim() {
+    let host = Host::open(without_shim()).await;
+    let script = r#"trap "" TERM; echo command $$; while :; do sleep 1000; done"#;
+    let worker = host.worker(shell(script)).await;
+    let receipt = host.send(worker, SubmitInput::text("x")).await;
+    let said = host.until_said(worker, "\n").await;
+    host.cancel(worker).await;
+    let told = host.told(worker, &receipt).await;
+    assert!(!is_alive(pids(&said)[0]), "it was told too early");
+    assert_eq!(told.outcome()["kind"], "cancelled");
+}
+
+async fn escaped() {
+    let directory = tempfile::tempdir().unwrap();
+    let ready = directory.path().join("ready");
+    let host = Host::open(without_shim()).await;
+    let script = format!(
+        "setsid sh -c 'echo escaped $$; touch {0}; exec sleep 1000' & until [ -e {0} ]; do :; done",
+        ready.display()
+    );
+    let told = host.once(shell(&script), "x").await;
+    assert_eq!(told.outcome()["kind"], "completed");
+    let pid = pids(&told.text())[0];
+    // It is out of sight, as the containment that was told says, and holds the output open.
+    assert!(is_alive(pid));
+    kill_9(pid);
 }

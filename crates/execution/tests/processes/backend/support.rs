@@ -1,6 +1,6 @@
 //! A Runtime with the `exec` backend, and what its Workers tell.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio_stream::StreamExt as _;
@@ -10,10 +10,11 @@ use worker_runtime_core::{
     backend::SecretResolver,
     cursor::From as Start,
     input::{InputReceipt, SubmitInput},
+    store::Store,
     worker::{BackendSelection, CreateWorker, Intent},
 };
 use worker_runtime_execution::exec::{ExecFactory, ExecOptions};
-use worker_runtime_persist::{MemoryStore, StoreOptions};
+use worker_runtime_persist::{FileOptions, FileStore, MemoryStore, StoreOptions};
 
 /// Short where a test waits it out, long where only a failing one would.
 pub(crate) fn options() -> ExecOptions {
@@ -83,13 +84,23 @@ impl Host {
 
     pub(crate) async fn open_with(options: ExecOptions, mounts: Mounts) -> Self {
         let store = MemoryStore::new(StoreOptions::memory()).unwrap();
+        Self::over(Box::new(store), options, mounts).await
+    }
+
+    /// Over a state directory.
+    pub(crate) async fn open_in(state: &Path, options: ExecOptions) -> Self {
+        let store = FileStore::open(state, FileOptions::default()).unwrap();
+        Self::over(Box::new(store), options, Mounts::default()).await
+    }
+
+    pub(crate) async fn over(store: Box<dyn Store>, options: ExecOptions, mounts: Mounts) -> Self {
         let options = RuntimeOptions {
             backends: vec![Arc::new(ExecFactory::new(options))],
             secrets: Arc::new(OneSecret),
             mounts,
             ..RuntimeOptions::default()
         };
-        let runtime = Runtime::open(Box::new(store), options).await.unwrap();
+        let runtime = Runtime::open(store, options).await.unwrap();
         Self { runtime }
     }
 

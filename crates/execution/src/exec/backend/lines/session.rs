@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::warn;
 use worker_runtime_core::run::{StopReason, Usage};
@@ -139,7 +139,12 @@ impl Reader {
                 self.begin();
                 self.read().await;
             }
-            Err(stop) => self.failing(stop),
+            // It ended, which is told as the end of any run that is not finished.
+            Err(StopReason::NoTerminator) => {}
+            Err(stop) => {
+                self.failing(stop);
+                self.watched.ask_to_end(self.parts.term_grace).await;
+            }
         }
         self.end().await;
     }
@@ -238,7 +243,10 @@ impl Reader {
         if dropped_lines > 0 {
             turn.tell_dropped(dropped_lines).await;
         }
-        let stop = turn.failing.take().unwrap_or(stop);
+        let (stop, detail) = match turn.failing.take() {
+            Some(failing) => (failing, None),
+            None => (stop, detail),
+        };
         turn.finish(stop, usage, detail).await;
     }
 
@@ -246,7 +254,10 @@ impl Reader {
     async fn end(mut self) {
         self.state.closing.store(true, Ordering::SeqCst);
         self.out.shut_down();
-        self.watched.ask_to_end(self.parts.term_grace).await;
+        let by_itself = timeout(self.parts.options.cancel_grace, self.watched.quiet()).await;
+        if by_itself.is_err() {
+            self.watched.ask_to_end(self.parts.term_grace).await;
+        }
         let sink = self.turn.as_ref().map(|turn| turn.sink.clone());
         let exit = self.watched.quiet_at_last(sink.as_ref()).await;
         drop(sink);
@@ -257,14 +268,14 @@ impl Reader {
         };
         let detail = format!("the command ended ({}) before its run did", describe(exit));
         if let Some(stop) = self.turn.as_deref().map(lost) {
-            self.finish(stop, None, Some(detail.clone())).await;
+            self.finish(stop, None, Some(detail)).await;
         }
-        // Given while it ended: it never saw this one.
         self.turns.close();
         while let Some(turn) = self.turns.recv().await {
             let stop = lost(&turn);
+            let detail = "the command ended before it was given the input".to_owned();
             self.turn = Some(turn);
-            self.finish(stop, None, Some(detail.clone())).await;
+            self.finish(stop, None, Some(detail)).await;
         }
     }
 }
