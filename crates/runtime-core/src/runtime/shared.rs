@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -59,8 +59,17 @@ pub(crate) struct Shared {
     pub(crate) commits_unknown: AtomicU64,
     position: AtomicU64,
     snapshot: RwLock<Snapshot>,
-    runtime_news: watch::Sender<Position>,
-    worker_news: Mutex<HashMap<WorkerId, watch::Sender<Position>>>,
+    news: Mutex<News>,
+}
+
+/// Who waits for news.
+enum News {
+    Open {
+        runtime: watch::Sender<Position>,
+        workers: HashMap<WorkerId, watch::Sender<Position>>,
+    },
+    /// The Runtime is closed: there is none any more.
+    Closed,
 }
 
 impl Shared {
@@ -125,8 +134,10 @@ impl Shared {
                 damaged: loaded.damaged,
                 went_back: loaded.went_back,
             }),
-            runtime_news: watch::Sender::new(position),
-            worker_news: Mutex::default(),
+            news: Mutex::new(News::Open {
+                runtime: watch::Sender::new(position),
+                workers: HashMap::new(),
+            }),
         }
     }
 
@@ -186,41 +197,48 @@ impl Shared {
     }
 
     /// Tells those who wait: for the Runtime, and for each of these Workers.
-    pub(crate) fn notify(&self, workers: impl Iterator<Item = WorkerId>) {
+    pub(crate) fn notify(&self, touched: impl Iterator<Item = WorkerId>) {
         let position = self.position();
-        self.runtime_news.send_replace(position);
-        let mut news = self
-            .worker_news
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if news.is_empty() {
+        let mut news = self.news();
+        let News::Open { runtime, workers } = &mut *news else {
+            return;
+        };
+        runtime.send_replace(position);
+        if workers.is_empty() {
             return;
         }
         let mut last = None;
-        for worker_id in workers.filter(|worker_id| last.replace(*worker_id) != Some(*worker_id)) {
-            let gone = news
+        for worker_id in touched.filter(|worker_id| last.replace(*worker_id) != Some(*worker_id)) {
+            let gone = workers
                 .get(&worker_id)
                 .is_some_and(|sender| sender.send(position).is_err());
             if gone {
-                news.remove(&worker_id);
+                workers.remove(&worker_id);
             }
         }
     }
 
     /// Waits for news of a stream; what is seen first is the newest position there was.
     pub(crate) fn watch(&self, stream: Stream) -> watch::Receiver<Position> {
-        match stream {
-            Stream::Runtime => self.runtime_news.subscribe(),
-            Stream::Worker(worker_id) => {
-                let mut news = self
-                    .worker_news
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                news.entry(worker_id)
-                    .or_insert_with(|| watch::Sender::new(self.position()))
-                    .subscribe()
+        let newest = || watch::Sender::new(self.position());
+        match (&mut *self.news(), stream) {
+            (News::Open { runtime, .. }, Stream::Runtime) => runtime.subscribe(),
+            (News::Open { workers, .. }, Stream::Worker(worker_id)) => {
+                let sender = workers.entry(worker_id).or_insert_with(newest);
+                sender.subscribe()
             }
+            // Its sender is gone at once, which is what it is to hear.
+            (News::Closed, _) => newest().subscribe(),
         }
+    }
+
+    /// No news will come: whoever waits for it stops waiting, and lets go of the store.
+    pub(crate) fn end_news(&self) {
+        *self.news() = News::Closed;
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cursor after a position.
