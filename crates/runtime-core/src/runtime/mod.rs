@@ -4,6 +4,7 @@
 //! - `handle`: [`Runtime`], its options, open and close
 //! - `open`: recovery, in the order that keeps scopes safe
 //! - `writer`: the one loop that applies commands, commits, publishes and acknowledges (I1)
+//! - `failure`: what the loop does after a commit that failed
 //! - `command`: what the loop takes
 //! - `alarm`: wakes the writer when something is due, and never else
 //! - `shared`: what is published: records, position, and who waits for news
@@ -19,6 +20,7 @@ mod alarm;
 mod backends;
 mod catalog;
 mod command;
+mod failure;
 mod handle;
 mod interaction;
 mod live;

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::{
     Backends, LiveRuns, PartialBlock,
     alarm::Alarm,
+    failure::Failing,
     handle::{Inner, Runtime, RuntimeOptions},
     shared::Shared,
     sink::SinkPath,
@@ -108,6 +109,7 @@ pub(super) async fn open(
         answers: Vec::new(),
         closing: None,
         spoiled: None,
+        failing: Failing::default(),
         active_at: Some(clock.monotonic()),
     };
     alarm.wake_at(clock.monotonic().saturating_add(shared.limits.idle_after));

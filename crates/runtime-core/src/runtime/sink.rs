@@ -112,6 +112,11 @@ impl RunSink {
         self.0.generation
     }
 
+    /// Whether the run has its outcome.
+    pub(crate) fn is_over(&self) -> bool {
+        !self.0.path.live.has(self.0.worker_id, self.0.run_id)
+    }
+
     /// Adds an event and gives back its position once it is durable: a tool may run only after its
     /// call is.
     ///
@@ -143,12 +148,7 @@ impl RunSink {
                 let reason = format!("a backend tells no event of type {kind}");
                 return Err(SinkError::Invalid { reason });
             }
-            if draft.data.len() > max {
-                return Err(SinkError::Limit {
-                    what: "bytes of an event",
-                    max,
-                });
-            }
+            check_len(draft.data.len(), max)?;
             if draft.data.first() != Some(&b'{') {
                 return Err(SinkError::Invalid {
                     reason: "an event's data is a JSON object".into(),
@@ -237,7 +237,8 @@ impl RunSink {
     /// [`ExecutionBackend::respond`](crate::backend::ExecutionBackend::respond).
     ///
     /// # Errors
-    /// As [`event`](Self::event); [`SinkError::Limit`] when too many are open.
+    /// As [`event`](Self::event); [`SinkError::Limit`] when too many are open, or options and
+    /// detail are too large.
     ///
     /// # Durability
     /// Survives a crash when it returns `Ok`.
@@ -248,6 +249,12 @@ impl RunSink {
         time_ms: Option<u64>,
         detail: serde_json::Value,
     ) -> Result<Position, SinkError> {
+        let bytes = options.iter().map(String::len).sum::<usize>();
+        let detail_bytes = detail.to_string().len();
+        check_len(
+            bytes.saturating_add(detail_bytes),
+            self.0.path.limits.event_bytes_max,
+        )?;
         self.send(SinkOp::RequestAction(ActionRequest {
             action_id,
             options,
@@ -269,7 +276,8 @@ impl RunSink {
     /// Sets a latest-wins fact about the Worker: its modes, its commands, ...
     ///
     /// # Errors
-    /// As [`event`](Self::event); [`SinkError::Limit`] when there are too many names.
+    /// As [`event`](Self::event); [`SinkError::Limit`] when there are too many names or the value
+    /// is too large.
     pub async fn status(&self, name: &str, value: &impl Serialize) -> Result<Position, SinkError> {
         let max = self.0.path.limits.text_bytes_max;
         if name.is_empty() || name.len() > max {
@@ -281,6 +289,7 @@ impl RunSink {
         let json = serde_json::to_string(value).map_err(|error| SinkError::Invalid {
             reason: error.to_string(),
         })?;
+        check_len(json.len(), self.0.path.limits.event_bytes_max)?;
         self.send(SinkOp::Status {
             name: name.to_owned(),
             json,
@@ -382,9 +391,14 @@ impl RunSink {
                 Err(SinkError::Unavailable(
                     Unavailable::OutcomeUnknown
                     | Unavailable::StorageFull
-                    | Unavailable::Store { .. },
+                    | Unavailable::Store { .. }
+                    | Unavailable::Bug { .. },
                 )) => {
                     tokio::time::sleep(wait).await;
+                    // The commit whose outcome was unknown was durable after all.
+                    if self.is_over() {
+                        return Ok(());
+                    }
                     wait = (wait * 2).min(Duration::from_secs(2));
                 }
                 other => return other.map(drop),
@@ -432,6 +446,14 @@ impl RunSink {
         let position = answer.await.map_err(|_| Unavailable::OutcomeUnknown)??;
         path.live.advance(*worker_id, *run_id, position);
         Ok(position)
+    }
+}
+
+fn check_len(bytes: usize, max: usize) -> Result<(), SinkError> {
+    let what = "bytes of an event";
+    match bytes > max {
+        true => Err(SinkError::Limit { what, max }),
+        false => Ok(()),
     }
 }
 

@@ -160,7 +160,7 @@ impl Owner {
             }
         }
         let quiet = match self.started() {
-            Started::Yes(backend) => backend.stop().await,
+            Started::Yes(backend) => guarded("stop", async move { backend.stop().await }).await,
             Started::No => Ok(()),
         };
         while self.runs.join_next().await.is_some() {}
@@ -224,7 +224,9 @@ impl Owner {
         else {
             return;
         };
-        current.cancelled.send_replace(true);
+        if current.cancelled.send_replace(true) {
+            return;
+        }
         let sink = RunSink::detached(
             self.parts.path.clone(),
             self.worker_id,
@@ -238,7 +240,10 @@ impl Owner {
             let Started::Yes(backend) = backend.borrow().clone() else {
                 return;
             };
-            match backend.cancel(run_id).await {
+            if sink.is_over() {
+                return;
+            }
+            match guarded("cancel", async move { backend.cancel(run_id).await }).await {
                 Ok(_quiet) => end(&sink, StopReason::Cancelled, None).await,
                 // The run stays and keeps its scope; the next opening proves its processes dead.
                 Err(error) => {
@@ -252,7 +257,23 @@ impl Owner {
     }
 }
 
+/// A call of a backend on a task of its own: one that panics has failed, and its owner lives on.
+async fn guarded<T: Send + 'static>(
+    what: &'static str,
+    call: impl Future<Output = Result<T, BackendError>> + Send + 'static,
+) -> Result<T, BackendError> {
+    tokio::spawn(call).await.unwrap_or_else(|error| {
+        warn!(%error, "an execution backend panicked");
+        let message = format!("the execution backend panicked in its {what}");
+        Err(BackendError::new(BackendErrorKind::Broken, message))
+    })
+}
+
+/// Ends a run that has not ended by itself: its own word counts, and this one is not late.
 async fn end(sink: &RunSink, stop: StopReason, detail: Option<String>) {
+    if sink.is_over() {
+        return;
+    }
     if let Err(error) = sink.finish_with(stop, None, detail).await {
         debug!(run_id = %sink.run_id(), %error, "the run had ended already");
     }

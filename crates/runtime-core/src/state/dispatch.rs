@@ -111,7 +111,8 @@ impl State {
     /// After a failed commit the state was made anew: dispatched inputs that no backend has seen
     /// are given to theirs now, and waiting ones are dispatched.
     pub(crate) fn resume_after_failure(&mut self) -> Result<(), Unavailable> {
-        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let mut workers: Vec<WorkerId> = self.workers.keys().copied().collect();
+        workers.sort_unstable();
         for worker_id in workers {
             self.settle_end(worker_id)?;
             let front = self
@@ -281,6 +282,9 @@ impl State {
                 )
             }));
         }
+        // Their order is part of the log, and that of a map is chance.
+        lapsed.sort_unstable();
+        late.sort_unstable();
         for (worker_id, run_id, action_id) in lapsed {
             self.end_action(worker_id, run_id, action_id, ActionAnswer::Lapsed)?;
         }

@@ -7,7 +7,7 @@ use super::{Effect, State, dispatch::RunEnd, draft};
 use crate::{
     EventType, Position, WorkerId,
     backend::BackendError,
-    error::{LifecycleError, RunError, Unavailable},
+    error::{FieldInvalid, LifecycleError, RunError, Unavailable},
     record::{CancelCause, Ending, Lifecycle, Recorded},
     run::StopReason,
     store::Change,
@@ -60,6 +60,7 @@ impl State {
         worker_id: WorkerId,
         update: UpdateWorker,
     ) -> Result<LifecycleReceipt, LifecycleError> {
+        self.refuse_update(worker_id, &update)?;
         let data = json!({ "display_name": update.display_name, "labels": update.labels });
         let recorded = self.emit(worker_id, draft(EventType::WORKER_UPDATED, None, &data)?)?;
         self.update(worker_id, |record| {
@@ -74,6 +75,27 @@ impl State {
             }
         })?;
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
+    }
+
+    /// Each update is within its limit; all of them together must be too (I9).
+    fn refuse_update(
+        &self,
+        worker_id: WorkerId,
+        update: &UpdateWorker,
+    ) -> Result<(), LifecycleError> {
+        let labels = &self.worker(worker_id)?.record.labels;
+        let kept = labels
+            .keys()
+            .filter(|key| !update.labels.contains_key(*key))
+            .count();
+        let set = update.labels.values().flatten().count();
+        let (count, max) = (kept.saturating_add(set), self.around.limits.labels_max);
+        if count <= max {
+            return Ok(());
+        }
+        let reason = format!("there would be {count} and the limit is {max}");
+        let field = "labels";
+        Err(FieldInvalid { field, reason }.into())
     }
 
     fn set_paused(
@@ -200,6 +222,8 @@ impl State {
                 self.update(worker_id, |record| record.processes.clear())?;
             }
             Ok(()) => {}
+            // Said again after a commit that failed and was durable after all.
+            Err(error) if worker.record.unproven.as_ref() == Some(&error.message) => {}
             Err(error) => self.set_unproven(worker_id, error.message)?,
         }
         self.settle_end(worker_id)
