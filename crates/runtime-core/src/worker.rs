@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AsJson, Digest, Scope, WorkerId, input::SubmitInput, profile::ProfileSelector};
+use crate::{
+    AsJson, Digest, InputId, Scope, WorkerId, input::SubmitInput, profile::ProfileSelector,
+};
 
 /// What a Worker is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +85,8 @@ pub struct CreateWorker {
     /// What runs its input; without one it is kept but refuses input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<BackendSelection>,
-    /// Its first input, accepted in the same transaction.
+    /// Its first input, accepted in the same transaction. Without an `input_id` it has the id
+    /// `initial`, so that the same request again gives its receipt again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_input: Option<SubmitInput>,
     /// What it is for and what it needs.
@@ -143,6 +146,15 @@ impl CreateWorker {
                 peers: Vec::new(),
             },
         }
+    }
+
+    /// The id of the initial input, when there is one.
+    pub(crate) fn initial_input_id(&self) -> Option<InputId> {
+        let initial = self.initial_input.as_ref()?;
+        initial
+            .input_id
+            .clone()
+            .or_else(|| InputId::new("initial").ok())
     }
 
     /// What a repeated creation is compared by: the digest of the request as canonical JSON.

@@ -59,6 +59,10 @@ impl Inner {
         let input = request
             .initial_input
             .clone()
+            .map(|input| SubmitInput {
+                input_id: request.initial_input_id(),
+                ..input
+            })
             .map(|input| self.prepare_input(input))
             .transpose()?;
         Ok(CheckedCreate {

@@ -93,13 +93,8 @@ impl State {
         if record.fingerprint != prepared.fingerprint {
             return Err(CreateError::Exists(worker_id));
         }
-        let initial = prepared
-            .request
-            .initial_input
-            .as_ref()
-            .and_then(|input| input.input_id.as_ref());
-        let input = match initial {
-            Some(input_id) => self.first_receipt(worker_id, input_id, None)?,
+        let input = match prepared.request.initial_input_id() {
+            Some(input_id) => self.first_receipt(worker_id, &input_id, None)?,
             None => None,
         };
         Ok(Some(CreateReceipt {
