@@ -1,0 +1,1 @@
+//! What the parts may know of each other.

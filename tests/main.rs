@@ -1,0 +1,40 @@
+//! Tests of whole parts together: the real Runtime over a real store; only what runs inputs is
+//! scripted.
+//!
+//! # Layout
+//! - `support`: opening a Runtime, the scripted execution backend, streams with deadlines, the
+//!   auditing reader, the store that fails on demand
+//! - every other module: one topic
+
+mod support;
+
+mod actions;
+mod architecture;
+mod create;
+mod faults;
+mod faults_of_runs;
+mod lifecycle;
+mod outcomes;
+mod submit;
+
+/// A test file that is no module is never run, and nobody would notice.
+#[test]
+fn every_file_is_a_module() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed: Vec<String> = include_str!("main.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect();
+    let mut forgotten = Vec::new();
+    for entry in std::fs::read_dir(here).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let is_module = path.extension().is_some_and(|extension| extension == "rs")
+            || path.join("mod.rs").exists();
+        if is_module && name != "main" && !listed.contains(&name) {
+            forgotten.push(name);
+        }
+    }
+    assert_eq!(forgotten, Vec::<String>::new(), "not listed in main.rs");
+}

@@ -1,0 +1,441 @@
+//! Every way in which a run may end gives exactly one outcome (I4).
+
+use std::time::Duration;
+
+use serde_json::json;
+use worker_runtime_core::{
+    EventType, RunId,
+    backend::{BackendError, BackendErrorKind, Cancelled, IncapableReason, Submitted},
+    error::{RunError, SinkError},
+    input::{Budget, SubmitInput},
+    run::{
+        OutcomeKind::{self, Cancelled as IsCancelled, Completed, Failed, Interrupted},
+        StopReason, Usage,
+    },
+};
+
+use crate::support::{Host, Say, input, queued};
+
+fn failed(code: &str, message: &str) -> StopReason {
+    StopReason::Error {
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+    }
+}
+
+fn broken(message: &str) -> BackendError {
+    BackendError::new(BackendErrorKind::Broken, message)
+}
+
+#[tokio::test]
+async fn each_stop_reason_gives_its_outcome() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let other = StopReason::Other {
+        reason: "bored".into(),
+    };
+    let exit = |code, signal| StopReason::Exit { code, signal };
+    let cases: Vec<(StopReason, OutcomeKind)> = vec![
+        (StopReason::EndTurn, Completed),
+        (StopReason::MaxTokens, Completed),
+        (StopReason::MaxTurns, Completed),
+        (StopReason::Refusal, Completed),
+        (other, Completed),
+        (exit(Some(0), None), Completed),
+        (exit(Some(1), None), Failed),
+        (exit(None, Some(9)), Failed),
+        (failed("x", "it broke"), Failed),
+        (StopReason::Timeout, Failed),
+        (StopReason::Cancelled, IsCancelled),
+        (StopReason::NoTerminator, Interrupted),
+        (StopReason::RuntimeLost, Interrupted),
+    ];
+    for (index, (stop, kind)) in cases.into_iter().enumerate() {
+        let id = format!("input {index}");
+        let run = host.start(worker_id, &id).await;
+        run.sink.finish(stop.clone(), None).await.unwrap();
+        host.ends(worker_id, &id, kind, stop.clone()).await;
+        let last = host.view(worker_id).last_run.unwrap();
+        assert_eq!(
+            (last.input_id.as_str(), last.outcome.kind),
+            (id.as_str(), kind)
+        );
+        let again = run.sink.finish(StopReason::EndTurn, None).await;
+        assert!(
+            matches!(again, Err(SinkError::Stale { .. })),
+            "a run ends once"
+        );
+    }
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_fails_the_input_and_the_next_one_starts_again() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let error = BackendError::new(BackendErrorKind::Start, "no such command");
+    host.script
+        .plan(|plan| plan.start = Say::AtOnce(Err(error)));
+    host.send(worker_id, input("one")).await;
+    let stop = failed("start_failed", "no such command");
+    host.ends(worker_id, "one", Failed, stop).await;
+    host.script.plan(|plan| plan.start = Say::AtOnce(Ok(())));
+    host.complete(worker_id, "two").await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn what_the_backend_does_not_take_fails_with_its_words() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let error = broken("not today");
+    let cases = [
+        (Submitted::Rejected(error.clone()), "rejected", "not today"),
+        (Submitted::Errored(error.clone()), "errored", "not today"),
+        (Submitted::Unsupported(error), "unsupported", "not today"),
+        (
+            Submitted::Busy,
+            "backend_busy",
+            "the backend runs another input",
+        ),
+    ];
+    for (submitted, code, message) in cases {
+        host.script
+            .plan(|plan| plan.submit = Say::AtOnce(submitted));
+        let run = host.start(worker_id, code).await;
+        host.ends(worker_id, code, Failed, failed(code, message))
+            .await;
+        let late = run.sink.event(EventType::TOOL_CALL, &json!({})).await;
+        assert!(matches!(late, Err(SinkError::Stale { .. })));
+    }
+    assert_eq!(host.runtime.management().status().late_messages, 4);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_leaves_its_input_interrupted_and_the_worker_usable() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script.plan(|plan| plan.submit = Say::Panic);
+    host.send(worker_id, input("one")).await;
+    drop(host.script.run().await);
+    host.ends(worker_id, "one", Interrupted, StopReason::NoTerminator)
+        .await;
+    host.script
+        .plan(|plan| plan.submit = Say::AtOnce(Submitted::Accepted));
+    host.script.plan(|plan| plan.start = Say::Panic);
+    host.complete(worker_id, "two").await;
+    let other = host.worker().await;
+    host.send(other, input("three")).await;
+    host.ends(other, "three", Interrupted, StopReason::NoTerminator)
+        .await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_sink_that_is_dropped_without_a_word_interrupts_its_run() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "one").await;
+    let kept = run.sink.clone();
+    drop(run);
+    kept.event(EventType::TOOL_CALL, &json!({})).await.unwrap();
+    drop(kept);
+    host.ends(worker_id, "one", Interrupted, StopReason::NoTerminator)
+        .await;
+    host.complete(worker_id, "two").await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_is_cancelled_and_has_failed() {
+    let (host, clock) = Host::at_rest().await;
+    let worker_id = host.worker().await;
+    let budget = Budget {
+        time_ms: Some(20),
+        ..Budget::default()
+    };
+    host.send(
+        worker_id,
+        SubmitInput {
+            budget,
+            ..input("one")
+        },
+    )
+    .await;
+    let run = host.script.run().await;
+    assert_eq!(run.request.time_ms, Some(20));
+    clock.advance(Duration::from_millis(19));
+    host.complete(host.worker().await, "meanwhile").await;
+    assert_eq!(host.count(worker_id, EventType::RUN_CANCEL_REQUESTED), 0);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(host.script.cancel_asked().await.0, run.request.run_id);
+    host.ends(worker_id, "one", Failed, StopReason::Timeout)
+        .await;
+    let requested = host.until(worker_id, EventType::RUN_CANCEL_REQUESTED).await;
+    assert_eq!(requested["cause"], "timeout");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_run_ends_when_its_backend_is_quiet_and_not_before() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script.plan(|plan| plan.cancel = Say::Ask);
+    let run = host.start(worker_id, "one").await;
+    let run_id = run.request.run_id;
+    let interaction = host.runtime.interaction();
+    let first = interaction.cancel_run(worker_id, run_id).await.unwrap();
+    let again = interaction.cancel_run(worker_id, run_id).await.unwrap();
+    assert_eq!((first.repeated, again.repeated), (false, true));
+    assert_eq!(first.requested_at, again.requested_at);
+    let (cancelled, quiet) = host.script.cancel_asked().await;
+    assert_eq!(cancelled, run_id);
+    run.sink
+        .event(EventType::TOOL_UPDATE, &json!({"n": 1}))
+        .await
+        .unwrap();
+    assert_eq!(host.count(worker_id, EventType::RUN_FINISHED), 0);
+    quiet.unwrap().send(Ok(Cancelled::Escalated)).unwrap();
+    host.ends(worker_id, "one", IsCancelled, StopReason::Cancelled)
+        .await;
+    assert!(host.script.try_cancel().is_none(), "cancelled once");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn an_explicit_end_that_was_reached_before_the_cancel_was_noticed_stays() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script.plan(|plan| plan.cancel = Say::Ask);
+    let run = host.start(worker_id, "one").await;
+    let interaction = host.runtime.interaction();
+    interaction
+        .cancel_run(worker_id, run.request.run_id)
+        .await
+        .unwrap();
+    let (_, quiet) = host.script.cancel_asked().await;
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    quiet.unwrap().send(Ok(Cancelled::Confirmed)).unwrap();
+    host.ends(worker_id, "one", Completed, StopReason::EndTurn)
+        .await;
+    let over = interaction.cancel_run(worker_id, run.request.run_id).await;
+    assert!(matches!(over, Err(RunError::Unknown { .. })));
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_stops_somehow_after_its_cancel_was_asked_for_is_cancelled() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script.plan(|plan| plan.cancel = Say::Ask);
+    let stop = StopReason::Exit {
+        code: None,
+        signal: Some(15),
+    };
+    let run = host.start(worker_id, "one").await;
+    let interaction = host.runtime.interaction();
+    interaction
+        .cancel_run(worker_id, run.request.run_id)
+        .await
+        .unwrap();
+    let (_, quiet) = host.script.cancel_asked().await;
+    run.sink.finish(stop.clone(), None).await.unwrap();
+    quiet.unwrap().send(Ok(Cancelled::Confirmed)).unwrap();
+    host.ends(worker_id, "one", IsCancelled, stop).await;
+    host.complete(worker_id, "two").await;
+    let late = host.runtime.management().status().late_messages;
+    assert_eq!(late, 0, "the Runtime's own word is no late message");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_while_the_backend_starts_runs_nothing() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script.plan(|plan| plan.start = Say::Ask);
+    host.send(worker_id, input("one")).await;
+    let (_, started) = host.script.start_asked().await;
+    let run_id = host.view(worker_id).activity.run_id.unwrap();
+    let interaction = host.runtime.interaction();
+    interaction.cancel_run(worker_id, run_id).await.unwrap();
+    // What was told to the backend's task before this answer is there now.
+    interaction.cancel_run(worker_id, run_id).await.unwrap();
+    tokio::task::yield_now().await;
+    started.unwrap().send(Ok(())).unwrap();
+    host.ends(worker_id, "one", IsCancelled, StopReason::Cancelled)
+        .await;
+    assert!(host.script.try_run().is_none(), "nothing was submitted");
+    host.complete(worker_id, "two").await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_while_an_input_is_submitted_reaches_the_backend_after_it() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script.plan(|plan| plan.submit = Say::Ask);
+    host.send(worker_id, input("one")).await;
+    let run = host.script.run().await;
+    let interaction = host.runtime.interaction();
+    interaction
+        .cancel_run(worker_id, run.request.run_id)
+        .await
+        .unwrap();
+    assert!(
+        host.script.try_cancel().is_none(),
+        "it has not taken the run yet"
+    );
+    run.reply.unwrap().send(Submitted::Accepted).unwrap();
+    assert_eq!(host.script.cancel_asked().await.0, run.request.run_id);
+    host.ends(worker_id, "one", IsCancelled, StopReason::Cancelled)
+        .await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn cancels_of_many_workers_at_once_each_end_their_run() {
+    let host = Host::open().await;
+    let mut runs = Vec::new();
+    for index in 0..20 {
+        let worker_id = host.worker().await;
+        let id = format!("input {index}");
+        host.send(worker_id, input(&id)).await;
+        // No wait for the backend: some are cancelled before they start, some after.
+        let run_id = host.view(worker_id).activity.run_id.unwrap();
+        let interaction = host.runtime.interaction();
+        interaction.cancel_run(worker_id, run_id).await.unwrap();
+        runs.push((worker_id, id));
+    }
+    for (worker_id, id) in runs {
+        host.ends(worker_id, &id, IsCancelled, StopReason::Cancelled)
+            .await;
+    }
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_cannot_be_confirmed_keeps_the_run_and_says_so() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script
+        .plan(|plan| plan.cancel = Say::AtOnce(Err(broken("pid 1 is still there"))));
+    let run = host.start(worker_id, "one").await;
+    let interaction = host.runtime.interaction();
+    interaction
+        .cancel_run(worker_id, run.request.run_id)
+        .await
+        .unwrap();
+    let told = host.until(worker_id, EventType::DIAGNOSTIC).await;
+    assert!(
+        told["message"]
+            .as_str()
+            .unwrap()
+            .contains("pid 1 is still there")
+    );
+    assert_eq!(host.count(worker_id, EventType::RUN_FINISHED), 0);
+    run.sink
+        .finish(StopReason::NoTerminator, None)
+        .await
+        .unwrap();
+    host.ends(worker_id, "one", IsCancelled, StopReason::NoTerminator)
+        .await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_panics_keeps_the_run_and_says_so() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script.plan(|plan| plan.cancel = Say::Panic);
+    let run = host.start(worker_id, "one").await;
+    let interaction = host.runtime.interaction();
+    interaction
+        .cancel_run(worker_id, run.request.run_id)
+        .await
+        .unwrap();
+    let told = host.until(worker_id, EventType::DIAGNOSTIC).await;
+    assert!(told["message"].as_str().unwrap().contains("can't be shown"));
+    run.sink.finish(StopReason::Cancelled, None).await.unwrap();
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_the_current_one_cannot_be_cancelled() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "one").await;
+    let interaction = host.runtime.interaction();
+    let other = RunId::from_bytes([3; 16]);
+    let error = interaction.cancel_run(worker_id, other).await.unwrap_err();
+    assert_eq!(
+        error,
+        RunError::Unknown {
+            worker_id,
+            run_id: other
+        }
+    );
+    let another = host.worker().await;
+    let error = interaction.cancel_run(another, run.request.run_id).await;
+    assert!(error.is_err());
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    host.end().await;
+}
+
+#[tokio::test]
+async fn the_next_input_starts_when_the_cancelled_one_has_ended() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "one").await;
+    host.send(worker_id, queued("two")).await;
+    let interaction = host.runtime.interaction();
+    interaction
+        .cancel_run(worker_id, run.request.run_id)
+        .await
+        .unwrap();
+    let next = host.script.run().await;
+    assert_eq!(next.input_id(), "two");
+    assert!(next.request.generation > run.request.generation);
+    // The old run's sink tells nothing about the new one.
+    let late = run.sink.finish(StopReason::EndTurn, None).await;
+    assert!(matches!(late, Err(SinkError::Stale { .. })));
+    next.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    host.ends(worker_id, "two", Completed, StopReason::EndTurn)
+        .await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn usage_is_summed_over_runs_by_the_last_word_of_each() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let used = |input_tokens, output_tokens| Usage {
+        input_tokens,
+        output_tokens,
+        ..Usage::default()
+    };
+    let run = host.start(worker_id, "one").await;
+    run.sink.usage(used(10, 1)).await.unwrap();
+    run.sink.usage(used(20, 2)).await.unwrap();
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let run = host.start(worker_id, "two").await;
+    run.sink.usage(used(1, 1)).await.unwrap();
+    run.sink
+        .finish(StopReason::EndTurn, Some(used(100, 10)))
+        .await
+        .unwrap();
+    assert_eq!(host.view(worker_id).usage, used(120, 12));
+    assert_eq!(host.count(worker_id, EventType::USAGE), 3);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_is_not_there_is_a_reason_and_no_crash() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let detail = "the model is gone".to_owned();
+    let reason = IncapableReason::ProviderMissing { detail };
+    host.script.plan(|plan| plan.capable = Err(reason.clone()));
+    assert_eq!(host.view(worker_id).input_capable.reason, Some(reason));
+    host.end().await;
+}

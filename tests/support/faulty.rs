@@ -1,0 +1,238 @@
+//! A store that fails on demand, and one that stays when its Runtime goes, as a disk does.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+use worker_runtime_core::store::{Batch, Loaded, Store, StoreError, StoreReader};
+
+use super::within;
+
+/// How a commit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Not at all.
+    Passes,
+    /// Unknown outcome, and nothing was written.
+    UnknownBefore,
+    /// Unknown outcome, and all was written.
+    UnknownAfter,
+    /// No room.
+    Full,
+    /// A contradiction inside the store.
+    Bug,
+}
+
+#[derive(Default)]
+struct Plan {
+    commits: VecDeque<Fault>,
+    full: bool,
+    recover_failures: usize,
+    load_failures: usize,
+    idle_fault: Option<Fault>,
+    held: bool,
+    recovers_fail: bool,
+}
+
+/// The test's side of a store that fails.
+#[derive(Clone)]
+pub(crate) struct Faults(Arc<Inner>);
+
+struct Inner {
+    store: Mutex<Box<dyn Store>>,
+    plan: Mutex<Plan>,
+    released: Condvar,
+    waiting: watch::Sender<bool>,
+    commits: AtomicU64,
+    recovers: watch::Sender<u64>,
+    idle_failed: watch::Sender<bool>,
+}
+
+/// The Runtime's side.
+pub(crate) struct Reopenable(Faults);
+
+impl Faults {
+    pub(crate) fn new(store: Box<dyn Store>) -> Self {
+        Self(Arc::new(Inner {
+            store: Mutex::new(store),
+            plan: Mutex::default(),
+            released: Condvar::new(),
+            waiting: watch::Sender::new(false),
+            commits: AtomicU64::new(0),
+            recovers: watch::Sender::new(0),
+            idle_failed: watch::Sender::new(false),
+        }))
+    }
+
+    /// The store, for a Runtime; after that one is gone, for the next.
+    pub(crate) fn store(&self) -> Box<dyn Store> {
+        Box::new(Reopenable(self.clone()))
+    }
+
+    fn plan<T>(&self, change: impl FnOnce(&mut Plan) -> T) -> T {
+        change(&mut self.0.plan.lock().unwrap())
+    }
+
+    /// The next commits fail like this, in order.
+    pub(crate) fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.plan(|plan| plan.commits.extend(faults));
+    }
+
+    /// No further commit fails.
+    pub(crate) fn clear(&self) {
+        self.plan(|plan| plan.commits.clear());
+    }
+
+    /// Waits until an idle step has failed.
+    pub(crate) async fn until_idle_failed(&self) {
+        let mut failed = self.0.idle_failed.subscribe();
+        let _ = failed.wait_for(|failed| *failed).await;
+    }
+
+    /// Whether there is no room.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.plan(|plan| plan.full = full);
+    }
+
+    /// The next recoveries fail.
+    pub(crate) fn fail_recovers(&self, count: usize) {
+        self.plan(|plan| plan.recover_failures = count);
+    }
+
+    /// Whether recoveries fail.
+    pub(crate) fn set_recovers_fail(&self, fail: bool) {
+        self.plan(|plan| plan.recovers_fail = fail);
+    }
+
+    /// The next loads fail.
+    pub(crate) fn fail_loads(&self, count: usize) {
+        self.plan(|plan| plan.load_failures = count);
+    }
+
+    /// The next idle step fails.
+    pub(crate) fn fail_idle(&self, fault: Fault) {
+        self.plan(|plan| plan.idle_fault = Some(fault));
+    }
+
+    /// How many commits were tried.
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.commits.load(Ordering::SeqCst)
+    }
+
+    /// How many recoveries were tried.
+    pub(crate) fn recovers(&self) -> watch::Receiver<u64> {
+        self.0.recovers.subscribe()
+    }
+
+    /// The next commit waits for [`release`](Self::release).
+    pub(crate) fn hold(&self) {
+        self.0.waiting.send_replace(false);
+        self.plan(|plan| plan.held = true);
+    }
+
+    /// Waits until a commit waits.
+    pub(crate) async fn until_held(&self) {
+        let mut waiting = self.0.waiting.subscribe();
+        let _ = within(
+            "a commit that is held",
+            waiting.wait_for(|waiting| *waiting),
+        )
+        .await;
+    }
+
+    /// Lets the commit go on.
+    pub(crate) fn release(&self) {
+        self.plan(|plan| plan.held = false);
+        self.0.released.notify_all();
+    }
+
+    fn next_fault(&self) -> Option<Fault> {
+        let mut plan = self.0.plan.lock().unwrap();
+        while plan.held {
+            self.0.waiting.send_replace(true);
+            plan = self.0.released.wait(plan).unwrap();
+        }
+        match plan.full {
+            true => Some(Fault::Full),
+            false => plan.commits.pop_front(),
+        }
+    }
+}
+
+fn error(fault: Fault) -> StoreError {
+    match fault {
+        Fault::Passes | Fault::UnknownBefore | Fault::UnknownAfter => StoreError::OutcomeUnknown {
+            detail: "the test wants it".into(),
+        },
+        Fault::Full => StoreError::Full { needed_bytes: 4096 },
+        Fault::Bug => StoreError::Bug {
+            invariant: "the test wants it".into(),
+        },
+    }
+}
+
+impl Store for Reopenable {
+    fn reader(&self) -> Arc<dyn StoreReader> {
+        self.0.0.store.lock().unwrap().reader()
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        let fails = self.0.plan(|plan| {
+            let fails = plan.load_failures > 0;
+            plan.load_failures = plan.load_failures.saturating_sub(1);
+            fails
+        });
+        match fails {
+            true => Err(StoreError::Read {
+                detail: "the test wants it".into(),
+            }),
+            false => self.0.0.store.lock().unwrap().load(),
+        }
+    }
+
+    fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.0.0.commits.fetch_add(1, Ordering::SeqCst);
+        let fault = self.0.next_fault();
+        if matches!(fault, None | Some(Fault::Passes | Fault::UnknownAfter)) {
+            self.0.0.store.lock().unwrap().commit(batch)?;
+        }
+        match fault {
+            None | Some(Fault::Passes) => Ok(()),
+            Some(fault) => Err(error(fault)),
+        }
+    }
+
+    fn recover(&mut self) -> Result<(), StoreError> {
+        let fails = self.0.plan(|plan| {
+            let fails = plan.recover_failures > 0 || plan.recovers_fail;
+            plan.recover_failures = plan.recover_failures.saturating_sub(1);
+            fails
+        });
+        self.0.0.recovers.send_modify(|count| *count += 1);
+        match fails {
+            true => Err(StoreError::Read {
+                detail: "the test wants it".into(),
+            }),
+            false => Ok(()),
+        }
+    }
+
+    fn idle(&mut self) -> Result<(), StoreError> {
+        match self.0.plan(|plan| plan.idle_fault.take()) {
+            Some(fault) => {
+                self.0.0.idle_failed.send_replace(true);
+                Err(error(fault))
+            }
+            None => self.0.0.store.lock().unwrap().idle(),
+        }
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
