@@ -2,13 +2,9 @@
 //!
 //! It runs on its own thread. A batch is whatever has queued up, without waiting for more. All
 //! answers of a batch, refusals and repeated receipts included, leave after its commit. After a
-//! failed commit the working state is discarded and made anew from what the store really holds.
+//! failed commit (`failure`) the working state is discarded and made anew from what the store holds.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::{error, warn};
@@ -16,18 +12,16 @@ use tracing::{error, warn};
 use super::{
     alarm::Alarm,
     command::{Answer, Command, Reply, SinkMessage},
+    failure::Failing,
     shared::Shared,
     supervisor::Supervisor,
 };
 use crate::{
     Clock, Timestamp, WorkerId,
     error::Unavailable,
-    state::{Dispatch, Effect, Now, State, Surroundings},
+    state::{Dispatch, Effect, Now, State},
     store::{Batch, Store, StoreError},
 };
-
-/// The longest wait between two attempts to bring a failed store back.
-const RECOVER_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long a close waits for what runs to be quiet.
 pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -45,14 +39,16 @@ pub(crate) struct Writer {
     pub(crate) closing: Option<Closing>,
     /// Why the batch that is being gathered must not be committed.
     pub(crate) spoiled: Option<StoreError>,
+    /// What failures left to do.
+    pub(crate) failing: Failing,
     /// When the last commit with something in it was, in monotonic time; `None` after an idle step.
     pub(crate) active_at: Option<Duration>,
 }
 
 /// A close that waits for what runs.
 pub(crate) struct Closing {
-    replies: Vec<Reply<(), Unavailable>>,
-    give_up_at: Duration,
+    pub(super) replies: Vec<Reply<(), Unavailable>>,
+    pub(super) give_up_at: Duration,
     /// Everything that ran has ended, and the backends were told to stop.
     stopping: bool,
 }
@@ -120,7 +116,7 @@ impl Writer {
                 }
             }
             self.commit();
-            if turn == Turn::End || self.is_quiet() {
+            if turn == Turn::End || self.failing.over || self.is_quiet() {
                 break;
             }
         }
@@ -176,9 +172,7 @@ impl Writer {
             Command::StartRuntime(reply) => Answer::new(reply, state.start_runtime()),
             Command::BackendQuiet(worker_id, quiet) => {
                 self.shared.live.remove_owner(worker_id);
-                if let Err(error) = self.state.backend_quiet(worker_id, quiet) {
-                    self.spoil(&error);
-                }
+                self.backend_quiet(worker_id, quiet);
                 return Turn::GoOn;
             }
             Command::Tick => {
@@ -200,7 +194,7 @@ impl Writer {
     }
 
     /// The batch must not be committed.
-    fn spoil(&mut self, why: &dyn std::fmt::Display) {
+    pub(super) fn spoil(&mut self, why: &dyn std::fmt::Display) {
         error!(%why, "the batch is given up");
         let invariant = why.to_string();
         self.spoiled.get_or_insert(StoreError::Bug { invariant });
@@ -213,15 +207,18 @@ impl Writer {
         self.state.checkpoint_all();
         let now = self.clock.monotonic();
         let idle_after = self.shared.limits.idle_after;
-        if let Some(active_at) = self.active_at.filter(|_| self.state.batch.is_empty()) {
+        if let Some(active_at) = self.active_at {
             let due = active_at.saturating_add(idle_after);
-            if due > now {
+            if !self.state.batch.is_empty() {
+                self.alarm.wake_at(now.saturating_add(idle_after));
+            } else if due > now {
                 self.alarm.wake_at(due);
             } else {
                 self.active_at = None;
                 if let Err(error) = self.store.idle() {
                     warn!(%error, "the store could not be made quick to open");
-                    self.after_failure(&error, Vec::new());
+                    let effects = std::mem::take(&mut self.state.effects);
+                    self.after_failure(&error, effects);
                 }
             }
         }
@@ -231,6 +228,15 @@ impl Writer {
     }
 
     fn begin_close(&mut self, reply: Reply<(), Unavailable>) {
+        self.note_close(reply);
+        self.state.dispatch = Dispatch::None;
+        if let Err(error) = self.state.end_runs() {
+            self.spoil(&error);
+        }
+    }
+
+    /// Somebody wants a close; nothing of the state is touched.
+    pub(super) fn note_close(&mut self, reply: Reply<(), Unavailable>) {
         let give_up_at = self.clock.monotonic().saturating_add(CLOSE_WAIT_MAX);
         let closing = self.closing.get_or_insert_with(|| Closing {
             replies: Vec::new(),
@@ -238,11 +244,7 @@ impl Writer {
             stopping: false,
         });
         closing.replies.push(reply);
-        self.state.dispatch = Dispatch::None;
         self.alarm.wake_at(give_up_at);
-        if let Err(error) = self.state.end_runs() {
-            self.spoil(&error);
-        }
     }
 
     /// Whether a close may be carried out: every run has ended and every backend is quiet, or it
@@ -274,6 +276,7 @@ impl Writer {
         };
         match outcome {
             Ok(()) => {
+                self.failing.committed(!batch.is_empty());
                 self.publish(&batch, touched);
                 self.answers
                     .drain(..)
@@ -322,92 +325,18 @@ impl Writer {
         }
     }
 
-    /// Nobody knows what is durable, or nothing was written: every answer of the batch says so, and
-    /// the state is made anew.
-    fn after_failure(&mut self, error: &StoreError, dropped: Vec<Effect>) {
-        warn!(%error, "a commit failed");
-        let failure = match error {
-            StoreError::Full { .. } => Unavailable::StorageFull,
-            StoreError::Bug { invariant } => Unavailable::Bug {
-                invariant: invariant.clone(),
-            },
-            _ => Unavailable::OutcomeUnknown,
-        };
-        self.answers
-            .drain(..)
-            .for_each(|answer| answer.deliver(Some(&failure)));
-        if failure == Unavailable::OutcomeUnknown {
-            self.shared.commits_unknown.fetch_add(1, Ordering::Relaxed);
-            self.recover_store();
-        }
-        self.remake_state(dropped);
-    }
-
-    /// Brings the store back, however long it takes; commands that come meanwhile are refused with
-    /// nothing done, and reads go on.
-    fn recover_store(&mut self) {
-        let mut wait = Duration::from_millis(50);
-        while let Err(error) = self.store.recover() {
-            error!(%error, "the store could not be brought back; trying again");
-            let refusal = Unavailable::Store {
-                detail: format!("it failed and is being brought back: {error}"),
-            };
-            let until = self.clock.monotonic().saturating_add(wait);
-            while let Ok(command) = self.commands.try_recv() {
-                match command {
-                    Command::Close(reply) => self.begin_close(reply),
-                    command => command.refuse(&refusal),
-                }
-            }
-            if self
-                .closing
-                .as_ref()
-                .is_some_and(|closing| self.clock.monotonic() >= closing.give_up_at)
-            {
-                return;
-            }
-            std::thread::sleep(until.saturating_sub(self.clock.monotonic()));
-            wait = (wait * 2).min(RECOVER_WAIT_MAX);
-        }
-    }
-
-    fn remake_state(&mut self, dropped: Vec<Effect>) {
-        let loaded = match self.store.load() {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                error!(%error, "the state can't be read again; the next command tries once more");
-                return;
-            }
-        };
-        let around: Surroundings = self.state.around.clone();
-        let dispatch = std::mem::take(&mut self.state.dispatch);
-        let late_messages = self.state.late_messages;
-        let entropy = self.state.give_entropy();
-        self.state = State::new(loaded, dispatch, around, entropy);
-        self.state.late_messages = late_messages;
-        self.state.set_now(Now {
-            at: self.time.at(self.clock.monotonic()),
-        });
-        self.shared.live.reset_after_failure();
-        self.shared.publish_all(&self.state);
-        self.shared.notify(self.state.workers.keys().copied());
-        if let Err(error) = self.state.resume_after_failure() {
-            self.spoil(&error);
-        }
-        self.state.resume_answers(dropped);
-        // What this adds is committed with the next command; a tick makes sure that there is one.
-        self.alarm.wake_at(self.clock.monotonic());
-    }
-
     fn close(mut self) {
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Close(reply) => self.begin_close(reply),
+                Command::Close(reply) => self.note_close(reply),
                 command => command.refuse(&Unavailable::Closed),
             }
         }
-        self.commit();
+        // What is left of a state that is not the store's any more is not written.
+        if !std::mem::replace(&mut self.failing.over, true) {
+            self.commit();
+        }
         self.shared.end_news();
         let result = self.store.close().map_err(Unavailable::from);
         if let Err(error) = &result {
