@@ -4,20 +4,25 @@
 //! can't be taken back, so of each only what goes beyond is printed; a block whose text became
 //! another one is printed anew when it has ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use worker_runtime_core::{BlockId, Delta, DeltaOp};
 
 /// The blocks of one run that were begun.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    /// What was printed of each.
+    /// What was printed of each that has not ended.
     printed: HashMap<BlockId, String>,
+    /// Those that have: previews and events come on two ways, so a preview may come late.
+    finished: HashSet<BlockId>,
 }
 
 impl Blocks {
     /// What a preview adds.
     pub(super) fn preview(&mut self, delta: &Delta) -> String {
+        if self.finished.contains(&delta.block) {
+            return String::new();
+        }
         let printed = self.printed.entry(delta.block).or_default();
         let rest = match &delta.op {
             DeltaOp::Replace { text } => text.strip_prefix(printed.as_str()),
@@ -35,6 +40,7 @@ impl Blocks {
 
     /// What the whole block adds.
     pub(super) fn finished(&mut self, block: BlockId, text: &str) -> String {
+        self.finished.insert(block);
         let printed = self.printed.remove(&block).unwrap_or_default();
         match text.strip_prefix(printed.as_str()) {
             Some(rest) => rest.to_owned(),

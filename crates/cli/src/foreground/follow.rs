@@ -74,8 +74,8 @@ impl<'a> Follow<'a> {
     }
 
     /// The closing that a signal began.
-    pub(super) fn closing(self) -> Option<JoinHandle<Result<(), Unavailable>>> {
-        self.closing
+    pub(super) fn closing(&mut self) -> Option<JoinHandle<Result<(), Unavailable>>> {
+        self.closing.take()
     }
 
     pub(super) async fn run(&mut self, signals: &mut Signals) -> Result<Seen, Failure> {
@@ -102,6 +102,10 @@ impl<'a> Follow<'a> {
                 }
                 observed = self.stream.next(), if self.piece.is_empty() && self.ended.is_none() => {
                     match observed {
+                        // A store that is being closed is read no more; what is left is told below.
+                        Some(Err(_)) | None if self.closing.is_some() => {
+                            self.ended = Some(Ended::Left);
+                        }
                         Some(observed) => self.observed(observed)?,
                         None => self.ended = Some(Ended::Left),
                     }
@@ -203,6 +207,21 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
+    /// The outcome as the Worker's record has it, where its event was not seen: it was trimmed, or
+    /// the store was closed first.
+    pub(super) fn recorded(&self, before: bool) -> Option<Ended> {
+        let worker = self.runtime.catalog().get(self.followed.worker_id).ok()?;
+        let last = worker.last_run?;
+        let ended = Ended::Outcome(RunEnd {
+            outcome: last.outcome,
+            run_id: Some(last.run_id),
+            started_at: self.started_at,
+            at: last.at,
+            before,
+        });
+        (last.input_id == self.followed.input_id).then_some(ended)
+    }
+
     /// Everything that was there is seen: an input that had its outcome before must have shown it.
     fn up_to_date(&mut self) {
         let Ok(worker) = self.runtime.catalog().get(self.followed.worker_id) else {
@@ -211,19 +230,7 @@ impl<'a> Follow<'a> {
         let activity = &worker.activity;
         let is_ours = activity.input_id.as_ref() == Some(&self.followed.input_id);
         if self.ended.is_none() && activity.input_id.is_none() {
-            // Its end was trimmed by retention, or comes with the next event.
-            let last = worker
-                .last_run
-                .filter(|last| last.input_id == self.followed.input_id);
-            self.ended = last.map(|last| {
-                Ended::Outcome(RunEnd {
-                    outcome: last.outcome,
-                    run_id: Some(last.run_id),
-                    started_at: self.started_at,
-                    at: last.at,
-                    before: true,
-                })
-            });
+            self.ended = self.recorded(true);
         } else if worker.paused && !(is_ours && activity.run_id.is_some()) {
             self.ended = Some(Ended::Waits { paused: true });
         }

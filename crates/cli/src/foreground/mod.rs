@@ -93,7 +93,7 @@ pub(crate) async fn to_outcome(
     after: Afterwards,
 ) -> Result<Seen, Failure> {
     let mut follow = follow::Follow::new(&runtime, &followed, printer)?;
-    let seen = follow.run(&mut signals).await?;
+    let mut seen = follow.run(&mut signals).await?;
     let closing = follow.closing();
     if seen.at_once {
         // Dropped, not closed: what ran ends with this process, and the next opening says so.
@@ -115,11 +115,15 @@ pub(crate) async fn to_outcome(
     };
     tokio::select! {
         closed = close => match closed {
-            Ok(()) | Err(worker_runtime_core::error::Unavailable::Closed) => Ok(seen),
-            Err(error) => Err(error.into()),
+            Ok(()) | Err(worker_runtime_core::error::Unavailable::Closed) => {}
+            Err(error) => return Err(error.into()),
         },
-        () = signals.insisted() => Ok(seen),
+        () = signals.insisted() => return Ok(seen),
     }
+    if let (Ended::Left, Some(ended)) = (&seen.ended, follow.recorded(false)) {
+        seen.ended = ended;
+    }
+    Ok(seen)
 }
 
 impl Seen {

@@ -2,12 +2,14 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Place, Running, is_alive};
+use crate::support::{Place, Running, is_alive, until};
 
 /// A command that tells its process id and does not end by itself.
 const ENDLESS: &str = "echo $$; while :; do sleep 600; done";
 /// The same, and it does not end when asked, but says that it was.
-const STUBBORN: &str = "trap 'echo asked' TERM; echo $$; while :; do sleep 600; done";
+///
+/// `wait` is what a signal interrupts in a shell; a command in the foreground would delay the trap.
+const STUBBORN: &str = "trap 'echo asked' TERM; echo $$; while :; do sleep 600 & wait; done";
 
 #[test]
 fn ctrl_c_cancels_the_run_and_waits_until_it_is_quiet() {
@@ -78,4 +80,20 @@ fn sigterm_during_send_interrupts_that_input_alone() {
             .contains("it had ended before, and was not run again"),
         "{again}"
     );
+}
+
+#[test]
+fn ctrl_c_is_heard_while_whoever_reads_the_output_pauses() {
+    let place = Place::new();
+    let script = "echo $$ >pid; mv pid started; exec yes";
+    let run = Running::start(&place, &["run", "--name", "w", "--", "sh", "-c", script]);
+    let started = place.project().join("started");
+    until("the command started", || started.exists());
+    // Nobody reads: the pipe fills, and what goes to stdout waits.
+    run.signal(Signal::INT);
+    let pid = std::fs::read_to_string(started).unwrap();
+    until("the command ended", || !is_alive(&pid));
+    let (code, _, stderr) = run.wait();
+    assert_eq!(code, Some(130), "{stderr}");
+    assert_eq!(place.last_outcome("w"), "cancelled");
 }

@@ -71,3 +71,11 @@ fn a_text_that_became_another_one_is_printed_anew_at_the_end() {
 fn a_block_that_was_never_previewed_is_printed_whole() {
     assert_eq!(Blocks::default().finished(BLOCK, "all"), "all");
 }
+
+#[test]
+fn a_preview_that_comes_after_the_end_adds_nothing() {
+    let mut blocks = Blocks::default();
+    assert_eq!(blocks.finished(BLOCK, "hello"), "hello");
+    assert_eq!(blocks.preview(&append(0, "hello")), "");
+    assert_eq!(blocks.preview(&replace("hello!")), "");
+}
