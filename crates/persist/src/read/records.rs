@@ -47,7 +47,11 @@ pub(super) fn bounds(
     let tail = match (stream, snapshot.state) {
         (Stream::Runtime, _) => snapshot.committed,
         (Stream::Worker(_), Some(state)) => state.head().position,
-        (Stream::Worker(worker_id), None) => head(rows, worker_id)?.position,
+        (Stream::Worker(worker_id), None) => match head(rows, worker_id) {
+            // What is before the damage is still read, and the damage is told as a gap (I10).
+            Err(StoreError::Damaged { .. }) => snapshot.committed,
+            head => head?.position,
+        },
     };
     Ok(StreamBounds {
         trimmed_to: base.position,

@@ -63,7 +63,8 @@ impl Applying<'_, '_> {
             if !too_much && !self.is_too_old(worker_id)? {
                 return Ok(());
             }
-            if !self.trim_front(worker_id)? {
+            let is_there = self.history_row(worker_id, Position(0))?.is_some();
+            if is_there && !self.trim_front(worker_id)? {
                 return Ok(());
             }
             // A pack that is not where the index says must not stop retention.
@@ -135,11 +136,8 @@ impl Applying<'_, '_> {
         if is_open && tail.is_some_and(|tail| tail.unflushed_from.is_some()) {
             return Ok(false);
         }
-        let next = self.history_row(worker_id, row.first.next())?;
-        let follows = match next {
-            Some(next) => next.header.ok(),
-            None => tail.filter(|_| !is_open).map(|tail| tail.header),
-        };
+        let stored = self.whole_after(worker_id, row.first)?;
+        let follows = stored.or(tail.filter(|_| !is_open).map(|tail| tail.header));
         let Some(base) = base_after(&row, follows.as_ref()) else {
             tracing::warn!(%worker_id, "a damaged pack can't be trimmed: what follows is damaged too");
             return Ok(false);
@@ -154,6 +152,21 @@ impl Applying<'_, '_> {
             self.forget(worker_id)?;
         }
         Ok(true)
+    }
+
+    /// The next pack that is not damaged; those between go with the one that is trimmed.
+    fn whole_after(
+        &mut self,
+        worker_id: WorkerId,
+        mut first: Position,
+    ) -> Result<Option<Header>, StoreError> {
+        while let Some(row) = self.history_row(worker_id, first.next())? {
+            if let Ok(header) = row.header {
+                return Ok(Some(header));
+            }
+            first = row.first;
+        }
+        Ok(None)
     }
 
     fn remove_pack(&mut self, worker_id: WorkerId, row: &Row) -> Result<(), StoreError> {
@@ -183,8 +196,7 @@ impl Applying<'_, '_> {
         // What was written by this batch counts from here on as stored.
         self.state.history_bytes += std::mem::take(&mut self.out.history_grown);
         while let Some(row) = self.history_row(worker_id, Position(0))? {
-            let next = self.history_row(worker_id, row.first.next())?;
-            let follows = next.and_then(|next| next.header.ok());
+            let follows = self.whole_after(worker_id, row.first)?;
             let Some(base) = base_after(&row, follows.as_ref()) else {
                 return Ok(());
             };

@@ -58,6 +58,9 @@ fn a_damaged_last_pack_refuses_that_worker_and_no_other() {
     let reader = store.reader();
     let head = reader.worker_head(ids[1]);
     assert!(matches!(head, Err(StoreError::Damaged { .. })), "{head:?}");
+    // What is before the damage can still be asked for.
+    let bounds = reader.bounds(Stream::Worker(ids[1])).unwrap();
+    assert_eq!(bounds.tail, script.position());
     let mut other = script.clone();
     let refused = store.commit(&other.batch(&ids[1..], 1, 10));
     assert!(

@@ -12,9 +12,10 @@ use worker_runtime_core::{
 };
 
 use crate::{
-    MemoryStore, RetentionPolicy, StoreOptions,
+    MemoryStore, RetentionPolicy, StoreOptions, codec,
     engine::{CommitMode, End, Rows},
     layout::{Table, history, input, large, log, meta, unfinished, worker},
+    pack::HEADER_LEN_BYTES,
 };
 
 /// Packs of one Worker go to history soon.
@@ -249,6 +250,31 @@ fn a_damaged_pack_of_history_is_served_from_the_log_while_it_can_be() {
 }
 
 #[test]
+fn what_the_log_has_is_not_served_for_a_worker_when_its_chain_does_not_fit() {
+    let found = filled(options());
+    let log_keys = keys(&found.store, log::TABLE, &[]);
+    let key = &log_keys[log_keys.len() / 2];
+    let first = log::parse(key).unwrap();
+    let altered = &found.script.events[first.0 as usize - 1];
+    let owner = altered.worker.unwrap().worker_id;
+    // The time of the pack's first event, with a checksum that fits.
+    rewrite(&found.store, log::TABLE, key, |value| {
+        value[codec::SEAL_LEN_BYTES + HEADER_LEN_BYTES + 1] ^= 1;
+        codec::finish(log::TABLE, key, value);
+    });
+    let keys = keys(&found.store, history::TABLE, &owner.to_bytes());
+    let firsts = keys.iter().map(|key| history::parse(key).unwrap().1);
+    let holder = firsts.filter(|begin| *begin <= first).count() - 1;
+    flip(&found.store, history::TABLE, &keys[holder], 4_000);
+    let stream = Stream::Worker(owner);
+    let reader = found.store.reader();
+    let (events, gaps) = read(reader.as_ref(), stream, found.script.position(), 100);
+    account(&found.script, stream, &events, &gaps);
+    assert_eq!(gaps.len(), 1);
+    assert!(gaps[0].from <= altered.position && altered.position <= gaps[0].to);
+}
+
+#[test]
 fn a_flipped_bit_in_the_log_is_a_gap_of_the_runtimes_stream_alone() {
     let found = filled(options());
     let (store, script) = (&found.store, &found.script);
@@ -372,6 +398,39 @@ fn a_missing_row_and_a_row_of_an_older_commit_are_noticed() {
     flip(&found.store, worker::TABLE, &keys[1], 300);
     let loaded = found.store.load().unwrap();
     assert_eq!((loaded.workers.len(), loaded.damaged.len()), (1, 2));
+}
+
+#[test]
+fn damaged_packs_at_the_front_are_trimmed_like_others() {
+    let mut found = filled(without_log());
+    let owner = found.ids[0];
+    let keys = keys(&found.store, history::TABLE, &owner.to_bytes());
+    for key in &keys[..3] {
+        flip(&found.store, history::TABLE, key, 1_000);
+    }
+    let stream = Stream::Worker(owner);
+    let all = found.script.of(stream);
+    let fourth = history::parse(&keys[3]).unwrap().1;
+    let seq = all.iter().find(|event| event.position == fourth).unwrap();
+    let seq = Seq(seq.worker.unwrap().seq.0 - 1);
+    let batch = Batch {
+        events: Vec::new(),
+        changes: vec![Change::Trim(owner, seq)],
+    };
+    found.store.commit(&batch).unwrap();
+    let reader = found.store.reader();
+    let bounds = reader.bounds(stream).unwrap();
+    assert_eq!(bounds.trimmed_to_seq, seq);
+    let request = ReplayRequest {
+        stream,
+        after: bounds.trimmed_to,
+        until: found.script.position(),
+        events_max: 1000,
+        bytes_max: usize::MAX,
+    };
+    let page = reader.replay(&request).unwrap();
+    assert_eq!(page.gap, None);
+    assert_same(&page.events, &all[seq.0 as usize..]);
 }
 
 #[test]
