@@ -238,15 +238,30 @@ impl LiveRuns {
         self.runs_locked().retain(|_, run| !run.closed);
     }
 
-    /// The commit failed: what was in it may not be durable.
+    /// The commit failed and nothing of it is durable: what had ended in it is open again, and
+    /// whoever passed over its deltas gets it whole.
     pub(crate) fn reset_after_failure(&self) {
-        for run in self.runs_locked().values_mut() {
+        let mut runs = self.runs_locked();
+        for (worker_id, run) in runs.iter_mut() {
             run.closed = false;
             for block in run.blocks.values_mut() {
                 block.kept_bytes = 0;
                 block.done = false;
             }
+            for delta in snapshot(*worker_id, run) {
+                self.tell(delta);
+            }
         }
+    }
+
+    /// Whether a delta's block has not ended: one of a block whose end is in a batch would come
+    /// after its event.
+    pub(crate) fn is_open(&self, delta: &Delta) -> bool {
+        let open = self.with_run(delta.worker_id, delta.run_id, |run| {
+            let live = run.blocks.get(&delta.block.index);
+            Ok(live.is_some_and(|live| !live.done))
+        });
+        open.unwrap_or(false)
     }
 
     pub(crate) fn open_block(

@@ -75,6 +75,7 @@ impl Observation {
     ) -> Result<ObserveStream, ReadError> {
         // Listen before the first look, so that nothing falls between.
         let news = self.shared.watch(stream);
+        let presence = self.shared.presence();
         let deltas = match stream {
             Stream::Worker(worker_id) if options.deltas => Some(DeltaSource::new(self, worker_id)),
             _ => None,
@@ -89,6 +90,7 @@ impl Observation {
             deltas,
             sender,
             options,
+            _presence: presence,
         };
         tokio::spawn(observer.run(gap));
         Ok(ObserveStream(receiver))
@@ -168,6 +170,8 @@ struct Observer {
     deltas: Option<DeltaSource>,
     sender: mpsc::Sender<Result<Observed, ReadError>>,
     options: ObserveOptions,
+    /// While it is held, a close waits for this observer.
+    _presence: Option<std::sync::mpsc::Sender<()>>,
 }
 
 /// The reader is gone.
@@ -194,7 +198,8 @@ impl Observer {
                 () = self.sender.closed() => return Err(Gone),
                 changed = self.news.changed() => match changed {
                     Ok(()) => None,
-                    Err(_) => return Ok(()),
+                    // The Runtime is closed: what it wrote last, and the end.
+                    Err(_) => return self.catch_up().await,
                 },
                 delta = next_delta(&mut self.deltas) => Some(delta),
             };
@@ -202,7 +207,8 @@ impl Observer {
             if delta.as_ref().is_none_or(|delta| delta.after > self.after) {
                 self.catch_up().await?;
             }
-            if let Some(delta) = delta {
+            // What has ended is told by its event, before or after this.
+            if let Some(delta) = delta.filter(|delta| self.observation.shared.live.is_open(delta)) {
                 self.send(Observed::Delta(delta)).await?;
             }
         }

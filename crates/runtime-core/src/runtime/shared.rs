@@ -8,7 +8,9 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -67,6 +69,9 @@ enum News {
     Open {
         runtime: watch::Sender<Position>,
         workers: HashMap<WorkerId, watch::Sender<Position>>,
+        /// Every observer holds a clone, so that the end can wait for them.
+        present: mpsc::Sender<()>,
+        all_gone: mpsc::Receiver<()>,
     },
     /// The Runtime is closed: there is none any more.
     Closed,
@@ -111,6 +116,7 @@ impl Shared {
             .filter(|worker| worker.record.lifecycle == Lifecycle::Deleted)
             .map(|worker| worker.record.worker_id)
             .collect();
+        let (present, all_gone) = mpsc::channel();
         let incarnation = loaded
             .incarnations
             .last()
@@ -137,6 +143,8 @@ impl Shared {
             news: Mutex::new(News::Open {
                 runtime: watch::Sender::new(position),
                 workers: HashMap::new(),
+                present,
+                all_gone,
             }),
         }
     }
@@ -200,7 +208,10 @@ impl Shared {
     pub(crate) fn notify(&self, touched: impl Iterator<Item = WorkerId>) {
         let position = self.position();
         let mut news = self.news();
-        let News::Open { runtime, workers } = &mut *news else {
+        let News::Open {
+            runtime, workers, ..
+        } = &mut *news
+        else {
             return;
         };
         runtime.send_replace(position);
@@ -232,9 +243,29 @@ impl Shared {
         }
     }
 
-    /// No news will come: whoever waits for it stops waiting, and lets go of the store.
-    pub(crate) fn end_news(&self) {
-        *self.news() = News::Closed;
+    /// Held by an observer until it has read its last; `None` when the Runtime is closed.
+    pub(crate) fn presence(&self) -> Option<mpsc::Sender<()>> {
+        match &*self.news() {
+            News::Open { present, .. } => Some(present.clone()),
+            News::Closed => None,
+        }
+    }
+
+    /// No news will come: observers read what there is, and let go of the store. Waits for them, but
+    /// not for one that is slow: its cursor is good for the next opening.
+    pub(crate) fn end_news(&self, wait_max: Duration) {
+        let ended = std::mem::replace(&mut *self.news(), News::Closed);
+        if let News::Open {
+            all_gone,
+            present,
+            runtime,
+            workers,
+        } = ended
+        {
+            drop((present, runtime, workers));
+            // All senders are dropped, or it took too long: nothing is ever sent.
+            let _ = all_gone.recv_timeout(wait_max);
+        }
     }
 
     fn news(&self) -> MutexGuard<'_, News> {

@@ -23,6 +23,9 @@ use crate::{
     store::{Batch, Store, StoreError},
 };
 
+/// How long a close waits for observers to read their last.
+const OBSERVERS_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// How long a close waits for what runs to be quiet.
 pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -337,7 +340,7 @@ impl Writer {
         if !std::mem::replace(&mut self.failing.over, true) {
             self.commit();
         }
-        self.shared.end_news();
+        self.shared.end_news(OBSERVERS_WAIT_MAX);
         let result = self.store.close().map_err(Unavailable::from);
         if let Err(error) = &result {
             error!(%error, "the store could not be closed clean");
