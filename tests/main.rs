@@ -10,10 +10,13 @@ mod support;
 
 mod actions;
 mod architecture;
+mod blocks;
 mod create;
+mod cursors;
 mod faults;
 mod faults_of_runs;
 mod lifecycle;
+mod observe;
 mod outcomes;
 mod submit;
 

@@ -158,9 +158,9 @@ async fn the_phase_follows_the_run() {
     assert_eq!(phase(&host), Some(Phase::Running));
     interaction.cancel_run(worker_id, run_id).await.unwrap();
     assert_eq!(phase(&host), Some(Phase::Cancelling));
+    let (_, quiet) = host.script.cancel_asked().await;
     run.sink.finish(StopReason::Cancelled, None).await.unwrap();
     assert_eq!(phase(&host), None);
-    let (_, quiet) = host.script.cancel_asked().await;
     quiet.unwrap().send(Ok(Cancelled::Confirmed)).unwrap();
     host.end().await;
 }
