@@ -1,0 +1,28 @@
+//! What the benches share. Each bench is a file beside `src/`, one per promise.
+//!
+//! # Layout
+//! - [`bench`]: arguments, the scratch directory, and `main`'s way out
+//! - [`host`]: a Runtime over a directory, opened through its public calls
+//! - [`measured_store`]: what of the time is the store's
+//! - [`backend`]: execution backends that do nothing but hold a run, or end it at once
+//! - [`payload`]: what is written, so that it can be told again afterwards
+//! - [`ledger`], [`inputs`], [`subscriber`]: what was acknowledged, what was received, and that they
+//!   are the same
+//! - [`peer`]: what it is measured beside
+//! - [`stats`], [`table`]: figures
+//!
+//! A bench prints no figure before its ledger holds: a fast wrong answer is none.
+
+pub mod backend;
+pub mod bench;
+pub mod host;
+pub mod inputs;
+pub mod ledger;
+pub mod measured_store;
+pub mod payload;
+pub mod peer;
+pub mod stats;
+pub mod subscriber;
+pub mod table;
+
+pub use bench::{Bench, Failure, run};
