@@ -11,6 +11,7 @@ mod support;
 mod actions;
 mod architecture;
 mod blocks;
+mod crash;
 mod create;
 mod cursors;
 mod faults;

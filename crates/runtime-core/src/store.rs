@@ -169,7 +169,8 @@ pub struct StreamBounds {
     pub trimmed_to: Position,
     /// The seq of the last event that was trimmed, in a Worker's stream.
     pub trimmed_to_seq: Seq,
-    /// The newest position of the stream that the store holds.
+    /// The newest position of the stream that the store holds; of all streams when the end of this
+    /// one is damaged.
     pub tail: Position,
 }
 
