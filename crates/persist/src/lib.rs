@@ -25,7 +25,7 @@ mod file;
 #[allow(dead_code, unused_imports, reason = "the store proper calls it")]
 mod fs;
 mod layout;
-#[cfg(feature = "memory-store")]
+#[cfg(any(test, feature = "memory-store"))]
 mod memory;
 mod options;
 mod pack;
@@ -40,6 +40,6 @@ pub use error::OpenError;
 pub use file::WrapBackend;
 #[cfg(feature = "fs-store")]
 pub use file::{FileOptions, FileStore, ReadStore};
-#[cfg(feature = "memory-store")]
+#[cfg(any(test, feature = "memory-store"))]
 pub use memory::MemoryStore;
 pub use options::{RetentionPolicy, StoreOptions};

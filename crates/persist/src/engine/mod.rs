@@ -135,7 +135,7 @@ impl Engine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitMode {
     /// In memory: committed is all it can be.
-    #[cfg(feature = "memory-store")]
+    #[cfg(any(test, feature = "memory-store"))]
     Memory,
     /// Synced when it returns.
     Durable,
@@ -147,7 +147,7 @@ pub(crate) enum CommitMode {
 impl CommitMode {
     fn durability(self) -> Durability {
         match self {
-            #[cfg(feature = "memory-store")]
+            #[cfg(any(test, feature = "memory-store"))]
             Self::Memory => Durability::None,
             Self::Durable | Self::QuickRepair => Durability::Immediate,
         }

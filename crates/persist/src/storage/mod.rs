@@ -8,7 +8,7 @@
 
 #[cfg(feature = "fs-store")]
 mod file;
-#[cfg(feature = "memory-store")]
+#[cfg(any(test, feature = "memory-store"))]
 mod memory;
 #[cfg(feature = "fs-store")]
 mod overlay;
@@ -18,7 +18,7 @@ pub(crate) mod faulty;
 
 #[cfg(feature = "fs-store")]
 pub(crate) use file::{FileCounts, FileStorage, Operation, WritesStopped};
-#[cfg(feature = "memory-store")]
+#[cfg(any(test, feature = "memory-store"))]
 pub(crate) use memory::MemoryBackend;
 #[cfg(feature = "fs-store")]
 pub(crate) use overlay::{OVERLAY_BYTES_MAX, OverlayBackend};
