@@ -7,7 +7,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -106,6 +109,8 @@ pub(crate) struct LiveRuns {
     /// Workers whose backend may run something.
     owners: Mutex<BTreeSet<WorkerId>>,
     listeners: Mutex<HashMap<WorkerId, broadcast::Sender<Arc<Delta>>>>,
+    /// Output of runs that were over, dropped before the writer saw it.
+    late: AtomicU64,
 }
 
 impl LiveRuns {
@@ -115,7 +120,17 @@ impl LiveRuns {
             runs: Mutex::default(),
             owners: Mutex::default(),
             listeners: Mutex::default(),
+            late: AtomicU64::new(0),
         }
+    }
+
+    /// Counts output of a run that is over.
+    pub(crate) fn count_late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
     }
 
     // Both maps stay whole when a holder panics: every change below is a single step.

@@ -102,7 +102,11 @@ impl Observation {
                 .count(),
             queued: waiting.sum(),
             allocations: records.filter(|worker| worker.allocation.is_some()).count(),
-            late_messages: self.shared.late_messages.load(Ordering::Relaxed),
+            late_messages: self
+                .shared
+                .late_messages
+                .load(Ordering::Relaxed)
+                .saturating_add(self.shared.live.late()),
             commits_unknown: self.shared.commits_unknown.load(Ordering::Relaxed),
             damaged: snapshot.damaged.iter().map(Into::into).collect(),
             went_back: snapshot.went_back.map(Into::into),

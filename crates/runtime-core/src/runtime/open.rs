@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
 };
 
@@ -195,7 +196,11 @@ fn prove_dead(worker: &WorkerRecord, backends: &Backends) -> Proof {
         .as_ref()
         .and_then(|selection| backends.get(&selection.name));
     let mut proofs = worker.processes.iter().map(|process| match factory {
-        Some(factory) => factory.prove_dead(process),
+        // One that panics must not keep the other Workers' store shut.
+        Some(factory) => catch_unwind(AssertUnwindSafe(|| factory.prove_dead(process)))
+            .unwrap_or_else(|_| Proof::Unproven {
+                reason: format!("the execution backend panicked over {}", process.label),
+            }),
         None => Proof::Unproven {
             reason: format!("no execution backend can look after {}", process.label),
         },

@@ -414,11 +414,15 @@ impl RunSink {
 
     /// The live part of the run, with its generation in the error when it is over.
     fn live<T>(&self, act: impl FnOnce(&LiveRuns) -> Result<T, SinkError>) -> Result<T, SinkError> {
-        act(&self.0.path.live).map_err(|error| match error {
-            SinkError::Stale { run_id, .. } => SinkError::Stale {
-                run_id,
-                generation: self.0.generation,
-            },
+        let live = &self.0.path.live;
+        act(live).map_err(|error| match error {
+            SinkError::Stale { run_id, .. } => {
+                live.count_late();
+                SinkError::Stale {
+                    run_id,
+                    generation: self.0.generation,
+                }
+            }
             other => other,
         })
     }
