@@ -17,8 +17,10 @@ mod cursors;
 mod faults;
 mod faults_of_runs;
 mod lifecycle;
+mod management;
 mod observe;
 mod outcomes;
+mod restart;
 mod submit;
 
 /// A test file that is no module is never run, and nobody would notice.
