@@ -32,8 +32,8 @@ pub(crate) struct ReadTarget {
     pub(crate) path: PathBuf,
     pub(crate) observation: Observation,
     pub(crate) loaded: worker_runtime_core::store::Loaded,
-    // The observation reads from it.
-    _store: ReadStore,
+    /// The observation reads from it.
+    pub(crate) store: ReadStore,
 }
 
 /// The state directory that is meant: the flag, else the environment, else the platform's own.
@@ -82,7 +82,7 @@ pub(crate) fn open_read(global: &Global) -> Result<ReadTarget, CliError> {
         path,
         observation,
         loaded,
-        _store: store,
+        store,
     })
 }
 

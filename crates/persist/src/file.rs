@@ -30,7 +30,7 @@ use worker_runtime_core::{
     store::{Batch, Loaded, Store, StoreError, StoreReader},
 };
 
-pub use read_only::ReadStore;
+pub use read_only::{ReadStore, StoreAccount};
 
 use crate::{
     OpenError, StoreOptions,

@@ -39,7 +39,7 @@ pub use error::OpenError;
 #[doc(hidden)]
 pub use file::WrapBackend;
 #[cfg(feature = "fs-store")]
-pub use file::{FileOptions, FileStore, ReadStore};
+pub use file::{FileOptions, FileStore, ReadStore, StoreAccount};
 #[cfg(any(test, feature = "memory-store"))]
 pub use memory::MemoryStore;
 pub use options::{RetentionPolicy, StoreOptions};

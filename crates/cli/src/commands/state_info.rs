@@ -19,6 +19,11 @@ use crate::{
 #[derive(Serialize)]
 struct Info {
     runtime_id: RuntimeId,
+    format_version: u32,
+    /// The next opening for writing reads no log.
+    settled: bool,
+    log_bytes: u64,
+    history_bytes: u64,
     created_at: Timestamp,
     /// The last opening for writing: `number.id`.
     incarnation: Option<String>,
@@ -77,6 +82,7 @@ impl Info {
     fn of(target: &ReadTarget) -> Self {
         use worker_runtime_core::record::Lifecycle;
         let loaded = &target.loaded;
+        let account = target.store.account();
         let last = loaded.incarnations.last();
         let deleted = loaded
             .workers
@@ -85,6 +91,10 @@ impl Info {
             .count();
         Self {
             runtime_id: loaded.runtime.runtime_id,
+            format_version: account.format_version,
+            settled: account.settled,
+            log_bytes: account.log_bytes,
+            history_bytes: account.history_bytes,
             created_at: loaded.runtime.created_at,
             incarnation: last.map(|record| record.incarnation.to_string()),
             opened_at: last.map(|record| record.at),
@@ -149,8 +159,14 @@ fn print(
             }
             _ => "none".to_owned(),
         };
+        let closed = match info.settled {
+            true => "clean: the next opening reads no log",
+            false => "not clean: the next opening reads the newest part of the log once",
+        };
         let lines = [
             ("runtime", info.runtime_id.to_string()),
+            ("format", format!("version {}", info.format_version)),
+            ("closed", closed.to_owned()),
             ("created", time(info.created_at)),
             ("incarnation", opened),
             ("held by", "nobody".to_owned()),
@@ -166,6 +182,13 @@ fn print(
             (
                 "inputs",
                 format!("{} without an outcome", info.inputs_without_outcome),
+            ),
+            (
+                "events",
+                format!(
+                    "{} bytes of histories, {} of the log",
+                    info.history_bytes, info.log_bytes
+                ),
             ),
             ("damaged", format!("{} records", info.damaged)),
         ];

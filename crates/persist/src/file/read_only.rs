@@ -10,11 +10,25 @@ use crate::{
     OpenError, StoreOptions,
     engine::Engine,
     fs::{ReaderLock, StateDir},
-    layout::meta::State,
+    layout::meta::{FORMAT_VERSION, State},
     read::Reader,
     storage::{OVERLAY_BYTES_MAX, OverlayBackend},
     store::{Shared, load_all, open_for_reading, went_back},
 };
+
+/// How a stopped store stands, for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreAccount {
+    /// The version of its format; one that this program does not know is refused at the opening.
+    pub format_version: u32,
+    /// Whether every event is where a fast opening wants it, as after a clean close. Otherwise the
+    /// next opening for writing reads the newest part of the log once.
+    pub settled: bool,
+    /// Event bytes in the log of the whole Runtime.
+    pub log_bytes: u64,
+    /// Event bytes in the histories of Workers.
+    pub history_bytes: u64,
+}
 
 /// A stopped store, opened for reading.
 pub struct ReadStore {
@@ -59,6 +73,16 @@ impl ReadStore {
             .read(|rows| load_all(rows, &self.state))?;
         loaded.went_back = self.went_back;
         Ok(loaded)
+    }
+
+    /// How the store stands.
+    pub fn account(&self) -> StoreAccount {
+        StoreAccount {
+            format_version: FORMAT_VERSION,
+            settled: self.state.tail_floor > self.state.position,
+            log_bytes: self.state.log_bytes,
+            history_bytes: self.state.history_bytes,
+        }
     }
 
     /// A reader of its streams. It reads nothing any more once this store is dropped.
