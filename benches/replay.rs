@@ -176,7 +176,7 @@ impl<'a> Filled<'a> {
                 ledger.acked.extend(told??);
             }
             for database in &mut databases {
-                database.append_ops(&rows)?;
+                database.writer()?.append(&rows)?;
             }
         }
         for sink in sinks {

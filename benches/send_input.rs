@@ -269,6 +269,7 @@ fn measure_sqlite(
     inputs: u64,
     in_flight: u64,
 ) -> Result<(Phase, Phase), Failure> {
+    let mut writer = database.writer()?;
     measure_peer(inputs, in_flight, |size| {
         let range = *next..*next + size;
         *next = range.end;
@@ -277,9 +278,9 @@ fn measure_sqlite(
             .map(|at| ((at % workers) as u32, at / workers))
             .collect();
         let began = Instant::now();
-        database.accept(&rows)?;
+        writer.accept(&rows)?;
         let to_receipt = began.elapsed();
-        database.finish(&rows)?;
+        writer.finish(&rows)?;
         Ok((to_receipt, began.elapsed()))
     })
 }

@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Instant};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Statement, params};
 
 use crate::{Failure, payload::Payload, stats::Phase};
 
@@ -50,9 +50,6 @@ pub struct Database {
     position: i64,
 }
 
-const INSERT: &str =
-    "INSERT INTO events(worker, seq, position, at, kind, data) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
-
 impl Database {
     /// Opens a database; makes it when it is not there.
     ///
@@ -80,25 +77,42 @@ impl Database {
         })
     }
 
+    /// Prepares what a round of writing needs, once.
+    ///
+    /// # Errors
+    /// When SQLite does.
+    pub fn writer(&mut self) -> Result<Writer<'_>, Failure> {
+        Ok(Writer {
+            event: self.connection.prepare(
+                "INSERT INTO events(worker, seq, position, at, kind, data)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            receipt: self.connection.prepare(
+                "INSERT INTO receipts(worker, input_id, seq, position, at, digest)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            )?,
+            connection: &self.connection,
+            position: &mut self.position,
+        })
+    }
+
     /// `ops` payloads over `workers` Workers, in transactions of `in_flight`.
     ///
     /// # Errors
     /// When SQLite does.
     pub fn measure(&mut self, workers: u64, ops: u64, in_flight: u64) -> Result<Phase, Failure> {
         let mut latencies = Vec::new();
+        let mut writer = self.writer()?;
         let started = Instant::now();
         let mut done = 0;
         while done < ops {
             let size = in_flight.min(ops - done);
             let began = Instant::now();
-            let rows = (0..size).map(|_| {
-                let at = self.position as u64;
-                self.position += 1;
-                ((at % workers) as u32, at / workers)
-            });
-            let rows: Vec<(u32, u64)> = rows.collect();
-            let first = self.position - size as i64;
-            self.append(first, &rows)?;
+            let first = *writer.position as u64;
+            let rows: Vec<(u32, u64)> = (first..first + size)
+                .map(|at| ((at % workers) as u32, at / workers))
+                .collect();
+            writer.append(&rows)?;
             let took = began.elapsed();
             latencies.extend((0..size).map(|_| took));
             done += size;
@@ -110,95 +124,12 @@ impl Database {
         })
     }
 
-    /// Adds these operations of these Workers in one transaction.
-    fn append(&self, first: i64, rows: &[(u32, u64)]) -> Result<(), Failure> {
-        let transaction = self.connection.unchecked_transaction()?;
-        let mut insert = transaction.prepare_cached(INSERT)?;
-        let mut data = Vec::new();
-        for (position, (worker, op)) in (first..).zip(rows) {
-            data.clear();
-            serde_json::to_writer(&mut data, &Payload::new(*worker, *op))?;
-            let seq = *op as i64 + 1;
-            insert.execute(params![worker, seq, position + 1, 0_i64, "tool.call", data])?;
-        }
-        drop(insert);
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Adds operations of Workers, `(worker, op)`, in one transaction.
-    ///
-    /// # Errors
-    /// When SQLite does.
-    pub fn append_ops(&mut self, rows: &[(u32, u64)]) -> Result<(), Failure> {
-        self.append(self.position, rows)?;
-        self.position += rows.len() as i64;
-        Ok(())
-    }
-
-    /// Accepts inputs, `(worker, input)`: a receipt and an event each, in one transaction.
-    ///
-    /// # Errors
-    /// When SQLite does.
-    pub fn accept(&mut self, inputs: &[(u32, u64)]) -> Result<(), Failure> {
-        let transaction = self.connection.unchecked_transaction()?;
-        let mut receipt = transaction.prepare_cached(
-            "INSERT INTO receipts(worker, input_id, seq, position, at, digest)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
-        let mut event = transaction.prepare_cached(INSERT)?;
-        for (worker, input) in inputs {
-            self.position += 1;
-            let seq = *input as i64 * 2 + 1;
-            let data = Payload::new(*worker, *input).to_bytes()?;
-            let id = format!("input-{input:032}");
-            let digest = [0_u8; 16];
-            receipt.execute(params![worker, id, seq, self.position, 0_i64, digest])?;
-            event.execute(params![
-                worker,
-                seq,
-                self.position,
-                0_i64,
-                "input.accepted",
-                data
-            ])?;
-        }
-        drop((receipt, event));
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Gives inputs their outcome: an event each, in one transaction.
-    ///
-    /// # Errors
-    /// When SQLite does.
-    pub fn finish(&mut self, inputs: &[(u32, u64)]) -> Result<(), Failure> {
-        let transaction = self.connection.unchecked_transaction()?;
-        let mut event = transaction.prepare_cached(INSERT)?;
-        for (worker, input) in inputs {
-            self.position += 1;
-            let seq = *input as i64 * 2 + 2;
-            let data = Payload::new(*worker, *input).to_bytes()?;
-            event.execute(params![
-                worker,
-                seq,
-                self.position,
-                0_i64,
-                "run.finished",
-                data
-            ])?;
-        }
-        drop(event);
-        transaction.commit()?;
-        Ok(())
-    }
-
     /// The data of a Worker's events, in order.
     ///
     /// # Errors
     /// When SQLite does.
     pub fn replay(&self, worker: u32, mut each: impl FnMut(&[u8])) -> Result<u64, Failure> {
-        let mut select = self.connection.prepare_cached(
+        let mut select = self.connection.prepare(
             "SELECT seq, position, at, kind, data FROM events WHERE worker = ?1 ORDER BY seq",
         )?;
         let mut rows = select.query([worker])?;
@@ -225,6 +156,92 @@ impl Database {
                 "SQLite holds {count} events of {expected} that were written"
             )));
         }
+        Ok(())
+    }
+}
+
+/// Writes with statements that were prepared once; a call is a transaction.
+pub struct Writer<'c> {
+    connection: &'c Connection,
+    event: Statement<'c>,
+    receipt: Statement<'c>,
+    position: &'c mut i64,
+}
+
+impl Writer<'_> {
+    /// Adds operations of Workers, `(worker, op)`.
+    ///
+    /// # Errors
+    /// When SQLite does.
+    pub fn append(&mut self, rows: &[(u32, u64)]) -> Result<(), Failure> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for (worker, op) in rows {
+            Self::event(
+                &mut self.event,
+                self.position,
+                (*worker, *op as i64 + 1),
+                "tool.call",
+                Payload::new(*worker, *op),
+            )?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Accepts inputs, `(worker, input)`: a receipt and an event each.
+    ///
+    /// # Errors
+    /// When SQLite does.
+    pub fn accept(&mut self, inputs: &[(u32, u64)]) -> Result<(), Failure> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for (worker, input) in inputs {
+            let seq = *input as i64 * 2 + 1;
+            let payload = Payload::new(*worker, *input);
+            let place = (*worker, seq);
+            Self::event(
+                &mut self.event,
+                self.position,
+                place,
+                "input.accepted",
+                payload,
+            )?;
+            let (id, digest) = (format!("input-{input:032}"), [0_u8; 16]);
+            let position: i64 = *self.position;
+            self.receipt
+                .execute(params![worker, id, seq, position, 0_i64, digest])?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Gives inputs their outcome: an event each.
+    ///
+    /// # Errors
+    /// When SQLite does.
+    pub fn finish(&mut self, inputs: &[(u32, u64)]) -> Result<(), Failure> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for (worker, input) in inputs {
+            let place = (*worker, *input as i64 * 2 + 2);
+            let payload = Payload::new(*worker, *input);
+            Self::event(
+                &mut self.event,
+                self.position,
+                place,
+                "run.finished",
+                payload,
+            )?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn event(
+        insert: &mut Statement<'_>,
+        position: &mut i64,
+        (worker, seq): (u32, i64),
+        kind: &str,
+        payload: Payload,
+    ) -> Result<(), Failure> {
+        *position += 1;
+        let data = payload.to_bytes()?;
+        insert.execute(params![worker, seq, *position, 0_i64, kind, data])?;
         Ok(())
     }
 }
