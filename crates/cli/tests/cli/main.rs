@@ -17,3 +17,4 @@ mod run;
 mod send;
 mod signals;
 mod support;
+mod untouched;
