@@ -8,12 +8,14 @@
 
 mod support;
 
+mod acp;
 mod actions;
 mod architecture;
 mod blocks;
 mod crash;
 mod create;
 mod cursors;
+mod determinism;
 mod faults;
 mod faults_of_runs;
 mod lifecycle;
