@@ -108,6 +108,8 @@ async fn outlived() {
     kill_9(monitor);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(is_alive(pids[1]), "there is nothing to be ended");
+    // The command itself ends with its monitor; what it started does not.
+    let is_left = pids.iter().any(|pid| is_alive(*pid));
+    assert!(is_left, "there is nothing to be ended");
     expect_interrupted(directory.path(), worker, &pids).await;
 }
