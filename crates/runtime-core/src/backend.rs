@@ -218,10 +218,13 @@ pub trait BackendFactory: Send + Sync + 'static {
     fn name(&self) -> &str;
 
     /// Checks a configuration and fills in what it leaves out; the result is kept with the Worker.
+    /// Without it every configuration is taken as it is.
     ///
     /// # Errors
     /// [`BackendErrorKind::Config`] naming the field.
-    fn resolve(&self, config: &serde_json::Value) -> Result<serde_json::Value, BackendError>;
+    fn resolve(&self, config: &serde_json::Value) -> Result<serde_json::Value, BackendError> {
+        Ok(config.clone())
+    }
 
     /// Whether a Worker of this configuration could take input now; cheap, asked for every view.
     ///
@@ -232,8 +235,10 @@ pub trait BackendFactory: Send + Sync + 'static {
         Ok(())
     }
 
-    /// What its backends can do.
-    fn capabilities(&self) -> BackendCapabilities;
+    /// What its backends can do; nothing beyond one input at a time unless it says so.
+    fn capabilities(&self) -> BackendCapabilities {
+        BackendCapabilities::default()
+    }
 
     /// Starts a backend for a Worker.
     ///
@@ -269,7 +274,8 @@ pub trait ExecutionBackend: Send + Sync + 'static {
     /// Runs an input. Returns when the backend has taken or refused it, not when it is done.
     async fn submit(&self, run: RunRequest, sink: RunSink) -> Submitted;
 
-    /// Gives the answer to an action that the run asked for; it is durable already.
+    /// Gives the answer to an action that the run asked for; it is durable already. Only a
+    /// backend that asks for actions needs it.
     ///
     /// # Errors
     /// When the backend can't take it; the run goes on or ends as the backend decides.
@@ -278,7 +284,11 @@ pub trait ExecutionBackend: Send + Sync + 'static {
         run_id: RunId,
         action_id: ActionId,
         answer: ActionAnswer,
-    ) -> Result<(), BackendError>;
+    ) -> Result<(), BackendError> {
+        let _ = (run_id, answer);
+        let message = format!("it asked for no action {action_id}");
+        Err(BackendError::new(BackendErrorKind::Unsupported, message))
+    }
 
     /// Ends a run. Returns when everything that ran for it is quiet, by force if need be.
     ///
