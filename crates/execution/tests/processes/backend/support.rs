@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use tokio_stream::StreamExt as _;
 use worker_runtime_core::{
-    AsJson, Cursor, Mounts, ObserveOptions, Observed, RunId, Runtime, RuntimeOptions, Stream,
-    TranscriptFrom, WorkerId,
+    AsJson, Cursor, Mounts, ObserveOptions, ObserveStream, Observed, RunId, Runtime,
+    RuntimeOptions, Stream, TranscriptFrom, WorkerId,
     backend::SecretResolver,
     cursor::From as Start,
     input::{InputReceipt, SubmitInput},
@@ -75,6 +75,12 @@ impl Told {
     pub(crate) fn text(&self) -> String {
         self.blocks().concat()
     }
+}
+
+/// Lets the observer's task notice: a Runtime that is dropped on this thread would wait for it.
+async fn let_go(stream: ObserveStream) {
+    drop(stream);
+    tokio::task::yield_now().await;
 }
 
 impl Host {
@@ -167,6 +173,7 @@ impl Host {
                 let is_last = is_last(&kind, &data);
                 events.push((kind, data));
                 if is_last {
+                    let_go(stream).await;
                     return Told {
                         events,
                         cursor,
@@ -192,6 +199,7 @@ impl Host {
             let unfinished = page.unwrap().unfinished;
             let said: String = unfinished.iter().map(|block| block.text.as_str()).collect();
             if said.contains(wanted) {
+                let_go(stream).await;
                 return said;
             }
             stream.next().await.unwrap().unwrap();
