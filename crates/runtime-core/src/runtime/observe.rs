@@ -1,12 +1,12 @@
 //! A stream of events that goes on where a cursor stands, live deltas included when asked for.
 //!
-//! Events are always read from the store, so a slow reader costs memory for one page and misses
+//! Events are always read from the store, so a slow reader costs memory for two pages and misses
 //! nothing (I10). Between pages it waits for news of its own stream and costs nothing.
 
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream as FutureStream;
@@ -50,13 +50,30 @@ pub struct ObserveOptions {
 }
 
 /// An endless stream of [`Observed`]; it ends when the Runtime is closed or the store can't be read.
-pub struct ObserveStream(mpsc::Receiver<Result<Observed, ReadError>>);
+pub struct ObserveStream {
+    pages: mpsc::Receiver<Page>,
+    /// What was not taken yet of the last page.
+    page: std::vec::IntoIter<Observed>,
+}
+
+/// What goes from the observer to its stream at once: an event at a time would cost more than
+/// reading it.
+type Page = Result<Vec<Observed>, ReadError>;
 
 impl FutureStream for ObserveStream {
     type Item = Result<Observed, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context)
+        loop {
+            if let Some(observed) = self.page.next() {
+                return Poll::Ready(Some(Ok(observed)));
+            }
+            match ready!(self.pages.poll_recv(context)) {
+                Some(Ok(page)) => self.page = page.into_iter(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
     }
 }
 
@@ -81,7 +98,7 @@ impl Observation {
             _ => None,
         };
         let (after, gap) = self.start_or_gap(stream, start)?;
-        let (sender, receiver) = mpsc::channel(OBSERVED_AHEAD_MAX);
+        let (sender, receiver) = mpsc::channel(PAGES_AHEAD_MAX);
         let observer = Observer {
             observation: self.clone(),
             stream,
@@ -93,7 +110,10 @@ impl Observation {
             _presence: presence,
         };
         tokio::spawn(observer.run(gap));
-        Ok(ObserveStream(receiver))
+        Ok(ObserveStream {
+            pages: receiver,
+            page: Vec::new().into_iter(),
+        })
     }
 
     /// Where to begin; a cursor that was trimmed is told as a gap.
@@ -123,8 +143,8 @@ impl Observation {
     }
 }
 
-/// How many items wait for a slow reader; pages are read only when there is room.
-const OBSERVED_AHEAD_MAX: usize = 16;
+/// How many pages wait for a slow reader, beside the one that it takes from.
+const PAGES_AHEAD_MAX: usize = 1;
 
 /// A Worker's deltas, and what to begin with after the start or a lag.
 struct DeltaSource {
@@ -168,7 +188,7 @@ struct Observer {
     after: Position,
     news: watch::Receiver<Position>,
     deltas: Option<DeltaSource>,
-    sender: mpsc::Sender<Result<Observed, ReadError>>,
+    sender: mpsc::Sender<Page>,
     options: ObserveOptions,
     /// While it is held, a close waits for this observer.
     _presence: Option<std::sync::mpsc::Sender<()>>,
@@ -184,12 +204,15 @@ impl Observer {
     }
 
     async fn run_to_end(&mut self, gap: Option<Gap>) -> Result<(), Gone> {
-        self.send(Observed::Started(self.cursor())).await?;
+        self.send(Observed::Started(self.cursor(self.after)))
+            .await?;
         if let Some(gap) = gap {
-            self.send(Observed::Gap(self.cursor(), gap)).await?;
+            self.send(Observed::Gap(self.cursor(self.after), gap))
+                .await?;
         }
         self.catch_up().await?;
-        self.send(Observed::UpToDate(self.cursor())).await?;
+        self.send(Observed::UpToDate(self.cursor(self.after)))
+            .await?;
         if self.options.until_up_to_date {
             return Ok(());
         }
@@ -221,73 +244,73 @@ impl Observer {
             if self.after >= until {
                 return Ok(());
             }
-            // Room for an item first, so that a slow reader holds no page.
-            self.sender.reserve().await.map_err(|_| Gone).map(drop)?;
-            let (observation, stream, after, size) = (
-                self.observation.clone(),
-                self.stream,
-                self.after,
-                self.options.page,
-            );
-            let read = move || {
-                let bounds = observation
-                    .shared
-                    .reader
-                    .bounds(stream)
-                    .map_err(Unavailable::from)?;
-                observation
-                    .page(stream, after.max(bounds.trimmed_to), until, size)
-                    .map(|page| (page, bounds.trimmed_to))
-            };
-            let page = tokio::task::spawn_blocking(read).await;
-            let (page, trimmed_to) = match page {
-                Ok(Ok(page)) => page,
-                Ok(Err(error)) => return self.fail(error).await,
-                Err(error) => {
-                    return self
-                        .fail(
-                            Unavailable::Bug {
-                                invariant: format!("reading a page panicked: {error}"),
-                            }
-                            .into(),
-                        )
-                        .await;
+            // Room first, so that what is read does not wait beside what waits already.
+            let room = self.sender.reserve().await.map_err(|_| Gone)?;
+            match self.read(until).await {
+                Ok((observed, after)) => {
+                    self.after = after;
+                    if !observed.is_empty() {
+                        room.send(Ok(observed));
+                    }
                 }
-            };
-            if trimmed_to > self.after {
-                let gap = Gap {
-                    cause: GapCause::Retention,
-                    from: self.after.next(),
-                    to: trimmed_to,
-                    seqs: None,
-                    code: None,
-                };
-                self.after = trimmed_to;
-                self.send(Observed::Gap(self.cursor(), gap)).await?;
+                Err(error) => {
+                    room.send(Err(error));
+                    return Err(Gone);
+                }
             }
-            if let Some(gap) = page.gap {
-                self.after = self.after.max(gap.to);
-                self.send(Observed::Gap(self.cursor(), gap)).await?;
-            }
-            for (cursor, event) in page.events {
-                self.after = event.position;
-                self.send(Observed::Event(cursor, event)).await?;
-            }
-            self.after = self.after.max(page.next.position());
         }
     }
 
-    fn cursor(&self) -> Cursor {
-        self.observation.shared.cursor(self.stream, self.after)
+    /// Reads the next page: what it holds, and where to go on after it.
+    async fn read(&self, until: Position) -> Result<(Vec<Observed>, Position), ReadError> {
+        let (observation, stream, mut after, size) = (
+            self.observation.clone(),
+            self.stream,
+            self.after,
+            self.options.page,
+        );
+        let read = move || {
+            let bounds = observation
+                .shared
+                .reader
+                .bounds(stream)
+                .map_err(Unavailable::from)?;
+            observation
+                .page(stream, after.max(bounds.trimmed_to), until, size)
+                .map(|page| (page, bounds.trimmed_to))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        let (page, trimmed_to) = read.map_err(|error| Unavailable::Bug {
+            invariant: format!("reading a page panicked: {error}"),
+        })??;
+        let mut observed = Vec::with_capacity(page.events.len());
+        if trimmed_to > after {
+            let gap = Gap {
+                cause: GapCause::Retention,
+                from: after.next(),
+                to: trimmed_to,
+                seqs: None,
+                code: None,
+            };
+            after = trimmed_to;
+            observed.push(Observed::Gap(self.cursor(after), gap));
+        }
+        if let Some(gap) = page.gap {
+            after = after.max(gap.to);
+            observed.push(Observed::Gap(self.cursor(after), gap));
+        }
+        let events = page.events.into_iter();
+        observed.extend(events.map(|(cursor, event)| Observed::Event(cursor, event)));
+        Ok((observed, after.max(page.next.position())))
+    }
+
+    fn cursor(&self, after: Position) -> Cursor {
+        self.observation.shared.cursor(self.stream, after)
     }
 
     async fn send(&self, observed: Observed) -> Result<(), Gone> {
-        self.sender.send(Ok(observed)).await.map_err(|_| Gone)
-    }
-
-    async fn fail(&self, error: ReadError) -> Result<(), Gone> {
-        let _ = self.sender.send(Err(error)).await;
-        Err(Gone)
+        let sent = self.sender.send(Ok(vec![observed])).await;
+        sent.map_err(|_| Gone)
     }
 }
 
