@@ -33,7 +33,6 @@ mod state;
 pub mod store;
 pub mod time;
 pub mod view;
-mod view_worker;
 pub mod worker;
 
 pub use as_json::AsJson;

@@ -1,0 +1,22 @@
+//! Views: what clients see of the state. Derived on every read, never stored; no absolute path, no
+//! handle and no secret is in them (I4, I11).
+//!
+//! - `worker`: a Worker and what it does; `derive`: how that follows from the records
+//! - `receipt`: what a command is answered
+//! - `runtime`: the Runtime's status, and what an operator should know
+//! - `page`: pages of a stream and of a transcript
+//! - `owner`: who holds a scope
+
+mod derive;
+mod owner;
+mod page;
+mod receipt;
+mod runtime;
+mod worker;
+
+pub use owner::ScopeOwner;
+pub(crate) use owner::{wire_rule, wire_rules};
+pub use page::{EventPage, TranscriptItem, TranscriptPage, UnfinishedBlock};
+pub use receipt::{CancelReceipt, CreateReceipt, LifecycleReceipt};
+pub use runtime::{DamagedView, Diagnostic, RuntimeStatus, WentBackView};
+pub use worker::{ActionView, Activity, EndView, InputCapability, LastRunView, Phase, WorkerView};

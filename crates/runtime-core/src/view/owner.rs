@@ -1,0 +1,50 @@
+//! Who holds a scope, without the absolute paths that it stands for.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{HeldRule, ScopeRule, WorkerId};
+
+/// Who holds a scope that meets another one, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScopeOwner {
+    /// The owner.
+    pub worker_id: WorkerId,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// The rule that it holds.
+    pub holds: ScopeRule,
+    /// The rule that was asked for and meets it.
+    pub asked: ScopeRule,
+}
+
+impl fmt::Display for ScopeOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            worker_id,
+            display_name,
+            holds,
+            asked,
+        } = self;
+        let name = display_name.as_deref().unwrap_or("unnamed");
+        write!(
+            f,
+            "Worker {worker_id} ({name}) holds {}:{} against {}:{}",
+            holds.mount, holds.path, asked.mount, asked.path
+        )
+    }
+}
+
+pub(crate) fn wire_rules(rules: &[HeldRule]) -> Vec<ScopeRule> {
+    rules.iter().map(wire_rule).collect()
+}
+
+pub(crate) fn wire_rule(rule: &HeldRule) -> ScopeRule {
+    ScopeRule {
+        mount: rule.mount.clone(),
+        path: rule.path.clone(),
+        permission: rule.permission,
+        recursive: rule.recursive,
+    }
+}

@@ -1,0 +1,74 @@
+//! Pages of a stream and of a transcript.
+
+use serde::Serialize;
+
+use crate::{
+    BlockId, Cursor, Event, RunId, RuntimeId, Seq, Timestamp, WorkerId,
+    store::{BlockKind, Gap},
+};
+
+/// A page of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventPage {
+    /// The Runtime.
+    pub runtime_id: RuntimeId,
+    /// What is missing before the first event.
+    pub gap: Option<Gap>,
+    /// The events, each with the cursor after it.
+    pub events: Vec<(Cursor, Event)>,
+    /// The cursor to go on from.
+    pub next: Cursor,
+    /// Whether there is nothing more now.
+    pub up_to_date: bool,
+}
+
+/// A transcript item.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TranscriptItem {
+    /// Its number.
+    pub item: u64,
+    /// The event that bears it.
+    pub seq: Seq,
+    /// When.
+    pub at: Timestamp,
+    /// `user`, `system`, `notify`, or `worker`.
+    pub role: String,
+    /// What kind: `input`, a kind of block, `tool_call`, `tool_result`, `action`.
+    pub kind: String,
+    /// Its text.
+    pub text: String,
+    /// The run it belongs to.
+    pub run_id: Option<RunId>,
+    /// Marks, such as `interrupted`.
+    pub marks: Vec<String>,
+}
+
+/// A block that has not ended: a preview, continued by deltas from `offset_bytes` on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnfinishedBlock {
+    /// Which block.
+    pub block: BlockId,
+    /// What it holds.
+    pub kind: BlockKind,
+    /// Its text so far.
+    pub text: String,
+    /// How many bytes that is.
+    pub offset_bytes: u64,
+}
+
+/// A page of a transcript.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TranscriptPage {
+    /// Whose.
+    pub worker_id: WorkerId,
+    /// The items, in order.
+    pub items: Vec<TranscriptItem>,
+    /// What is missing of the items that were asked for.
+    pub gap: Option<Gap>,
+    /// How many items there are in all.
+    pub items_total: u64,
+    /// Blocks that have not ended.
+    pub unfinished: Vec<UnfinishedBlock>,
+    /// Where this is true, in the Worker's stream.
+    pub cursor: Cursor,
+}

@@ -1,0 +1,58 @@
+//! What a command is answered: durable when it is handed out.
+
+use serde::Serialize;
+
+use crate::{
+    Cursor, Position, RunId, RuntimeId, Timestamp, WorkerId, input::InputReceipt, worker::EndKind,
+};
+
+/// That a Worker was made: durable when it is handed out, and the same for every repetition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CreateReceipt {
+    /// The Runtime.
+    pub runtime_id: RuntimeId,
+    /// The Worker.
+    pub worker_id: WorkerId,
+    /// The cursor after its creation, in its own stream.
+    pub cursor: Cursor,
+    /// The position of its creation.
+    pub position: Position,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The receipt of its initial input.
+    pub input: Option<InputReceipt>,
+    /// Whether this answers a repetition.
+    pub repeated: bool,
+}
+
+/// That a Worker's life was changed. Repeating the call gives the first receipt again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LifecycleReceipt {
+    /// The Worker.
+    pub worker_id: WorkerId,
+    /// Where it stands now.
+    pub lifecycle: &'static str,
+    /// Whether its end was asked for and waits for its run to be quiet.
+    pub ending: bool,
+    /// The end that was asked for first in this epoch.
+    pub ending_kind: Option<EndKind>,
+    /// The event that recorded it.
+    pub position: Position,
+    /// The cursor after that event, in the Worker's stream.
+    pub cursor: Cursor,
+    /// Whether nothing was changed because it was so already.
+    pub repeated: bool,
+}
+
+/// That the end of a run was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CancelReceipt {
+    /// The Worker.
+    pub worker_id: WorkerId,
+    /// The run.
+    pub run_id: RunId,
+    /// When it was first asked for. The outcome comes as an event when all is quiet.
+    pub requested_at: Timestamp,
+    /// Whether it had been asked for before.
+    pub repeated: bool,
+}

@@ -1,0 +1,97 @@
+//! What the Runtime says of itself.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    Code, Cursor, Position, RuntimeId, Timestamp, WorkerId,
+    store::{DamagedRecord, WentBack},
+};
+
+/// What the Runtime says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuntimeStatus {
+    /// Which Runtime.
+    pub runtime_id: RuntimeId,
+    /// When its store was made.
+    pub created_at: Timestamp,
+    /// Which opening of the store this is; `None` when it is only read.
+    pub incarnation: Option<String>,
+    /// Whether a live owner runs it.
+    pub live: bool,
+    /// Whether a user stopped it.
+    pub stopped: bool,
+    /// Workers by lifecycle.
+    pub workers: BTreeMap<&'static str, usize>,
+    /// Workers with an input without outcome.
+    pub busy: usize,
+    /// Inputs that wait.
+    pub queued: usize,
+    /// Scopes that are held.
+    pub allocations: usize,
+    /// Messages of runs that were over, dropped.
+    pub late_messages: u64,
+    /// Commits that failed with an unknown outcome, since the opening.
+    pub commits_unknown: u64,
+    /// Records that are damaged.
+    pub damaged: Vec<DamagedView>,
+    /// Set when acknowledged state is gone.
+    pub went_back: Option<WentBackView>,
+    /// Where this is true, in the Runtime's stream.
+    pub cursor: Cursor,
+    /// The newest position.
+    pub position: Position,
+}
+
+/// A damaged record, named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedView {
+    /// Which table.
+    pub table: &'static str,
+    /// Whose.
+    pub worker_id: Option<WorkerId>,
+    /// What is wrong.
+    pub detail: String,
+}
+
+impl From<&DamagedRecord> for DamagedView {
+    fn from(record: &DamagedRecord) -> Self {
+        Self {
+            table: record.table,
+            worker_id: record.worker_id,
+            detail: record.detail.clone(),
+        }
+    }
+}
+
+/// Acknowledged state is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WentBackView {
+    /// The newest position that was ever acknowledged.
+    pub witnessed: Position,
+    /// The newest position that was found.
+    pub found: Position,
+}
+
+impl From<WentBack> for WentBackView {
+    fn from(went: WentBack) -> Self {
+        Self {
+            witnessed: went.witnessed,
+            found: went.found,
+        }
+    }
+}
+
+/// What an operator should know, with the command that helps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// Its code.
+    pub code: Code,
+    /// About which Worker.
+    pub worker_id: Option<WorkerId>,
+    /// What there is to know.
+    pub message: String,
+    /// What to type.
+    pub command: Option<String>,
+}
