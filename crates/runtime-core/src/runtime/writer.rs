@@ -340,7 +340,12 @@ impl Writer {
         if !std::mem::replace(&mut self.failing.over, true) {
             self.commit();
         }
-        self.shared.end_news(OBSERVERS_WAIT_MAX);
+        // Whoever only dropped its handles may hold up the very threads that observers need.
+        let wait_max = match self.closing {
+            Some(_) => OBSERVERS_WAIT_MAX,
+            None => Duration::ZERO,
+        };
+        self.shared.end_news(wait_max);
         let result = self.store.close().map_err(Unavailable::from);
         if let Err(error) = &result {
             error!(%error, "the store could not be closed clean");
