@@ -6,6 +6,16 @@
 //!   auditing reader, the store that fails on demand
 //! - every other module: one topic
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what a helper of a test can't do fails the test"
+)]
+
 mod support;
 
 mod acp;
@@ -22,6 +32,7 @@ mod lifecycle;
 mod management;
 mod observe;
 mod outcomes;
+mod races;
 mod restart;
 mod submit;
 
