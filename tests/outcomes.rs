@@ -430,6 +430,19 @@ async fn usage_is_summed_over_runs_by_the_last_word_of_each() {
 }
 
 #[tokio::test]
+async fn the_last_words_of_a_run_are_cut_and_its_end_is_taken() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "one").await;
+    let message = "é".repeat(100_000);
+    run.sink.finish(failed("x", &message), None).await.unwrap();
+    let kept = "é".repeat(32 << 10);
+    host.ends(worker_id, "one", Failed, failed("x", &kept))
+        .await;
+    host.end().await;
+}
+
+#[tokio::test]
 async fn a_backend_that_is_not_there_is_a_reason_and_no_crash() {
     let host = Host::open().await;
     let worker_id = host.worker().await;

@@ -32,7 +32,7 @@ use crate::{
     store::BlockKind,
 };
 
-/// The longest raw message of a backend that is kept, in bytes.
+/// The longest raw message or last word of a backend that is kept, in bytes.
 const RAW_MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// What every sink of a Runtime shares.
@@ -375,6 +375,7 @@ impl RunSink {
         detail: Option<String>,
     ) -> Result<(), SinkError> {
         self.0.finished.store(true, Ordering::SeqCst);
+        let (stop, detail) = (bounded(stop), detail.map(cut));
         let mut wait = Duration::from_millis(20);
         loop {
             let end = RunEnd {
@@ -451,6 +452,25 @@ impl RunSink {
         path.live.advance(*worker_id, *run_id, position);
         Ok(position)
     }
+}
+
+/// An end is never refused, so its words are cut to 64 KiB (I9).
+fn bounded(stop: StopReason) -> StopReason {
+    match stop {
+        StopReason::Error { code, message } => StopReason::Error {
+            code: code.map(cut),
+            message: cut(message),
+        },
+        StopReason::Other { reason } => StopReason::Other {
+            reason: cut(reason),
+        },
+        other => other,
+    }
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(RAW_MESSAGE_BYTES_MAX));
+    text
 }
 
 fn check_len(bytes: usize, max: usize) -> Result<(), SinkError> {
