@@ -243,9 +243,7 @@ fn print(load: &Load) {
             .map(|counted| counted.events_per_commit()),
     );
     let shares = load.counted.iter().zip(&load.ours.phases);
-    let share = Spread::of(shares.map(|(counted, phase)| {
-        100.0 * counted.committing.as_secs_f64() / phase.elapsed.as_secs_f64()
-    }));
+    let share = Spread::of(shares.map(|(counted, phase)| counted.shares_of(phase.elapsed).0));
     note(&format!(
         "events per commit: {per_commit}; % of the time in the store's commits: {share}"
     ));

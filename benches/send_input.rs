@@ -369,12 +369,17 @@ fn print(load: &Load) {
     let per_input = load.counted.iter().zip(&load.ours.outcome.phases);
     let per_input = per_input.map(|(counted, phase)| counted.events as f64 / phase.ops as f64);
     let shares = load.counted.iter().zip(&load.ours.outcome.phases);
-    let share = Spread::of(shares.map(|(counted, phase)| {
-        100.0 * counted.committing.as_secs_f64() / phase.elapsed.as_secs_f64()
-    }));
+    let shares: Vec<(f64, f64)> = shares
+        .map(|(counted, phase)| counted.shares_of(phase.elapsed))
+        .collect();
     note(&format!(
-        "events per input: {}; per commit: {per_commit}; % of the time in the store's commits: {share}",
+        "events per input: {}; per commit: {per_commit}",
         Spread::of(per_input)
+    ));
+    note(&format!(
+        "% of the time in the store's commits: {}; in lookups by the writer: {}",
+        Spread::of(shares.iter().map(|(commits, _)| *commits)),
+        Spread::of(shares.iter().map(|(_, lookups)| *lookups)),
     ));
 }
 

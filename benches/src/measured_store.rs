@@ -1,6 +1,7 @@
 //! A store that counts: how much of the time is the store's, seen from outside of it.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -8,7 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use worker_runtime_core::store::{Batch, Loaded, Store, StoreError, StoreReader};
+use worker_runtime_core::{
+    ItemIndex, Position, Stream, WorkerId,
+    record::ReceiptRecord,
+    store::{
+        Batch, InFlightBlock, Loaded, ReplayPage, ReplayRequest, Store, StoreError, StoreReader,
+        StreamBounds, TranscriptSlice, WorkerHead,
+    },
+};
 
 /// What a store was asked, and how long it took.
 #[derive(Debug, Default)]
@@ -17,6 +25,8 @@ pub struct StoreCounts {
     events: AtomicU64,
     commit_ns: AtomicU64,
     load_ns: AtomicU64,
+    lookups: AtomicU64,
+    lookup_ns: AtomicU64,
 }
 
 /// [`StoreCounts`] at one moment, or between two.
@@ -30,6 +40,11 @@ pub struct Counted {
     pub committing: Duration,
     /// Time in the load at open.
     pub loading: Duration,
+    /// Single records that the writer looked up before it took a command: receipts, where a
+    /// Worker's stream stands.
+    pub lookups: u64,
+    /// Time in them.
+    pub looking_up: Duration,
 }
 
 impl StoreCounts {
@@ -41,6 +56,8 @@ impl StoreCounts {
             events: self.events.load(Ordering::Relaxed),
             committing: duration(&self.commit_ns),
             loading: duration(&self.load_ns),
+            lookups: self.lookups.load(Ordering::Relaxed),
+            looking_up: duration(&self.lookup_ns),
         }
     }
 }
@@ -54,7 +71,15 @@ impl Counted {
             events: self.events - earlier.events,
             committing: self.committing - earlier.committing,
             loading: self.loading - earlier.loading,
+            lookups: self.lookups - earlier.lookups,
+            looking_up: self.looking_up - earlier.looking_up,
         }
+    }
+
+    /// What part of a duration was spent in commits and in lookups, in percent.
+    pub fn shares_of(self, elapsed: Duration) -> (f64, f64) {
+        let share = |part: Duration| 100.0 * part.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
+        (share(self.committing), share(self.looking_up))
     }
 
     /// Events per commit.
@@ -88,7 +113,10 @@ fn add(counter: &AtomicU64, started: Instant) {
 
 impl Store for MeasuredStore {
     fn reader(&self) -> Arc<dyn StoreReader> {
-        self.inner.reader()
+        Arc::new(MeasuredReader {
+            inner: self.inner.reader(),
+            counts: self.counts.clone(),
+        })
     }
 
     fn load(&mut self) -> Result<Loaded, StoreError> {
@@ -118,5 +146,56 @@ impl Store for MeasuredStore {
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         self.inner.close()
+    }
+}
+
+/// Its reader; counts what the writer looks up.
+struct MeasuredReader {
+    inner: Arc<dyn StoreReader>,
+    counts: Arc<StoreCounts>,
+}
+
+impl MeasuredReader {
+    fn lookup<T>(&self, look: impl FnOnce(&dyn StoreReader) -> T) -> T {
+        let started = Instant::now();
+        let found = look(&*self.inner);
+        add(&self.counts.lookup_ns, started);
+        self.counts.lookups.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+}
+
+impl StoreReader for MeasuredReader {
+    fn receipt(
+        &self,
+        worker_id: WorkerId,
+        key: [u8; 16],
+    ) -> Result<Option<ReceiptRecord>, StoreError> {
+        self.lookup(|reader| reader.receipt(worker_id, key))
+    }
+
+    fn worker_head(&self, worker_id: WorkerId) -> Result<WorkerHead, StoreError> {
+        self.lookup(|reader| reader.worker_head(worker_id))
+    }
+
+    fn bounds(&self, stream: Stream) -> Result<StreamBounds, StoreError> {
+        self.inner.bounds(stream)
+    }
+
+    fn replay(&self, request: &ReplayRequest) -> Result<ReplayPage, StoreError> {
+        self.inner.replay(request)
+    }
+
+    fn transcript(
+        &self,
+        worker_id: WorkerId,
+        items: Range<ItemIndex>,
+        until: Position,
+    ) -> Result<TranscriptSlice, StoreError> {
+        self.inner.transcript(worker_id, items, until)
+    }
+
+    fn in_flight(&self, worker_id: WorkerId) -> Result<Vec<InFlightBlock>, StoreError> {
+        self.inner.in_flight(worker_id)
     }
 }
