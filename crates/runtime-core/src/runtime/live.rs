@@ -5,6 +5,8 @@
 //! run's entry stays until the commit of its end, so that a commit that failed loses nothing and
 //! nobody runs an input again because its run looks gone.
 
+mod preview;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
@@ -14,55 +16,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::broadcast;
 
+use preview::snapshot;
+
+use super::{Delta, DeltaOp};
 use crate::{
     BlockId, Generation, Position, RunId, WorkerId,
     error::SinkError,
     limits::Limits,
     run::Usage,
     store::{BlockKind, Checkpoint},
-    view::UnfinishedBlock,
 };
-
-/// What a delta does to its block.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-pub enum DeltaOp {
-    /// Adds text.
-    Append {
-        /// Where it goes, in bytes from the block's start.
-        offset_bytes: u64,
-        /// It.
-        text: String,
-    },
-    /// The block's text is this, whatever it was.
-    Replace {
-        /// It.
-        text: String,
-    },
-}
-
-/// A preview of a block that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Delta {
-    /// Whose.
-    pub worker_id: WorkerId,
-    /// Of which run.
-    pub run_id: RunId,
-    /// Of which block.
-    pub block: BlockId,
-    /// What the block holds.
-    pub kind: BlockKind,
-    /// The block it is part of.
-    pub parent: Option<BlockId>,
-    /// Every event of the run that came before the delta is at or before this position.
-    pub after: Position,
-    /// What it does.
-    #[serde(flatten)]
-    pub op: DeltaOp,
-}
 
 /// A block whose run ended before it did.
 #[derive(Debug, Clone)]
@@ -461,60 +426,6 @@ impl LiveRuns {
         taken.unwrap_or_default()
     }
 
-    /// Blocks of a Worker that have not ended, for the transcript.
-    pub(crate) fn unfinished(&self, worker_id: WorkerId) -> Vec<UnfinishedBlock> {
-        let runs = self.runs_locked();
-        let Some(run) = runs.get(&worker_id) else {
-            return Vec::new();
-        };
-        let open = run.blocks.iter().filter(|(_, live)| !live.done);
-        open.map(|(index, live)| UnfinishedBlock {
-            block: BlockId {
-                generation: run.generation,
-                index: *index,
-            },
-            kind: live.kind,
-            text: live.text.clone(),
-            offset_bytes: live.text.len() as u64,
-        })
-        .collect()
-    }
-
-    /// Listens to a Worker's deltas, and gives every open block as it is at this moment.
-    pub(crate) fn listen(
-        &self,
-        worker_id: WorkerId,
-    ) -> (broadcast::Receiver<Arc<Delta>>, Vec<Delta>) {
-        // Under the lock of the runs, so that no delta falls between the picture and the listening.
-        let runs = self.runs_locked();
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let sender = listeners
-            .entry(worker_id)
-            .or_insert_with(|| broadcast::channel(self.limits.deltas_lag_max).0);
-        let receiver = sender.subscribe();
-        let picture = runs
-            .get(&worker_id)
-            .map(|run| snapshot(worker_id, run))
-            .unwrap_or_default();
-        (receiver, picture)
-    }
-
-    fn tell(&self, delta: Delta) {
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = listeners.get(&delta.worker_id) {
-            let worker_id = delta.worker_id;
-            if sender.send(Arc::new(delta)).is_err() {
-                listeners.remove(&worker_id);
-            }
-        }
-    }
-
     fn with_run<T>(
         &self,
         worker_id: WorkerId,
@@ -533,23 +444,4 @@ impl LiveRuns {
             }),
         }
     }
-}
-
-fn snapshot(worker_id: WorkerId, run: &LiveRun) -> Vec<Delta> {
-    let open = run.blocks.iter().filter(|(_, live)| !live.done);
-    open.map(|(index, live)| Delta {
-        worker_id,
-        run_id: run.run_id,
-        block: BlockId {
-            generation: run.generation,
-            index: *index,
-        },
-        kind: live.kind,
-        parent: live.parent,
-        after: run.after,
-        op: DeltaOp::Replace {
-            text: live.text.clone(),
-        },
-    })
-    .collect()
 }

@@ -8,8 +8,8 @@
 //! - `command`: what the loop takes
 //! - `alarm`: wakes the writer when something is due, and never else
 //! - `shared`: what is published: records, position, and who waits for news
-//! - `live`: blocks that have not ended, and their deltas
-//! - `sink`: how a backend talks back
+//! - `live`: blocks that have not ended; `delta`: their previews
+//! - `sink`: how a backend talks back; `bounds`: how much it may say
 //! - `supervisor`: one task per Worker that has a backend
 //! - `backends`: the named factories
 //! - `management`, `catalog`, `interaction`, `observation`: the four planes
@@ -18,8 +18,10 @@
 
 mod alarm;
 mod backends;
+mod bounds;
 mod catalog;
 mod command;
+mod delta;
 mod failure;
 mod handle;
 mod interaction;
@@ -38,9 +40,9 @@ mod writer;
 
 pub(crate) use backends::Backends;
 pub use catalog::{Catalog, EndOptions, ListOrder, WorkerFilter, WorkerList};
+pub use delta::{Delta, DeltaOp};
 pub use handle::{Runtime, RuntimeOptions};
 pub use interaction::Interaction;
-pub use live::{Delta, DeltaOp};
 pub(crate) use live::{LiveRuns, PartialBlock};
 pub use management::Management;
 pub use observation::{Observation, PageSize, TranscriptFrom};

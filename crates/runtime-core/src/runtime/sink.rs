@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     LiveRuns,
     alarm::Alarm,
+    bounds::{RAW_MESSAGE_BYTES_MAX, bounded, check_len, cut},
     command::{Command, SinkMessage},
 };
 use crate::{
@@ -31,9 +32,6 @@ use crate::{
     state::{ActionRequest, FinishedBlock, RunEnd, SinkOp},
     store::BlockKind,
 };
-
-/// The longest raw message or last word of a backend that is kept, in bytes.
-const RAW_MESSAGE_BYTES_MAX: usize = 64 << 10;
 
 /// What every sink of a Runtime shares.
 #[derive(Clone)]
@@ -451,33 +449,6 @@ impl RunSink {
         let position = answer.await.map_err(|_| Unavailable::OutcomeUnknown)??;
         path.live.advance(*worker_id, *run_id, position);
         Ok(position)
-    }
-}
-
-/// An end is never refused, so its words are cut to 64 KiB (I9).
-fn bounded(stop: StopReason) -> StopReason {
-    match stop {
-        StopReason::Error { code, message } => StopReason::Error {
-            code: code.map(cut),
-            message: cut(message),
-        },
-        StopReason::Other { reason } => StopReason::Other {
-            reason: cut(reason),
-        },
-        other => other,
-    }
-}
-
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(RAW_MESSAGE_BYTES_MAX));
-    text
-}
-
-fn check_len(bytes: usize, max: usize) -> Result<(), SinkError> {
-    let what = "bytes of an event";
-    match bytes > max {
-        true => Err(SinkError::Limit { what, max }),
-        false => Ok(()),
     }
 }
 
