@@ -250,7 +250,7 @@ async fn a_run_that_stops_somehow_after_its_cancel_was_asked_for_is_cancelled() 
 }
 
 #[tokio::test]
-async fn a_cancel_while_the_backend_starts_runs_nothing() {
+async fn a_cancel_while_the_backend_starts_needs_no_answer_from_it() {
     let host = Host::open().await;
     let worker_id = host.worker().await;
     host.script.plan(|plan| plan.start = Say::Ask);
@@ -259,13 +259,11 @@ async fn a_cancel_while_the_backend_starts_runs_nothing() {
     let run_id = host.view(worker_id).activity.run_id.unwrap();
     let interaction = host.runtime.interaction();
     interaction.cancel_run(worker_id, run_id).await.unwrap();
-    // What was told to the backend's task before this answer is there now.
-    interaction.cancel_run(worker_id, run_id).await.unwrap();
-    tokio::task::yield_now().await;
-    started.unwrap().send(Ok(())).unwrap();
     host.ends(worker_id, "one", IsCancelled, StopReason::Cancelled)
         .await;
+    assert!(started.unwrap().is_closed(), "the start was let go");
     assert!(host.script.try_run().is_none(), "nothing was submitted");
+    host.script.plan(|plan| plan.start = Say::AtOnce(Ok(())));
     host.complete(worker_id, "two").await;
     host.end().await;
 }
@@ -340,6 +338,25 @@ async fn a_cancel_that_cannot_be_confirmed_keeps_the_run_and_says_so() {
         .unwrap();
     host.ends(worker_id, "one", IsCancelled, StopReason::NoTerminator)
         .await;
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_failed_is_tried_again_until_all_is_quiet() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    host.script
+        .plan(|plan| plan.cancel = Say::AtOnce(Err(broken("pid 1 is still there"))));
+    let run = host.start(worker_id, "one").await;
+    let interaction = host.runtime.interaction();
+    let run_id = run.request.run_id;
+    interaction.cancel_run(worker_id, run_id).await.unwrap();
+    host.until(worker_id, EventType::DIAGNOSTIC).await;
+    host.script
+        .plan(|plan| plan.cancel = Say::AtOnce(Ok(Cancelled::Escalated)));
+    host.ends(worker_id, "one", IsCancelled, StopReason::Cancelled)
+        .await;
+    host.complete(worker_id, "two").await;
     host.end().await;
 }
 

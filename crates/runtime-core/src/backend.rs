@@ -240,7 +240,8 @@ pub trait BackendFactory: Send + Sync + 'static {
         BackendCapabilities::default()
     }
 
-    /// Starts a backend for a Worker.
+    /// Starts a backend for a Worker. The future may be dropped before it is done, when the run is
+    /// cancelled meanwhile: then nothing of it may be left running.
     ///
     /// # Errors
     /// When it can't be started; the waiting input fails with this error.
@@ -290,7 +291,9 @@ pub trait ExecutionBackend: Send + Sync + 'static {
         Err(BackendError::new(BackendErrorKind::Unsupported, message))
     }
 
-    /// Ends a run. Returns when everything that ran for it is quiet, by force if need be.
+    /// Ends a run. Returns when everything that ran for it is quiet, by force if need be. Called
+    /// again every second while it fails. When [`submit`](Self::submit) takes longer than ten
+    /// seconds, this may come before it has returned; it must then start nothing any more.
     ///
     /// # Errors
     /// When that can't be shown; the Worker then keeps its scope.

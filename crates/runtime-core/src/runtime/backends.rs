@@ -1,6 +1,6 @@
 //! The execution backends of this Runtime, by name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc};
 
 use crate::{
     backend::{BackendFactory, IncapableReason},
@@ -39,7 +39,14 @@ impl Backends {
     ) -> Result<(), IncapableReason> {
         let selection = selection.ok_or(IncapableReason::NoBackend)?;
         match self.0.get(&selection.name) {
-            Some(factory) => factory.input_capable(&selection.config),
+            Some(factory) => {
+                // Asked on the writer's thread, which must outlive a backend that panics.
+                let asked = AssertUnwindSafe(|| factory.input_capable(&selection.config));
+                std::panic::catch_unwind(asked).unwrap_or_else(|_| {
+                    let detail = "its execution backend panicked when it was asked".to_owned();
+                    Err(IncapableReason::ProviderMissing { detail })
+                })
+            }
             None => Err(IncapableReason::BackendMissing {
                 name: selection.name.clone(),
             }),

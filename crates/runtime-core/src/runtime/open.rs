@@ -167,7 +167,9 @@ async fn prove_all(
             })
             .collect();
         let left = loaded.workers.iter().filter(|worker| {
-            !worker.processes.is_empty() || running.contains_key(&worker.worker_id)
+            !worker.processes.is_empty()
+                || worker.unproven.is_some()
+                || running.contains_key(&worker.worker_id)
         });
         left.map(|worker| {
             let generation = running.get(&worker.worker_id).copied();

@@ -110,6 +110,11 @@ impl RunSink {
         self.0.generation
     }
 
+    /// Whether the Runtime is closed.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.0.path.writer.is_closed()
+    }
+
     /// Whether the run has its outcome.
     pub(crate) fn is_over(&self) -> bool {
         !self.0.path.live.has(self.0.worker_id, self.0.run_id)

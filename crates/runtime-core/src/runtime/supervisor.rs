@@ -3,7 +3,7 @@
 //! The writer hands over effects after their commit; nothing here changes state but through a
 //! run's sink.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
@@ -25,6 +25,12 @@ use crate::{
     run::StopReason,
     state::Effect,
 };
+
+/// How long a cancel waits for a backend that is still being given the run.
+const SUBMIT_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long after a cancel that failed the next one comes.
+const CANCEL_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What the tasks need.
 #[derive(Clone)]
@@ -215,7 +221,7 @@ impl Owner {
     }
 
     /// Ends a run. It is not cancelled in its backend before that has taken it, so that nothing
-    /// starts after a cancel was confirmed.
+    /// starts after a cancel was confirmed; a backend that hangs is cancelled all the same.
     fn cancel(&mut self, run_id: RunId) {
         let Some(current) = self
             .current
@@ -235,25 +241,37 @@ impl Owner {
         );
         let (mut submitted, backend) = (current.submitted.clone(), self.backend.subscribe());
         self.runs.spawn(async move {
-            // An error means that the step is over too.
-            let _ = submitted.wait_for(|submitted| *submitted).await;
+            // When it takes longer, the backend hangs and is cancelled all the same.
+            let _ = tokio::time::timeout(SUBMIT_WAIT_MAX, told(&mut submitted)).await;
             let Started::Yes(backend) = backend.borrow().clone() else {
                 return;
             };
-            if sink.is_over() {
-                return;
-            }
-            match guarded("cancel", async move { backend.cancel(run_id).await }).await {
-                Ok(_quiet) => end(&sink, StopReason::Cancelled, None).await,
-                // The run stays and keeps its scope; the next opening proves its processes dead.
-                Err(error) => {
-                    let message = format!("the run can't be shown to have ended: {error}");
-                    let data =
-                        serde_json::json!({ "code": crate::Code::RunUnproven, "message": message });
-                    let _ = sink.event(EventType::DIAGNOSTIC, &data).await;
-                }
-            }
+            cancel_until_quiet(backend, &sink).await;
         });
+    }
+}
+
+/// Waits until something was told, or nobody is left who could.
+async fn told(news: &mut watch::Receiver<bool>) {
+    let _ = news.wait_for(|told| *told).await;
+}
+
+/// Cancels a run in its backend, again and again until that says that all is quiet. Until then the
+/// run has no outcome and its Worker keeps its scope (I6).
+async fn cancel_until_quiet(backend: Arc<dyn ExecutionBackend>, sink: &RunSink) {
+    let mut told = false;
+    while !sink.is_over() && !sink.is_cut_off() {
+        let (backend, run_id) = (backend.clone(), sink.run_id());
+        let error = match guarded("cancel", async move { backend.cancel(run_id).await }).await {
+            Ok(_quiet) => return end(sink, StopReason::Cancelled, None).await,
+            Err(error) => error,
+        };
+        if !std::mem::replace(&mut told, true) {
+            let message = format!("the run can't be shown to have ended: {error}");
+            let data = serde_json::json!({ "code": crate::Code::RunUnproven, "message": message });
+            let _ = sink.event(EventType::DIAGNOSTIC, &data).await;
+        }
+        tokio::time::sleep(CANCEL_AGAIN_AFTER).await;
     }
 }
 
@@ -294,13 +312,21 @@ impl StartRun {
         let current = self.backend.borrow().clone();
         let backend = match current {
             Started::Yes(backend) => backend,
-            Started::No => match self.start_backend(&sink).await {
-                Ok(backend) => {
-                    self.backend.send_replace(Started::Yes(backend.clone()));
-                    backend
+            Started::No => {
+                let started = tokio::select! {
+                    started = self.start_backend(&sink) => started,
+                    () = told(&mut cancelled) => {
+                        return end(&sink, StopReason::Cancelled, None).await;
+                    }
+                };
+                match started {
+                    Ok(backend) => {
+                        self.backend.send_replace(Started::Yes(backend.clone()));
+                        backend
+                    }
+                    Err(error) => return end(&sink, failed("start_failed", &error), None).await,
                 }
-                Err(error) => return end(&sink, failed("start_failed", &error), None).await,
-            },
+            }
         };
         if *cancelled.borrow_and_update() {
             return end(&sink, StopReason::Cancelled, None).await;
