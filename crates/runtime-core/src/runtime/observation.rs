@@ -129,10 +129,10 @@ impl Observation {
         }
         found.extend(snapshot.damaged.iter().map(|record| {
             Diagnostic {
-                code: if record.table == "worker" {
-                    Code::WorkerDamaged
-                } else {
-                    Code::RecordDamaged
+                code: match record.table {
+                    "worker" => Code::WorkerDamaged,
+                    "history" => Code::EventDamaged,
+                    _ => Code::RecordDamaged,
                 },
                 worker_id: record.worker_id,
                 message: format!(

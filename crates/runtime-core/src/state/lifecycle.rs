@@ -40,6 +40,7 @@ impl State {
         op: LifecycleOp,
     ) -> Result<LifecycleReceipt, LifecycleError> {
         self.worker(worker_id)?;
+        self.check_head(worker_id)?;
         match op {
             LifecycleOp::Update(update) => self.update_worker(worker_id, update),
             LifecycleOp::Pause => self.set_paused(worker_id, true),

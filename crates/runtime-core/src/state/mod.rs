@@ -9,6 +9,7 @@
 //! One file per family of commands; each refuses before it changes anything.
 
 mod create;
+mod damage;
 mod dispatch;
 mod lifecycle;
 mod manage;
@@ -184,7 +185,11 @@ impl State {
                 worker.unfinished.push_back(unfinished);
             }
         }
-        hold_undamaged(&mut workers, &loaded.damaged);
+        let mut damaged = loaded.damaged;
+        damage::hold_undamaged(&mut workers, &damaged);
+        let mut aside = damage::set_aside(&mut workers, &*around.reader);
+        damaged.append(&mut aside.damaged);
+        orphans.append(&mut aside.orphans);
         Self {
             runtime: loaded.runtime,
             incarnations: Arc::new(loaded.incarnations),
@@ -192,7 +197,7 @@ impl State {
             position: loaded.position,
             at: loaded.at,
             workers,
-            damaged: loaded.damaged,
+            damaged,
             orphans,
             dispatch,
             around,
@@ -257,7 +262,7 @@ impl State {
         let damaged = self
             .damaged
             .iter()
-            .find(|record| record.worker_id == Some(worker_id) && record.table == "worker");
+            .find(|record| record.worker_id == Some(worker_id));
         match damaged {
             Some(record) => WorkerError::Damaged {
                 worker_id,
@@ -421,28 +426,6 @@ impl State {
             recorded.position,
             recorded.incarnation_id,
         )
-    }
-}
-
-/// A Worker whose allocation record is damaged still holds what it was granted at its creation.
-fn hold_undamaged(workers: &mut HashMap<WorkerId, WorkerState>, damaged: &[DamagedRecord]) {
-    for record in damaged.iter().filter(|record| record.table == "allocation") {
-        let worker = record
-            .worker_id
-            .and_then(|worker_id| workers.get_mut(&worker_id));
-        let Some(worker) = worker.filter(|worker| worker.record.lifecycle == Lifecycle::Active)
-        else {
-            continue;
-        };
-        if let Some(scope) = worker.record.scope.clone() {
-            worker.allocation = Some(Arc::new(AllocationRecord {
-                worker_id: worker.record.worker_id,
-                parent: worker.record.spec.parent,
-                scope,
-                fence: Fence(0),
-                granted_at: worker.record.created.at,
-            }));
-        }
     }
 }
 

@@ -33,6 +33,7 @@ impl State {
         {
             return Ok(first);
         }
+        self.check_head(worker_id)?;
         self.refuse_submit(worker_id, prepared.mode)?;
         let PreparedInput {
             input,

@@ -1,0 +1,110 @@
+//! Workers of which something is damaged: what they hold stays theirs (I6), nothing is done for them,
+//! and no other Worker waits for them (I7).
+//!
+//! Called when the state is made, and by commands about a Worker.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tracing::warn;
+
+use super::{Head, State, WorkerState};
+use crate::{
+    Fence, WorkerId,
+    error::WorkerError,
+    record::{AllocationRecord, Lifecycle},
+    store::{DamagedRecord, StoreError, StoreReader},
+};
+
+/// A Worker whose allocation record is damaged still holds what it was granted at its creation.
+pub(super) fn hold_undamaged(
+    workers: &mut HashMap<WorkerId, WorkerState>,
+    damaged: &[DamagedRecord],
+) {
+    for record in damaged.iter().filter(|record| record.table == "allocation") {
+        let worker = record
+            .worker_id
+            .and_then(|worker_id| workers.get_mut(&worker_id));
+        let Some(worker) = worker.filter(|worker| worker.record.lifecycle == Lifecycle::Active)
+        else {
+            continue;
+        };
+        if let Some(scope) = worker.record.scope.clone() {
+            worker.allocation = Some(Arc::new(AllocationRecord {
+                worker_id: worker.record.worker_id,
+                parent: worker.record.spec.parent,
+                scope,
+                fence: Fence(0),
+                granted_at: worker.record.created.at,
+            }));
+        }
+    }
+}
+
+/// Workers that were set aside.
+#[derive(Default)]
+pub(super) struct Aside {
+    /// Why.
+    pub(super) damaged: Vec<DamagedRecord>,
+    /// What they hold.
+    pub(super) orphans: Vec<Arc<AllocationRecord>>,
+}
+
+/// Sets aside each Worker for which the Runtime would act by itself, but of which nobody knows where
+/// its stream goes on: as if its record were damaged. Nothing could be told of what is done.
+pub(super) fn set_aside(
+    workers: &mut HashMap<WorkerId, WorkerState>,
+    reader: &dyn StoreReader,
+) -> Aside {
+    let mut aside = Aside::default();
+    workers.retain(|worker_id, worker| {
+        let record = &worker.record;
+        let acts = !worker.unfinished.is_empty()
+            || !record.processes.is_empty()
+            || record.ending.is_some() && record.lifecycle == Lifecycle::Active;
+        if !acts {
+            return true;
+        }
+        match reader.worker_head(*worker_id) {
+            Err(StoreError::Damaged { table, detail }) => {
+                warn!(%worker_id, table, detail, "a Worker's newest events are damaged");
+                aside.orphans.extend(worker.allocation.take());
+                aside.damaged.push(DamagedRecord {
+                    table,
+                    worker_id: Some(*worker_id),
+                    detail,
+                });
+                false
+            }
+            // What else can't be read is told by whoever needs it.
+            _ => true,
+        }
+    });
+    aside
+}
+
+impl State {
+    /// That it is known where a Worker's stream goes on.
+    pub(super) fn check_head(&mut self, worker_id: WorkerId) -> Result<(), WorkerError> {
+        let Some(worker) = self.workers.get_mut(&worker_id) else {
+            return Ok(());
+        };
+        if worker.head.is_some() {
+            return Ok(());
+        }
+        match self.around.reader.worker_head(worker_id) {
+            Ok(head) => {
+                worker.head = Some(Head {
+                    seq: head.seq,
+                    items: head.items,
+                });
+                Ok(())
+            }
+            Err(StoreError::Damaged { table, detail }) => Err(WorkerError::Damaged {
+                worker_id,
+                detail: format!("its newest events can't be read from table {table}: {detail}"),
+            }),
+            // What else can't be read is told by whoever needs it.
+            Err(_) => Ok(()),
+        }
+    }
+}
