@@ -16,7 +16,7 @@ use worker_runtime_core::{
 };
 use worker_runtime_persist::{FileOptions, FileStore, ReadStore};
 
-use crate::support::{Script, input, scripted, within};
+use crate::support::{Script, input, queued, scripted, within};
 
 const WORKERS: usize = 4;
 /// More than a few packs of each Worker.
@@ -250,7 +250,73 @@ fn a_changed_byte_of_a_workers_newest_event_is_a_told_gap_too() {
     threads.block_on(async {
         let script = Script::default();
         let runtime = open(directory, &script).await;
-        write(&runtime, &script, workers[0], "after", "what came after").await;
+        // Nobody knows where its stream goes on, so it takes nothing; the others do.
+        let interaction = runtime.interaction();
+        let sent = interaction.send_input(workers[1], input("more"));
+        let refused = within("a refusal", sent).await.unwrap_err();
+        assert_eq!(refused.code(), Code::WorkerDamaged, "{refused}");
+        for worker_id in [workers[0], workers[2], workers[3]] {
+            write(&runtime, &script, worker_id, "after", "what came after").await;
+        }
+        within("a close", runtime.close()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_damaged_worker_whose_input_waits_keeps_no_other_one_waiting() {
+    let last_words = |worker: usize| format!("last words of worker {worker}");
+    let threads = tokio::runtime::Runtime::new().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path();
+    let workers = threads.block_on(async {
+        let workers = fill(directory).await;
+        let script = Script::default();
+        let runtime = open(directory, &script).await;
+        // A run whose sink is dropped has ended, and the next one would begin.
+        let mut running = Vec::new();
+        for (worker, worker_id) in workers[..3].iter().enumerate() {
+            let interaction = runtime.interaction();
+            for input in [input("runs"), queued("waits")] {
+                let sent = interaction.send_input(*worker_id, input);
+                within("a receipt", sent).await.unwrap();
+            }
+            let sink = script.run().await.sink;
+            let block = sink.open_block(BlockKind::Text, None).unwrap();
+            sink.append(block, &last_words(worker)).await.unwrap();
+            sink.finish_block(block).await.unwrap();
+            running.push(sink);
+        }
+        within("a close", runtime.close()).await.unwrap();
+        workers
+    });
+    assert!(flip(directory, &last_words(1), |_| true) >= 1);
+    let told = read_workers(directory, &workers);
+    let told_of_damaged = &told[1];
+    assert!(told[0].gaps.is_empty() && !told_of_damaged.gaps.is_empty());
+
+    threads.block_on(async {
+        let script = Script::default();
+        let runtime = open(directory, &script).await;
+        for _ in 0..2 {
+            let run = script.run().await;
+            assert_eq!(run.input_id(), "waits");
+            run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+        }
+        write(&runtime, &script, workers[3], "after", "what came after").await;
+        let observation = runtime.observation();
+        let refused = observation.worker(workers[1]).unwrap_err();
+        assert_eq!(refused.code(), Code::WorkerDamaged);
+        let mut diagnostics = observation.diagnostics().into_iter();
+        let told = diagnostics.find(|told| told.worker_id == Some(workers[1]));
+        assert_eq!(told.unwrap().code, Code::EventDamaged);
+        let read_live = read(&observation, Stream::Worker(workers[1]));
+        assert_eq!(read_live.events, told_of_damaged.events);
+        let rival = CreateWorker {
+            display_name: None,
+            ..request(1)
+        };
+        let refused = runtime.catalog().create(rival).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ScopeConflict);
         within("a close", runtime.close()).await.unwrap();
     });
 }

@@ -73,9 +73,18 @@ pub(crate) fn nothing_left(tag: &str) {
 
 /// SIGKILL to those of the tag that are chosen.
 pub(crate) fn kill_tagged(tag: &str, chosen: impl Fn(&Tagged) -> bool) {
+    signal_tagged(tag, Signal::KILL, chosen);
+}
+
+/// Stops the monitors: when their host dies they can't end their commands any more.
+pub(crate) fn stop_monitors(tag: &str) {
+    signal_tagged(tag, Signal::STOP, |process| process.is_shim);
+}
+
+fn signal_tagged(tag: &str, signal: Signal, chosen: impl Fn(&Tagged) -> bool) {
     for process in tagged(tag).into_iter().filter(chosen) {
         let pid = Pid::from_raw(process.pid).unwrap();
         // It may have ended meanwhile.
-        let _ = kill_process(pid, Signal::KILL);
+        let _ = kill_process(pid, signal);
     }
 }

@@ -2,7 +2,6 @@
 //! the output open, is gone when the Runtime says that it is quiet: after a cancel, a stop, a close,
 //! and a kill of the host. Until then its scope is nobody else's (I6).
 
-use rustix::process::{Pid, Signal, kill_process};
 use worker_runtime_core::{
     Dispatch, InputId, Mounts, Permission, Runtime, RuntimeOptions, Scope, ScopeRule, WorkerId,
     error::CreateError,
@@ -14,7 +13,7 @@ use worker_runtime_persist::{FileOptions, FileStore};
 use super::{
     order::{MOUNT, Request},
     place::{HostProcess, Place, shell, wait_until},
-    processes::{kill_tagged, nothing_left, tagged},
+    processes::{kill_tagged, nothing_left, stop_monitors, tagged},
 };
 
 const STUBBORN: &str = r#"
@@ -164,10 +163,7 @@ fn what_outlives_host_and_monitor_keeps_its_scope_until_it_is_shown_to_be_dead()
     let worker_id = stubborn(&place, &mut host, NEVER_MS);
     host.done(&Request::Stop(worker_id));
     rival_is_refused(&mut host, worker_id);
-    // A monitor that is stopped can't end its command when the host dies.
-    for monitor in tagged(&place.tag).iter().filter(|process| process.is_shim) {
-        kill_process(Pid::from_raw(monitor.pid).unwrap(), Signal::STOP).unwrap();
-    }
+    stop_monitors(&place.tag);
     host.kill();
     kill_tagged(&place.tag, |process| process.is_shim);
     // The command dies with its monitor; the child in a session of its own does not.

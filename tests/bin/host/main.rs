@@ -25,6 +25,7 @@ use std::{
 
 use order::{Order, Part, Said};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Whatever goes wrong in a host ends it.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -57,6 +58,8 @@ fn run() -> Result<()> {
 }
 
 async fn obey(order: Order) -> Result<()> {
+    // Listened to before anybody can know that the host is open.
+    let terminate = signal(SignalKind::terminate())?;
     say(&Said::Opening)?;
     let runtime = match open::open(&order).await {
         Ok(runtime) => runtime,
@@ -64,7 +67,7 @@ async fn obey(order: Order) -> Result<()> {
     };
     say(&Said::Open)?;
     match order.part {
-        Part::Serve => serve::serve(runtime).await,
+        Part::Serve => serve::serve(runtime, terminate).await,
         Part::Feed {
             journals,
             seed,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    signal::unix::{SignalKind, signal},
+    signal::unix::Signal,
 };
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
@@ -24,8 +24,7 @@ use crate::{
 /// What takes longer hangs; told as a refusal, so that the test can say what it waited for.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-pub(crate) async fn serve(runtime: Runtime) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
+pub(crate) async fn serve(runtime: Runtime, mut terminate: Signal) -> Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         let line = tokio::select! {

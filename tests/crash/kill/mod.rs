@@ -15,7 +15,7 @@ use worker_runtime_persist::{FileOptions, FileStore};
 use super::{
     order::{Dice, MOUNT, Part, Said, worker_id},
     place::Place,
-    processes::{kill_tagged, nothing_left, nothing_left_of, tagged},
+    processes::{kill_tagged, nothing_left, nothing_left_of, stop_monitors, tagged},
 };
 use audit::{Clients, Story};
 
@@ -77,9 +77,13 @@ fn live_and_be_killed(place: &Place, dice: &mut Dice) {
         let moment_ms = OPEN_MS.start + dice.below(OPEN_MS.end - OPEN_MS.start);
         std::thread::sleep(Duration::from_millis(moment_ms));
     }
+    let with_monitors = dice.once_in(3);
+    if with_monitors {
+        // Then nobody is left who would end what its command started but the next opening.
+        stop_monitors(&place.tag);
+    }
     host.kill();
-    if dice.once_in(3) {
-        // Nobody is left who would end the commands but the next opening.
+    if with_monitors {
         kill_tagged(&place.tag, |process| process.is_shim);
     }
 }
