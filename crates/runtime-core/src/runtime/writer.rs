@@ -144,7 +144,7 @@ impl Writer {
             command.refuse(&Unavailable::Closed);
             return Turn::GoOn;
         }
-        let before = self.state.batch_len();
+        let before = self.state.edits();
         let state = &mut self.state;
         let answer = match command {
             Command::Sink(SinkMessage {
@@ -189,7 +189,7 @@ impl Writer {
             Command::Abandon => return Turn::End,
         };
         // Commands refuse before they change anything: one that failed half way spoils its batch.
-        if answer.is_refusal() && self.state.batch_len() != before {
+        if answer.is_refusal() && self.state.edits() != before {
             self.spoil(&"a command was refused after it had changed something");
         }
         self.answers.push(answer);
@@ -212,7 +212,7 @@ impl Writer {
         let idle_after = self.shared.limits.idle_after;
         if let Some(active_at) = self.active_at {
             let due = active_at.saturating_add(idle_after);
-            if !self.state.batch.is_empty() {
+            if !self.state.is_unchanged() {
                 self.alarm.wake_at(now.saturating_add(idle_after));
             } else if due > now {
                 self.alarm.wake_at(due);

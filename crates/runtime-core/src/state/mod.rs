@@ -146,6 +146,12 @@ pub(crate) struct State {
     now: Timestamp,
     /// Receipts of this batch, which the store doesn't show yet.
     receipts: HashMap<(WorkerId, [u8; 16]), ReceiptRecord>,
+    /// Workers whose records this batch changes: each is written once, as the batch leaves it.
+    changed: BTreeSet<WorkerId>,
+    /// Where the batch holds the state of an input; a later change replaces it.
+    inputs: HashMap<(WorkerId, Seq), usize>,
+    /// Events and changes of this batch, replaced ones included.
+    edits: usize,
 }
 
 impl State {
@@ -210,6 +216,9 @@ impl State {
             entropy,
             now: loaded.at,
             receipts: HashMap::new(),
+            changed: BTreeSet::new(),
+            inputs: HashMap::new(),
+            edits: 0,
         }
     }
 
@@ -223,20 +232,29 @@ impl State {
         self.now
     }
 
-    /// How much the batch holds, to see whether a command has changed anything.
-    pub(crate) fn batch_len(&self) -> usize {
-        self.batch
-            .events
-            .len()
-            .saturating_add(self.batch.changes.len())
+    /// How much was done to the batch, to see whether a command has changed anything.
+    pub(crate) fn edits(&self) -> usize {
+        self.edits
+    }
+
+    /// Whether there is nothing to commit.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.batch.is_empty() && self.changed.is_empty()
     }
 
     /// Takes the batch that was gathered, and what to do after its commit.
     pub(crate) fn take_batch(&mut self) -> (Batch, Vec<Effect>, BTreeSet<WorkerId>) {
         self.batch_bytes = 0;
         self.receipts.clear();
+        self.inputs.clear();
+        self.edits = 0;
+        let mut batch = std::mem::take(&mut self.batch);
+        let changed = std::mem::take(&mut self.changed);
+        let changed = changed.iter().filter_map(|id| self.workers.get(id));
+        let records = changed.map(|worker| Change::Worker(worker.record.clone()));
+        batch.changes.extend(records);
         (
-            std::mem::take(&mut self.batch),
+            batch,
             std::mem::take(&mut self.effects),
             std::mem::take(&mut self.touched),
         )
@@ -330,6 +348,7 @@ impl State {
 
     fn push(&mut self, worker: Option<WorkerPlace>, draft: EventDraft) -> Position {
         self.position = self.position.next();
+        self.edits = self.edits.saturating_add(1);
         self.batch_bytes = self.batch_bytes.saturating_add(draft.data.len());
         self.batch.events.push(Event {
             position: self.position,
@@ -344,7 +363,20 @@ impl State {
     }
 
     fn change(&mut self, change: Change) {
-        self.batch.changes.push(change);
+        self.edits = self.edits.saturating_add(1);
+        let changes = &mut self.batch.changes;
+        let held = match &change {
+            Change::Unfinished(input) => {
+                let key = (input.worker_id, input.accepted.seq);
+                let at = *self.inputs.entry(key).or_insert(changes.len());
+                changes.get_mut(at)
+            }
+            _ => None,
+        };
+        match held {
+            Some(held) => *held = change,
+            None => changes.push(change),
+        }
     }
 
     /// Changes a Worker's record; the batch and the published view follow.
@@ -358,7 +390,8 @@ impl State {
         edit(record);
         record.revision = record.revision.next();
         let record = worker.record.clone();
-        self.change(Change::Worker(record.clone()));
+        self.edits = self.edits.saturating_add(1);
+        self.changed.insert(worker_id);
         self.touched.insert(worker_id);
         Ok(record)
     }
