@@ -24,7 +24,7 @@ use crate::{
     Generation, WorkerId,
     backend::Proof,
     error::{OpenError, Unavailable},
-    record::WorkerRecord,
+    record::{Lifecycle, WorkerRecord},
     state::{Dispatch, Now, ProvenWorker, State, Surroundings},
     store::{Loaded, Store, StoreError, StoreReader},
 };
@@ -169,6 +169,8 @@ async fn prove_all(
         let left = loaded.workers.iter().filter(|worker| {
             !worker.processes.is_empty()
                 || worker.unproven.is_some()
+                // Its end was asked for, and nobody is left who could say that all is quiet.
+                || (worker.ending.is_some() && worker.lifecycle == Lifecycle::Active)
                 || running.contains_key(&worker.worker_id)
         });
         left.map(|worker| {
