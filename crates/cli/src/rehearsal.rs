@@ -70,5 +70,6 @@ fn batch(loaded: &Loaded) -> Batch {
             .chain(workers)
             .chain(held)
             .collect(),
+        must_happen: false,
     }
 }

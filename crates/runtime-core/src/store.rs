@@ -98,6 +98,9 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// Changes of records, in order; a later one of the same record wins.
     pub changes: Vec<Change>,
+    /// It ends or frees something (an outcome, a stop, a delete), so it is not refused for lack of
+    /// room while the store has any reserve left.
+    pub must_happen: bool,
 }
 
 impl Batch {
@@ -291,6 +294,14 @@ pub trait Store: Send + 'static {
     /// # Errors
     /// When the store can't be read at all; damage of single records is part of [`Loaded`].
     fn load(&mut self) -> Result<Loaded, StoreError>;
+
+    /// Whether there is room for new work; cheap, asked before each command that brings some.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`].
+    fn has_room(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Makes a batch durable, then witnesses its last position.
     ///

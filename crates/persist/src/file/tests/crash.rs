@@ -36,6 +36,7 @@ fn after_a_crash_at_any_commit_everything_acknowledged_is_there() {
                 let batch = worker_runtime_core::store::Batch {
                     events: vec![event],
                     changes: Vec::new(),
+                    must_happen: false,
                 };
                 reopened.commit(&batch).unwrap();
             }

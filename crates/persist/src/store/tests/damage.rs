@@ -379,6 +379,7 @@ fn a_missing_row_and_a_row_of_an_older_commit_are_noticed() {
     let batch = Batch {
         events: Vec::new(),
         changes: vec![Change::Worker(Arc::new(record))],
+        must_happen: false,
     };
     found.store.commit(&batch).unwrap();
     assert_eq!(found.store.load().unwrap().damaged, []);
@@ -416,6 +417,7 @@ fn damaged_packs_at_the_front_are_trimmed_like_others() {
     let batch = Batch {
         events: Vec::new(),
         changes: vec![Change::Trim(owner, seq)],
+        must_happen: false,
     };
     found.store.commit(&batch).unwrap();
     let reader = found.store.reader();

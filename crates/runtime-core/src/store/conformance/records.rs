@@ -14,6 +14,7 @@ fn changes(changes: Vec<Change>) -> Batch {
     Batch {
         events: Vec::new(),
         changes,
+        must_happen: false,
     }
 }
 
@@ -156,6 +157,7 @@ pub(super) fn not_dense(harness: &mut dyn Harness) {
     let refused = store.commit(&Batch {
         events: vec![event],
         changes: Vec::new(),
+        must_happen: false,
     });
     assert!(
         matches!(refused, Err(StoreError::Bug { .. })),

@@ -105,6 +105,7 @@ impl Script {
         Batch {
             events: events.collect(),
             changes: Vec::new(),
+            must_happen: false,
         }
     }
 

@@ -100,6 +100,7 @@ pub(super) fn large(harness: &mut dyn Harness) {
         let batch = Batch {
             events: vec![of_worker, of_runtime],
             changes: Vec::new(),
+            must_happen: false,
         };
         store.commit(&batch).unwrap();
     }
@@ -145,6 +146,7 @@ pub(super) fn trim(harness: &mut dyn Harness) {
         let batch = Batch {
             events: Vec::new(),
             changes: vec![Change::Trim(ids[0], seq)],
+            must_happen: false,
         };
         store.commit(&batch).unwrap();
         let left: Vec<_> = script.of(stream).split_off(seq.0 as usize);
