@@ -1,7 +1,7 @@
 //! What the benches share. Each bench is a file beside `src/`, one per promise.
 //!
 //! # Layout
-//! - [`bench`]: arguments, the scratch directory, and `main`'s way out
+//! - [`mod@bench`]: arguments, the scratch directory, and `main`'s way out
 //! - [`host`]: a Runtime over a directory, opened through its public calls
 //! - [`measured_store`]: what of the time is the store's
 //! - [`backend`]: execution backends that do nothing but hold a run, or end it at once
