@@ -7,8 +7,9 @@ use worker_runtime_core::{
 };
 
 use super::worker::{
+    backend::InputWay,
     create,
-    spec::{InputWay, SpecArgs, command_line},
+    spec::{SpecArgs, command_line},
 };
 use crate::{
     args::Global,
@@ -40,7 +41,11 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     once: bool,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(
+        last = true,
+        required_unless_present = "backend_config",
+        value_name = "COMMAND"
+    )]
     command: Vec<String>,
 }
 
@@ -51,6 +56,7 @@ struct Begun {
 }
 
 pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
+    check_input(&args)?;
     let here = Here::current()?;
     let way = match args.input {
         Some(_) => InputWay::Stdin,
@@ -98,6 +104,20 @@ pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Resu
     };
     account.print(printer)?;
     Ok(seen.exit())
+}
+
+/// Refuses a call that says too little: an agent would be given its own command line.
+fn check_input(args: &RunArgs) -> Result<(), CliError> {
+    let message = match args.input.as_deref() {
+        None if args.spec.backend.needs_input() => {
+            "--input is missing: a command in lines mode, or of --backend-config, needs one"
+        }
+        Some("-") if args.spec.backend.reads_stdin() => {
+            "--input - and --backend-config - can't both be read from standard input"
+        }
+        _ => return Ok(()),
+    };
+    Err(CliError::usage(message, &["run"]))
 }
 
 fn input(args: &RunArgs) -> Result<SubmitInput, CliError> {

@@ -10,6 +10,7 @@
 )]
 
 mod changes;
+mod lines;
 mod mistakes;
 mod pipes;
 mod reads;

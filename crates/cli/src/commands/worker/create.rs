@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{Dispatch, view::CreateReceipt, worker::CreateWorker};
 
-use super::spec::{InputWay, SpecArgs};
+use super::{backend::InputWay, spec::SpecArgs};
 use crate::{
     args::{Format, Global},
     error::Failure,
@@ -35,6 +35,7 @@ pub(crate) fn run(
     if let Some(exit) = rehearse(args.spec.dry_run, global, &here, &request, printer)? {
         return Ok(exit);
     }
+    let takes_input = request.backend.is_some();
     let writing = Writing {
         create: true,
         dispatch: Dispatch::None,
@@ -43,7 +44,7 @@ pub(crate) fn run(
     let receipt = target::change(global, writing, async |runtime| {
         Ok(runtime.catalog().create(request).await?)
     })?;
-    print(&receipt, !args.command.is_empty(), printer)
+    print(&receipt, takes_input, printer)
 }
 
 /// Tries the request where that is asked for, and where it would make the store; then a mistake

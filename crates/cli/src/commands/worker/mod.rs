@@ -1,5 +1,6 @@
 //! `worker`: which Workers there are, and their lives.
 
+pub(crate) mod backend;
 pub(crate) mod create;
 mod end;
 mod lifecycle;
@@ -20,7 +21,7 @@ pub(crate) enum WorkerCommand {
     /// Print one Worker
     Show(show::ShowArgs),
     /// Make a Worker without sending it anything
-    Create(create::CreateArgs),
+    Create(Box<create::CreateArgs>),
     /// Send a Worker an input, and follow it to its outcome
     Send(send::SendArgs),
     /// End a Worker and free its scope; it can be restored

@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use clap::{Args, ValueEnum};
-use serde_json::json;
+use clap::Args;
 use worker_runtime_core::{
-    AsJson, Clock, Code, SystemClock, SystemEntropy, WorkerId,
+    Clock, Code, SystemClock, SystemEntropy, WorkerId,
     profile::ProfileSelector,
-    worker::{BackendSelection, CreateWorker, Intent},
+    worker::{CreateWorker, Intent},
 };
-use worker_runtime_execution::exec::{ExecFactory, ExecOptions};
 
+use super::backend::{BackendArgs, InputWay};
 use crate::{error::CliError, here::Here, scope_arg, shell};
 
 #[derive(Debug, Args)]
@@ -42,36 +41,11 @@ pub(crate) struct SpecArgs {
     /// What it may not touch, although --scope covers it (may be repeated)
     #[arg(long, value_name = "RULE", requires = "scope")]
     deny: Vec<String>,
-    /// A variable of this environment that the command gets (may be repeated)
-    #[arg(long, value_name = "KEY")]
-    env: Vec<String>,
     /// Only say what would be made; exit 23 if anything would
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How the command gets its input
-    #[arg(long, value_name = "WAY")]
-    input_as: Option<InputWay>,
-}
-
-/// How a command gets its input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum InputWay {
-    /// On its standard input
-    Stdin,
-    /// As its last argument
-    Argument,
-    /// Not at all
-    None,
-}
-
-impl InputWay {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdin => "stdin",
-            Self::Argument => "argument",
-            Self::None => "none",
-        }
-    }
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
 }
 
 /// Takes `KEY=VALUE` apart.
@@ -86,13 +60,15 @@ impl SpecArgs {
     /// The request, without an input. `command` may be empty: then nothing runs the Worker's input.
     ///
     /// # Errors
-    /// When an id or a rule has another form.
+    /// When an id or a rule has another form, or the backend's configuration can't be read.
     pub(crate) fn request(
         &self,
         command: &[String],
         default_way: InputWay,
         here: &Here,
     ) -> Result<CreateWorker, CliError> {
+        let chosen = self.backend.chosen(command, default_way)?;
+        let command = &chosen.argv;
         let mut request = CreateWorker::new(self.intent(command));
         request.worker_id = Some(self.worker_id()?);
         request.display_name = self.name.clone().or_else(|| name_of(command));
@@ -102,10 +78,7 @@ impl SpecArgs {
             request.spec.profile = ProfileSelector::Builtin { name: name.clone() };
         }
         request.spec.workspace = Some(here.workspace());
-        if !command.is_empty() {
-            let way = self.input_as.unwrap_or(default_way);
-            request.backend = Some(self.backend(command, way));
-        }
+        request.backend = chosen.backend;
         Ok(request)
     }
 
@@ -142,21 +115,6 @@ impl SpecArgs {
                 objective: command_line(command),
             },
             (None, None) => Intent::Assistant { purpose },
-        }
-    }
-
-    fn backend(&self, command: &[String], way: InputWay) -> BackendSelection {
-        // What is allowed by default too: a list that is given takes its place.
-        let mut env_allow = ExecOptions::default().env_allow;
-        env_allow.extend(self.env.iter().cloned());
-        let config = json!({
-            "argv": command,
-            "input": way.as_str(),
-            "env_allow": env_allow,
-        });
-        BackendSelection {
-            name: ExecFactory::NAME.to_owned(),
-            config: AsJson(config),
         }
     }
 }
