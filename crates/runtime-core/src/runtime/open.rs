@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
 };
 
@@ -17,14 +16,13 @@ use super::{
     handle::{Inner, Runtime, RuntimeOptions},
     shared::Shared,
     sink::SinkPath,
-    supervisor::{Supervisor, SupervisorParts},
+    supervisor::{Supervisor, SupervisorParts, prove_dead},
     writer::{StoreTime, Writer},
 };
 use crate::{
     Generation, WorkerId,
-    backend::Proof,
     error::{OpenError, Unavailable},
-    record::{Lifecycle, WorkerRecord},
+    record::Lifecycle,
     state::{Dispatch, Now, ProvenWorker, State, Surroundings},
     store::{Loaded, Store, StoreError, StoreReader},
 };
@@ -178,7 +176,7 @@ async fn prove_all(
             let partial = generation
                 .map(|generation| partial_blocks(worker.worker_id, generation, &*reader))
                 .transpose()?;
-            let proof = prove_dead(worker, &backends);
+            let proof = prove_dead(worker, &backends, |_| true);
             Ok(ProvenWorker {
                 worker_id: worker.worker_id,
                 proof,
@@ -192,26 +190,6 @@ async fn prove_all(
         invariant: format!("proving processes dead failed: {error}"),
     })?;
     Ok(proven?)
-}
-
-fn prove_dead(worker: &WorkerRecord, backends: &Backends) -> Proof {
-    let factory = worker
-        .backend
-        .as_ref()
-        .and_then(|selection| backends.get(&selection.name));
-    let mut proofs = worker.processes.iter().map(|process| match factory {
-        // One that panics must not keep the other Workers' store shut.
-        Some(factory) => catch_unwind(AssertUnwindSafe(|| factory.prove_dead(process)))
-            .unwrap_or_else(|_| Proof::Unproven {
-                reason: format!("the execution backend panicked over {}", process.label),
-            }),
-        None => Proof::Unproven {
-            reason: format!("no execution backend can look after {}", process.label),
-        },
-    });
-    proofs
-        .find(|proof| *proof != Proof::Dead)
-        .unwrap_or(Proof::Dead)
 }
 
 /// What was checkpointed of a run's output. Checkpoints that are damaged are not served; the run

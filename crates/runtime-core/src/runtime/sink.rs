@@ -1,13 +1,11 @@
 //! How a backend talks back about one run. Everything it tells becomes durable through the writer,
-//! and is taken only while the run is the current one.
+//! and is taken only while the run is the current one (I4). How a run ends is in `finish`.
+//!
+//! Called by backends, and by the Worker's own task (`super::supervisor`).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod finish;
+
+use std::sync::{Arc, atomic::AtomicBool};
 
 use serde::Serialize;
 use serde_json::json;
@@ -19,8 +17,9 @@ use tokio::{
 use super::{
     LiveRuns,
     alarm::Alarm,
-    bounds::{RAW_MESSAGE_BYTES_MAX, bounded, check_len, cut},
+    bounds::{RAW_MESSAGE_BYTES_MAX, check_len},
     command::{Command, SinkMessage},
+    supervisor::Keeper,
 };
 use crate::{
     ActionId, BlockId, Clock, EventDraft, EventType, Generation, Position, RunId, WorkerId,
@@ -28,8 +27,8 @@ use crate::{
     event::EVENT_TYPE_LEN_MAX_BYTES,
     limits::Limits,
     record::ProcessRecord,
-    run::{StopReason, Usage},
-    state::{ActionRequest, FinishedBlock, RunEnd, SinkOp},
+    run::Usage,
+    state::{ActionRequest, FinishedBlock, SinkOp},
     store::BlockKind,
 };
 
@@ -45,16 +44,34 @@ pub(crate) struct SinkPath {
 }
 
 /// A run's way back into the Runtime. Clones are of the same run; when the last one is dropped
-/// without [`finish`](Self::finish), the run ends as `interrupted(no_terminator)`.
+/// without [`finish`](Self::finish), the run is cancelled in its backend and, once that says that
+/// all is quiet, ends as `interrupted(no_terminator)`.
+///
+/// # Cancel safety
+/// A method whose future is dropped before it returns (a timeout, a `select!`, an abort) has happened
+/// whole or not at all, and nobody is told which: it is as a call that answered
+/// [`OutcomeUnknown`](Unavailable::OutcomeUnknown). [`finish`](Self::finish) alone goes on by itself
+/// once it was polled, so that the reason given is what is recorded.
 #[derive(Clone)]
 pub struct RunSink(Arc<Inner>);
+
+/// Which run a sink is of.
+#[derive(Clone, Copy)]
+pub(crate) struct RunOf {
+    pub(crate) worker_id: WorkerId,
+    pub(crate) run_id: RunId,
+    pub(crate) generation: Generation,
+}
 
 struct Inner {
     path: SinkPath,
     worker_id: WorkerId,
     run_id: RunId,
     generation: Generation,
+    /// The backend's own end of the run was recorded, or somebody's was before.
     finished: AtomicBool,
+    /// Ends the run when it is let go of without an end; a sink without one may just be dropped.
+    keeper: Option<Keeper>,
 }
 
 impl std::fmt::Debug for RunSink {
@@ -64,34 +81,24 @@ impl std::fmt::Debug for RunSink {
 }
 
 impl RunSink {
-    pub(crate) fn new(
-        path: SinkPath,
-        worker_id: WorkerId,
-        run_id: RunId,
-        generation: Generation,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            path,
-            worker_id,
-            run_id,
-            generation,
-            finished: AtomicBool::new(false),
-        }))
+    /// The sink that the backend gets: dropped without a word, its keeper ends the run.
+    pub(crate) fn kept(path: SinkPath, run: RunOf, keeper: Keeper) -> Self {
+        Self::of(path, run, Some(keeper))
     }
 
     /// A sink that may be dropped without ending the run.
-    pub(crate) fn detached(
-        path: SinkPath,
-        worker_id: WorkerId,
-        run_id: RunId,
-        generation: Generation,
-    ) -> Self {
+    pub(crate) fn detached(path: SinkPath, run: RunOf) -> Self {
+        Self::of(path, run, None)
+    }
+
+    fn of(path: SinkPath, run: RunOf, keeper: Option<Keeper>) -> Self {
         Self(Arc::new(Inner {
             path,
-            worker_id,
-            run_id,
-            generation,
-            finished: AtomicBool::new(true),
+            worker_id: run.worker_id,
+            run_id: run.run_id,
+            generation: run.generation,
+            finished: AtomicBool::new(false),
+            keeper,
         }))
     }
 
@@ -352,64 +359,6 @@ impl RunSink {
         self.event(EventType::BACKEND_MESSAGE, &data).await
     }
 
-    /// Ends the run. Blocks that have not ended become events, marked unless the run completed.
-    ///
-    /// Waits until the end is durable, also over a full disk and a store that recovers: every input
-    /// gets its outcome (I4).
-    ///
-    /// # Errors
-    /// [`SinkError::Stale`] when the run is over already; [`Unavailable::Closed`] when the Runtime
-    /// is gone: the next opening then ends the run.
-    ///
-    /// # Durability
-    /// Survives a crash when it returns `Ok`.
-    pub async fn finish(&self, stop: StopReason, usage: Option<Usage>) -> Result<(), SinkError> {
-        self.finish_with(stop, usage, None).await
-    }
-
-    /// As [`finish`](Self::finish), with a word for the operator.
-    ///
-    /// # Errors
-    /// As [`finish`](Self::finish).
-    pub async fn finish_with(
-        &self,
-        stop: StopReason,
-        usage: Option<Usage>,
-        detail: Option<String>,
-    ) -> Result<(), SinkError> {
-        self.0.finished.store(true, Ordering::SeqCst);
-        let (stop, detail) = (bounded(stop), detail.map(cut));
-        let mut wait = Duration::from_millis(20);
-        loop {
-            let end = RunEnd {
-                usage,
-                detail: detail.clone(),
-            };
-            match self
-                .send(SinkOp::Finish {
-                    stop: stop.clone(),
-                    end,
-                })
-                .await
-            {
-                Err(SinkError::Unavailable(
-                    Unavailable::OutcomeUnknown
-                    | Unavailable::StorageFull
-                    | Unavailable::Store { .. }
-                    | Unavailable::Bug { .. },
-                )) => {
-                    tokio::time::sleep(wait).await;
-                    // The commit whose outcome was unknown was durable after all.
-                    if self.is_over() {
-                        return Ok(());
-                    }
-                    wait = (wait * 2).min(Duration::from_secs(2));
-                }
-                other => return other.map(drop),
-            }
-        }
-    }
-
     fn draft(&self, kind: EventType, data: &impl Serialize) -> Result<EventDraft, SinkError> {
         EventDraft::new(kind, Some(self.0.run_id), data).map_err(|error| SinkError::Invalid {
             reason: error.to_string(),
@@ -454,25 +403,5 @@ impl RunSink {
         let position = answer.await.map_err(|_| Unavailable::OutcomeUnknown)??;
         path.live.advance(*worker_id, *run_id, position);
         Ok(position)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.finished.load(Ordering::SeqCst) || self.path.writer.is_closed() {
-            return;
-        }
-        // The backend let go without a word: the run must still get its outcome.
-        let sink = RunSink::new(
-            self.path.clone(),
-            self.worker_id,
-            self.run_id,
-            self.generation,
-        );
-        let detail = Some("the backend let go of the run without ending it".to_owned());
-        self.path.handle.spawn(async move {
-            sink.finish_with(StopReason::NoTerminator, None, detail)
-                .await
-        });
     }
 }

@@ -1,22 +1,27 @@
 //! One task per Worker that has a backend: starts it on demand, gives it its inputs, ends its runs.
 //!
 //! The writer hands over effects after their commit; nothing here changes state but through a
-//! run's sink.
+//! run's sink. A run that its backend has not ended itself has ended when it is quiet (`quiet`, I6).
+
+mod quiet;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
+pub(crate) use quiet::{Keeper, prove_dead};
+use quiet::{Started, guarded};
+
 use super::{
     Backends,
     command::Command,
     shared::Shared,
-    sink::{RunSink, SinkPath},
+    sink::{RunOf, RunSink, SinkPath},
     transcript::TranscriptReader,
 };
 use crate::{
-    EventType, Generation, Mounts, RunId, WorkerId,
+    EventType, Mounts, RunId, WorkerId,
     backend::{
         BackendError, BackendErrorKind, BackendFactory, ExecutionBackend, Restored, RunRequest,
         SecretResolver, StartWorker, Submitted,
@@ -29,8 +34,8 @@ use crate::{
 /// How long a cancel waits for a backend that is still being given the run.
 const SUBMIT_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// How long after a cancel that failed the next one comes.
-const CANCEL_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long the end of a backend that was stopped waits for the calls that it has not answered.
+const CALLS_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// What the tasks need.
 #[derive(Clone)]
@@ -92,13 +97,6 @@ impl Supervisor {
     }
 }
 
-/// How far the Worker's backend is.
-#[derive(Clone)]
-enum Started {
-    No,
-    Yes(Arc<dyn ExecutionBackend>),
-}
-
 /// The live owner of one Worker.
 struct Owner {
     parts: SupervisorParts,
@@ -110,8 +108,7 @@ struct Owner {
 }
 
 struct CurrentRun {
-    run_id: RunId,
-    generation: Generation,
+    run: RunOf,
     /// Told when the run is to end.
     cancelled: watch::Sender<bool>,
     /// Told when the backend has taken or refused the run.
@@ -169,13 +166,27 @@ impl Owner {
             Started::Yes(backend) => guarded("stop", async move { backend.stop().await }).await,
             Started::No => Ok(()),
         };
-        while self.runs.join_next().await.is_some() {}
+        let quiet = quiet.and(self.let_go_of_calls().await);
         let _ = self
             .parts
             .path
             .writer
             .send(Command::BackendQuiet(self.worker_id, quiet))
             .await;
+    }
+
+    /// No call into the backend goes on when it is said to be quiet: one that it never answers is
+    /// given up, and one that can't be given up may still start something.
+    async fn let_go_of_calls(&mut self) -> Result<(), BackendError> {
+        self.runs.abort_all();
+        let calls = async { while self.runs.join_next().await.is_some() {} };
+        match tokio::time::timeout(CALLS_WAIT_MAX, calls).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(BackendError::new(
+                BackendErrorKind::Broken,
+                "a call of the execution backend does not return",
+            )),
+        }
     }
 
     fn started(&self) -> Started {
@@ -191,17 +202,16 @@ impl Owner {
         let Some(run) = unfinished.run.clone() else {
             return;
         };
-        let sink = RunSink::new(
-            self.parts.path.clone(),
-            self.worker_id,
-            run.run_id,
-            run.generation,
-        );
+        let run_of = RunOf {
+            worker_id: self.worker_id,
+            run_id: run.run_id,
+            generation: run.generation,
+        };
+        let sink = RunSink::kept(self.parts.path.clone(), run_of, self.keeper());
         let cancelled = watch::Sender::new(false);
         let submitted = watch::Sender::new(false);
         self.current = Some(CurrentRun {
-            run_id: run.run_id,
-            generation: run.generation,
+            run: run_of,
             cancelled: cancelled.clone(),
             submitted: submitted.subscribe(),
         });
@@ -212,12 +222,14 @@ impl Owner {
             allocation,
             run,
             backend: self.backend.clone(),
+            keeper: self.keeper(),
+            submitted,
         };
-        let cancelled = cancelled.subscribe();
-        self.runs.spawn(async move {
-            step.run(sink, cancelled).await;
-            submitted.send_replace(true);
-        });
+        self.runs.spawn(step.run(sink, cancelled.subscribe()));
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper::new(&self.parts, self.backend.subscribe())
     }
 
     /// Ends a run. It is not cancelled in its backend before that has taken it, so that nothing
@@ -226,27 +238,24 @@ impl Owner {
         let Some(current) = self
             .current
             .as_ref()
-            .filter(|current| current.run_id == run_id)
+            .filter(|current| current.run.run_id == run_id)
         else {
             return;
         };
         if current.cancelled.send_replace(true) {
             return;
         }
-        let sink = RunSink::detached(
-            self.parts.path.clone(),
-            self.worker_id,
-            run_id,
-            current.generation,
-        );
-        let (mut submitted, backend) = (current.submitted.clone(), self.backend.subscribe());
+        let sink = RunSink::detached(self.parts.path.clone(), current.run);
+        let (mut submitted, keeper) = (current.submitted.clone(), self.keeper());
         self.runs.spawn(async move {
             // When it takes longer, the backend hangs and is cancelled all the same.
             let _ = tokio::time::timeout(SUBMIT_WAIT_MAX, told(&mut submitted)).await;
-            let Started::Yes(backend) = backend.borrow().clone() else {
-                return;
-            };
-            cancel_until_quiet(backend, &sink).await;
+            // A backend that has not started is let go of by whoever starts it.
+            if keeper.has_backend() {
+                keeper
+                    .end_when_quiet(&sink, StopReason::Cancelled, None)
+                    .await;
+            }
         });
     }
 }
@@ -254,47 +263,6 @@ impl Owner {
 /// Waits until something was told, or nobody is left who could.
 async fn told(news: &mut watch::Receiver<bool>) {
     let _ = news.wait_for(|told| *told).await;
-}
-
-/// Cancels a run in its backend, again and again until that says that all is quiet. Until then the
-/// run has no outcome and its Worker keeps its scope (I6).
-async fn cancel_until_quiet(backend: Arc<dyn ExecutionBackend>, sink: &RunSink) {
-    let mut told = false;
-    while !sink.is_over() && !sink.is_cut_off() {
-        let (backend, run_id) = (backend.clone(), sink.run_id());
-        let error = match guarded("cancel", async move { backend.cancel(run_id).await }).await {
-            Ok(_quiet) => return end(sink, StopReason::Cancelled, None).await,
-            Err(error) => error,
-        };
-        if !std::mem::replace(&mut told, true) {
-            let message = format!("the run can't be shown to have ended: {error}");
-            let data = serde_json::json!({ "code": crate::Code::RunUnproven, "message": message });
-            let _ = sink.event(EventType::DIAGNOSTIC, &data).await;
-        }
-        tokio::time::sleep(CANCEL_AGAIN_AFTER).await;
-    }
-}
-
-/// A call of a backend on a task of its own: one that panics has failed, and its owner lives on.
-async fn guarded<T: Send + 'static>(
-    what: &'static str,
-    call: impl Future<Output = Result<T, BackendError>> + Send + 'static,
-) -> Result<T, BackendError> {
-    tokio::spawn(call).await.unwrap_or_else(|error| {
-        warn!(%error, "an execution backend panicked");
-        let message = format!("the execution backend panicked in its {what}");
-        Err(BackendError::new(BackendErrorKind::Broken, message))
-    })
-}
-
-/// Ends a run that has not ended by itself: its own word counts, and this one is not late.
-async fn end(sink: &RunSink, stop: StopReason, detail: Option<String>) {
-    if sink.is_over() {
-        return;
-    }
-    if let Err(error) = sink.finish_with(stop, None, detail).await {
-        debug!(run_id = %sink.run_id(), %error, "the run had ended already");
-    }
 }
 
 /// Brings one input to the Worker's backend.
@@ -305,6 +273,9 @@ struct StartRun {
     allocation: Option<Arc<AllocationRecord>>,
     run: RunRecord,
     backend: watch::Sender<Started>,
+    keeper: Keeper,
+    /// Told when the backend has taken or refused the run.
+    submitted: watch::Sender<bool>,
 }
 
 impl StartRun {
@@ -316,7 +287,7 @@ impl StartRun {
                 let started = tokio::select! {
                     started = self.start_backend(&sink) => started,
                     () = told(&mut cancelled) => {
-                        return end(&sink, StopReason::Cancelled, None).await;
+                        return self.end(&sink, StopReason::Cancelled).await;
                     }
                 };
                 match started {
@@ -324,12 +295,12 @@ impl StartRun {
                         self.backend.send_replace(Started::Yes(backend.clone()));
                         backend
                     }
-                    Err(error) => return end(&sink, failed("start_failed", &error), None).await,
+                    Err(error) => return self.end(&sink, failed("start_failed", &error)).await,
                 }
             }
         };
         if *cancelled.borrow_and_update() {
-            return end(&sink, StopReason::Cancelled, None).await;
+            return self.end(&sink, StopReason::Cancelled).await;
         }
         let request = RunRequest {
             run_id: self.run.run_id,
@@ -345,7 +316,9 @@ impl StartRun {
         };
         // Kept until the backend has answered: when it refuses, its own sink is gone already.
         let kept = sink.clone();
-        let failure = match backend.submit(request, sink).await {
+        let submitted = backend.submit(request, sink).await;
+        self.submitted.send_replace(true);
+        let failure = match submitted {
             Submitted::Accepted => return,
             Submitted::Busy => failed(
                 "backend_busy",
@@ -355,7 +328,12 @@ impl StartRun {
             Submitted::Errored(error) => failed("errored", &error),
             Submitted::Unsupported(error) => failed("unsupported", &error),
         };
-        end(&kept, failure, None).await;
+        self.end(&kept, failure).await;
+    }
+
+    /// Ends the run without a word of the backend: not before it is quiet (I6).
+    async fn end(&self, sink: &RunSink, stop: StopReason) {
+        self.keeper.end_when_quiet(sink, stop, None).await;
     }
 
     async fn start_backend(

@@ -52,6 +52,8 @@ pub(crate) enum SinkOp {
         stop: StopReason,
         end: RunEnd,
     },
+    /// Its processes can't be shown to be dead, and nobody is left who could end them.
+    Unproven(String),
 }
 
 impl State {
@@ -99,6 +101,7 @@ impl State {
             }
             SinkOp::Status { name, json } => self.set_status(worker_id, name, json)?,
             SinkOp::Finish { stop, end } => self.finish_run(worker_id, stop, end)?,
+            SinkOp::Unproven(reason) => self.set_unproven(worker_id, reason)?,
         }
         Ok(self.position)
     }
