@@ -3,8 +3,13 @@
 //! A delta has no cursor and is not durable; what makes it durable is the block's event, or until
 //! then a checkpoint of its new bytes. The writer alone takes bytes from here for the store. A
 //! run's entry stays until the commit of its end, so that a commit that failed loses nothing and
-//! nobody runs an input again because its run looks gone.
+//! nobody runs an input again because its run looks gone. A block likewise: its end is in the batch
+//! that is being gathered, or it is durable and the block is gone (I2).
+//!
+//! - `blocks`: what a run's sink and the writer do with one block
+//! - `preview`: what observers see of it
 
+mod blocks;
 mod preview;
 
 use std::{
@@ -20,13 +25,10 @@ use tokio::sync::broadcast;
 
 use preview::snapshot;
 
-use super::{Delta, DeltaOp};
+use super::Delta;
 use crate::{
-    BlockId, Generation, Position, RunId, WorkerId,
-    error::SinkError,
-    limits::Limits,
-    run::Usage,
-    store::{BlockKind, Checkpoint},
+    BlockId, Generation, Position, RunId, WorkerId, error::SinkError, limits::Limits, run::Usage,
+    store::BlockKind,
 };
 
 /// A block whose run ended before it did.
@@ -52,8 +54,19 @@ struct LiveBlock {
     text: String,
     /// How much of it is in a checkpoint.
     kept_bytes: usize,
-    /// Its event is in a batch.
+    /// Checkpoints may hold what the text is not any more: the next one begins anew, also when there
+    /// is nothing left to keep.
+    replaced: bool,
+    /// Its event is in the batch that is being gathered.
     done: bool,
+}
+
+impl LiveBlock {
+    /// How many bytes the next checkpoint has to take, and at least one when it has to forget.
+    fn dirty_bytes(&self) -> usize {
+        let new = self.text.len().saturating_sub(self.kept_bytes);
+        new.max(usize::from(self.replaced))
+    }
 }
 
 #[derive(Debug)]
@@ -170,6 +183,7 @@ impl LiveRuns {
                 parent: block.parent,
                 kept_bytes: text.len(),
                 text,
+                replaced: false,
                 done: false,
             };
             run.blocks.insert(block.block.index, live);
@@ -213,217 +227,29 @@ impl LiveRuns {
         }
     }
 
-    /// The commit is durable: runs that ended in it go.
+    /// The batch is durable: what ended in it goes, also when nobody waits for that answer any more.
     pub(crate) fn forget_closed(&self) {
-        self.runs_locked().retain(|_, run| !run.closed);
+        self.runs_locked().retain(|_, run| {
+            run.blocks.retain(|_, block| !block.done);
+            !run.closed
+        });
     }
 
     /// The commit failed and nothing of it is durable: what had ended in it is open again, and
-    /// whoever passed over its deltas gets it whole.
+    /// whoever passed over its deltas gets it whole. What ended before it is gone already.
     pub(crate) fn reset_after_failure(&self) {
         let mut runs = self.runs_locked();
         for (worker_id, run) in runs.iter_mut() {
             run.closed = false;
             for block in run.blocks.values_mut() {
                 block.kept_bytes = 0;
+                block.replaced = true;
                 block.done = false;
             }
             for delta in snapshot(*worker_id, run) {
                 self.tell(delta);
             }
         }
-    }
-
-    /// Whether a delta's block has not ended: one of a block whose end is in a batch would come
-    /// after its event.
-    pub(crate) fn is_open(&self, delta: &Delta) -> bool {
-        let open = self.with_run(delta.worker_id, delta.run_id, |run| {
-            let live = run.blocks.get(&delta.block.index);
-            Ok(live.is_some_and(|live| !live.done))
-        });
-        open.unwrap_or(false)
-    }
-
-    pub(crate) fn open_block(
-        &self,
-        worker_id: WorkerId,
-        run_id: RunId,
-        kind: BlockKind,
-        parent: Option<BlockId>,
-    ) -> Result<BlockId, SinkError> {
-        let max = self.limits.blocks_open_max;
-        self.with_run(worker_id, run_id, |run| {
-            if run.blocks.values().filter(|block| !block.done).count() >= max {
-                return Err(SinkError::Limit {
-                    what: "open blocks",
-                    max,
-                });
-            }
-            let index = run.next_index;
-            run.next_index = run.next_index.saturating_add(1);
-            run.blocks.insert(
-                index,
-                LiveBlock {
-                    kind,
-                    parent,
-                    text: String::new(),
-                    kept_bytes: 0,
-                    done: false,
-                },
-            );
-            Ok(BlockId {
-                generation: run.generation,
-                index,
-            })
-        })
-    }
-
-    /// Takes new output; gives back how many of the block's bytes are in no checkpoint.
-    pub(crate) fn write(
-        &self,
-        worker_id: WorkerId,
-        run_id: RunId,
-        block: BlockId,
-        replace: bool,
-        text: &str,
-    ) -> Result<usize, SinkError> {
-        let max = self.limits.block_bytes_max;
-        self.with_run(worker_id, run_id, |run| {
-            let after = run.after;
-            let live = run
-                .blocks
-                .get_mut(&block.index)
-                .filter(|live| !live.done && block.generation == run.generation);
-            let live = live.ok_or(SinkError::BlockUnknown(block))?;
-            let before = if replace { 0 } else { live.text.len() };
-            if before.saturating_add(text.len()) > max {
-                return Err(SinkError::Limit {
-                    what: "bytes of a block",
-                    max,
-                });
-            }
-            if replace {
-                live.text.clear();
-                live.kept_bytes = 0;
-            }
-            let op = match replace {
-                true => DeltaOp::Replace {
-                    text: text.to_owned(),
-                },
-                false => DeltaOp::Append {
-                    offset_bytes: live.text.len() as u64,
-                    text: text.to_owned(),
-                },
-            };
-            live.text.push_str(text);
-            let delta = Delta {
-                worker_id,
-                run_id,
-                block,
-                kind: live.kind,
-                parent: live.parent,
-                after,
-                op,
-            };
-            let dirty = live.text.len().saturating_sub(live.kept_bytes);
-            // Under the lock of the runs, so that whoever begins to listen misses none.
-            self.tell(delta);
-            Ok(dirty)
-        })
-    }
-
-    /// A block's kind, parent and text, for its event.
-    pub(crate) fn read_block(
-        &self,
-        worker_id: WorkerId,
-        run_id: RunId,
-        block: BlockId,
-    ) -> Result<(BlockKind, Option<BlockId>, String), SinkError> {
-        self.with_run(worker_id, run_id, |run| {
-            let live = run
-                .blocks
-                .get(&block.index)
-                .filter(|live| !live.done && block.generation == run.generation);
-            let live = live.ok_or(SinkError::BlockUnknown(block))?;
-            Ok((live.kind, live.parent, live.text.clone()))
-        })
-    }
-
-    /// The block's event is in a batch.
-    pub(crate) fn block_done(&self, worker_id: WorkerId, run_id: RunId, block: BlockId) {
-        let _ = self.with_run(worker_id, run_id, |run| {
-            if let Some(live) = run.blocks.get_mut(&block.index) {
-                live.done = true;
-            }
-            Ok(())
-        });
-    }
-
-    /// The block's event is durable.
-    pub(crate) fn drop_block(&self, worker_id: WorkerId, run_id: RunId, block: BlockId) {
-        let _ = self.with_run(worker_id, run_id, |run| {
-            run.blocks.remove(&block.index);
-            Ok(())
-        });
-    }
-
-    pub(crate) fn set_usage(
-        &self,
-        worker_id: WorkerId,
-        run_id: RunId,
-        usage: Usage,
-    ) -> Result<(), SinkError> {
-        self.with_run(worker_id, run_id, |run| {
-            run.usage = Some(usage);
-            Ok(())
-        })
-    }
-
-    /// An event of the run is durable; deltas that follow come after it.
-    pub(crate) fn advance(&self, worker_id: WorkerId, run_id: RunId, position: Position) {
-        let _ = self.with_run(worker_id, run_id, |run| {
-            run.after = run.after.max(position);
-            Ok(())
-        });
-    }
-
-    /// The bytes of blocks that are in no checkpoint, for the writer.
-    pub(crate) fn take_dirty(
-        &self,
-        worker_id: WorkerId,
-        run_id: RunId,
-        only: Option<BlockId>,
-    ) -> Vec<Checkpoint> {
-        let taken = self.with_run(worker_id, run_id, |run| {
-            let generation = run.generation;
-            let wanted = run.blocks.iter_mut().filter(|(index, live)| {
-                !live.done
-                    && live.kept_bytes < live.text.len()
-                    && only.is_none_or(|only| only.index == **index)
-            });
-            let checkpoints = wanted.map(|(index, live)| {
-                let bytes = live
-                    .text
-                    .as_bytes()
-                    .get(live.kept_bytes..)
-                    .unwrap_or_default();
-                let checkpoint = Checkpoint {
-                    worker_id,
-                    block: BlockId {
-                        generation,
-                        index: *index,
-                    },
-                    kind: live.kind,
-                    parent: live.parent,
-                    offset_bytes: live.kept_bytes as u64,
-                    bytes: Bytes::copy_from_slice(bytes),
-                };
-                live.kept_bytes = live.text.len();
-                checkpoint
-            });
-            Ok(checkpoints.collect())
-        });
-        taken.unwrap_or_default()
     }
 
     fn with_run<T>(

@@ -80,6 +80,9 @@ impl State {
                 }
             }
             SinkOp::FinishBlock(finished) => {
+                // One that was asked for before and given up on may have come first.
+                let live = &self.around.live;
+                live.check_open(worker_id, run_id, finished.block)?;
                 self.emit(worker_id, finished.draft)?;
                 self.around
                     .live
