@@ -151,10 +151,10 @@ async fn open_actions_are_bounded_and_have_different_ids() {
 
 #[tokio::test]
 async fn an_action_without_a_bound_on_its_size_is_refused() {
-    let host = Host::limited(|limits| limits.event_bytes_max = 1000).await;
+    let host = Host::limited(|limits| limits.event_bytes_max = 8 << 10).await;
     let worker_id = host.worker().await;
     let run = host.start(worker_id, "one").await;
-    let long = "x".repeat(1001);
+    let long = "x".repeat(8 << 10);
     let ask = |options, detail| {
         run.sink
             .request_action(action_id("a"), options, None, detail)

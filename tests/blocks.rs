@@ -130,7 +130,7 @@ async fn open_blocks_and_the_bytes_of_a_block_are_bounded() {
 
 #[tokio::test]
 async fn events_that_a_backend_may_not_tell_or_that_are_too_large_are_refused() {
-    let host = Host::limited(|limits| limits.event_bytes_max = 100).await;
+    let host = Host::limited(|limits| limits.event_bytes_max = 8 << 10).await;
     let worker_id = host.worker().await;
     let run = host.start(worker_id, "one").await;
     for kind in [
@@ -150,9 +150,9 @@ async fn events_that_a_backend_may_not_tell_or_that_are_too_large_are_refused() 
         .event(EventType::TOOL_CALL, &serde_json::json!([1]))
         .await;
     assert!(matches!(told, Err(SinkError::Invalid { .. })), "no object");
-    let long = serde_json::json!({ "x": "y".repeat(100) });
+    let long = serde_json::json!({ "x": "y".repeat(8 << 10) });
     let told = run.sink.event(EventType::TOOL_CALL, &long).await;
-    assert!(matches!(told, Err(SinkError::Limit { max: 100, .. })));
+    assert!(matches!(told, Err(SinkError::Limit { max: 8192, .. })));
     run.sink
         .event(EventType::from_text("my.kind"), &serde_json::json!({}))
         .await

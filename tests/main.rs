@@ -23,6 +23,7 @@ mod actions;
 mod architecture;
 mod block_ends;
 mod blocks;
+mod bounds;
 mod crash;
 mod create;
 mod cursors;

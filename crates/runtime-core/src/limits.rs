@@ -35,6 +35,16 @@ pub struct Limits {
     pub labels_max: usize,
     /// An objective, a purpose, a role.
     pub intent_bytes_max: usize,
+    /// Capabilities that one Worker asks for.
+    pub capabilities_max: usize,
+    /// Further places that one Worker is told about.
+    pub mounts_max: usize,
+    /// Workers that one Worker may know of.
+    pub peers_max: usize,
+    /// Why somebody asked for an end, in their words.
+    pub reason_bytes_max: usize,
+    /// An answer to an action that offers no options.
+    pub answer_bytes_max: usize,
     /// A backend's configuration, as JSON.
     pub config_bytes_max: usize,
     /// A backend's resume reference.
@@ -73,6 +83,11 @@ impl Default for Limits {
             text_bytes_max: 256,
             labels_max: 64,
             intent_bytes_max: 64 << 10,
+            capabilities_max: 64,
+            mounts_max: 64,
+            peers_max: 256,
+            reason_bytes_max: 4 << 10,
+            answer_bytes_max: 64 << 10,
             config_bytes_max: 256 << 10,
             resume_bytes_max: 64 << 10,
             queue_len_max: 8_192,

@@ -1,4 +1,4 @@
-//! Why a Worker's life, a run or an action was not changed.
+//! Why a Worker's life, a run, an action or the Runtime itself was not changed.
 
 use super::{FieldInvalid, Unavailable, WorkerError};
 use crate::{ActionId, Code, RunId, WorkerId, view::ScopeOwner};
@@ -91,6 +91,9 @@ pub enum RunError {
         /// What can be.
         options: Vec<String>,
     },
+    /// A field can't be taken.
+    #[error(transparent)]
+    Field(#[from] FieldInvalid),
     /// Whatever was asked for could not be done.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -104,6 +107,29 @@ impl RunError {
             Self::Unknown { .. } => Code::RunUnknown,
             Self::ActionUnknown { .. } => Code::ActionUnknown,
             Self::ActionOption { .. } => Code::ActionOption,
+            Self::Field(_) => Code::FieldInvalid,
+            Self::Unavailable(error) => error.code(),
+        }
+    }
+}
+
+/// Why the Runtime itself was not stopped or drained.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManageError {
+    /// A field can't be taken.
+    #[error(transparent)]
+    Field(#[from] FieldInvalid),
+    /// Whatever was asked for could not be done.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl ManageError {
+    /// Its stable code.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Field(_) => Code::FieldInvalid,
             Self::Unavailable(error) => error.code(),
         }
     }

@@ -10,7 +10,7 @@ mod submit;
 
 pub use common::{FieldInvalid, Unavailable, WorkerError};
 pub use create::CreateError;
-pub use lifecycle::{LifecycleError, RunError};
+pub use lifecycle::{LifecycleError, ManageError, RunError};
 pub use read::{OpenError, ReadError};
 pub use sink::SinkError;
 pub use submit::{SubmitError, describe_incapable};

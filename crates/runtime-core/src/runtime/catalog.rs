@@ -173,6 +173,7 @@ impl Catalog {
             reason,
             assume_dead,
         } = options;
+        self.runtime.inner().check_reason(reason.as_ref())?;
         self.lifecycle(
             worker_id,
             LifecycleOp::End {

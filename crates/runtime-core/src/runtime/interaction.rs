@@ -71,6 +71,7 @@ impl Interaction {
         action_id: ActionId,
         option: String,
     ) -> Result<Position, RunError> {
+        self.runtime.inner().check_answer(&option)?;
         self.runtime
             .ask(|reply| Command::Answer(worker_id, run_id, action_id, option, reply))
             .await

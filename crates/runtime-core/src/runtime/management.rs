@@ -4,7 +4,7 @@ use super::{command::Command, handle::Runtime};
 use crate::{
     Position,
     backend::BackendCapabilities,
-    error::Unavailable,
+    error::{ManageError, Unavailable},
     limits::Limits,
     profile::{ResolvedProfile, builtin_profiles},
     view::{Diagnostic, RuntimeStatus},
@@ -59,35 +59,33 @@ impl Management {
     /// nothing.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`ManageError`].
     ///
     /// # Durability
     /// Survives a crash when it returns `Ok`.
-    pub async fn stop(&self, reason: Option<String>) -> Result<Position, Unavailable> {
-        self.runtime
-            .ask(|reply| Command::StopRuntime {
-                end_runs: true,
-                reason,
-                reply,
-            })
-            .await
+    pub async fn stop(&self, reason: Option<String>) -> Result<Position, ManageError> {
+        self.halt(true, reason).await
     }
 
     /// As [`stop`](Self::stop), but lets what runs go on to its end.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`ManageError`].
     ///
     /// # Durability
     /// Survives a crash when it returns `Ok`.
-    pub async fn drain(&self, reason: Option<String>) -> Result<Position, Unavailable> {
-        self.runtime
-            .ask(|reply| Command::StopRuntime {
-                end_runs: false,
-                reason,
-                reply,
-            })
-            .await
+    pub async fn drain(&self, reason: Option<String>) -> Result<Position, ManageError> {
+        self.halt(false, reason).await
+    }
+
+    async fn halt(&self, end_runs: bool, reason: Option<String>) -> Result<Position, ManageError> {
+        self.runtime.inner().check_reason(reason.as_ref())?;
+        let halted = self.runtime.ask(|reply| Command::StopRuntime {
+            end_runs,
+            reason,
+            reply,
+        });
+        Ok(halted.await?)
     }
 
     /// Takes input again and dispatches what waits.

@@ -1,7 +1,14 @@
 //! Checks of a request on the caller's thread, before the writer sees it: names resolved, scope
-//! normalised, input encoded and hashed.
+//! normalised, input encoded and hashed. What passes makes no event and no record that is too large
+//! (I9); the checks of single fields are in `fields`.
+//!
+//! Called by the planes.
+
+mod fields;
 
 use std::sync::Arc;
+
+use fields::{EVENT_SPARE_BYTES, check_count, check_intent, check_labels, check_len, check_text};
 
 use super::handle::Inner;
 use crate::{
@@ -10,7 +17,7 @@ use crate::{
     error::{CreateError, FieldInvalid, SubmitError, Unavailable},
     input::{Input, KnownSegment, Segment, SubmitInput},
     state::{CheckedCreate, PreparedCreate, PreparedInput},
-    worker::{BackendSelection, CreateWorker, Intent, UpdateWorker},
+    worker::{BackendSelection, CreateWorker, UpdateWorker},
 };
 
 impl Inner {
@@ -43,10 +50,9 @@ impl Inner {
                 id: bundle.id.clone(),
             });
         }
-        if let Some(workspace) = &request.spec.workspace {
-            self.mounts.resolve(&workspace.mount, &workspace.path)?;
-        }
+        self.check_places_and_company(request)?;
         let profile = self.profiles.resolve(&request.spec.profile)?;
+        self.check_created_event(request, &profile.name)?;
         let backend = request
             .backend
             .as_ref()
@@ -71,6 +77,43 @@ impl Inner {
             scope,
             input,
         })
+    }
+
+    fn check_places_and_company(&self, request: &CreateWorker) -> Result<(), CreateError> {
+        let (limits, spec) = (&self.shared.limits, &request.spec);
+        check_count(
+            "capabilities",
+            spec.capabilities.len(),
+            limits.capabilities_max,
+        )?;
+        for capability in &spec.capabilities {
+            check_text("capabilities", capability, limits.text_bytes_max)?;
+        }
+        check_count("peers", spec.peers.len(), limits.peers_max)?;
+        check_count("mounts", spec.mounts.len(), limits.mounts_max)?;
+        for place in spec.workspace.iter().chain(&spec.mounts) {
+            self.mounts.resolve(&place.mount, &place.path)?;
+        }
+        Ok(())
+    }
+
+    /// That what is told of the creation fits into an event.
+    fn check_created_event(
+        &self,
+        request: &CreateWorker,
+        profile: &str,
+    ) -> Result<(), CreateError> {
+        let told = (&request.display_name, &request.labels, &request.spec);
+        let told = (told, &request.scope, profile);
+        let bytes = serde_json::to_vec(&told).map_err(|error| bug(&error))?;
+        let bytes_max = self.event_bytes_max();
+        Ok(check_len("request", bytes.len(), bytes_max)?)
+    }
+
+    /// What of a request an event of the Runtime's own can hold, beside its other fields.
+    fn event_bytes_max(&self) -> usize {
+        let limits = &self.shared.limits;
+        limits.event_bytes_max.saturating_sub(EVENT_SPARE_BYTES)
     }
 
     fn resolve_backend(
@@ -118,7 +161,8 @@ impl Inner {
         let bytes = serde_json::to_vec(&segments)
             .map_err(|error| bug(&error))?
             .len();
-        let bytes_max = self.shared.limits.input_bytes_max;
+        let limits = &self.shared.limits;
+        let bytes_max = limits.input_bytes_max.min(self.event_bytes_max());
         if bytes > bytes_max {
             return Err(SubmitError::TooLarge { bytes, bytes_max });
         }
@@ -151,6 +195,18 @@ impl Inner {
         })
     }
 
+    /// Why somebody asks for an end.
+    pub(super) fn check_reason(&self, reason: Option<&String>) -> Result<(), FieldInvalid> {
+        let bytes_max = self.shared.limits.reason_bytes_max;
+        check_len("reason", reason.map_or(0, String::len), bytes_max)
+    }
+
+    /// An answer to an action, whatever that offers.
+    pub(super) fn check_answer(&self, option: &str) -> Result<(), FieldInvalid> {
+        let bytes_max = self.shared.limits.answer_bytes_max;
+        check_len("option", option.len(), bytes_max)
+    }
+
     pub(super) fn check_update(&self, update: &UpdateWorker) -> Result<(), FieldInvalid> {
         let limits = &self.shared.limits;
         if let Some(name) = &update.display_name {
@@ -175,65 +231,4 @@ fn bug(error: &serde_json::Error) -> Unavailable {
 
 fn is_empty(segment: &Segment) -> bool {
     matches!(segment, Segment::Known(KnownSegment::Text { text }) if text.is_empty())
-}
-
-fn check_intent(intent: &Intent, bytes_max: usize) -> Result<(), CreateError> {
-    let (field, text, required) = match intent {
-        Intent::Assistant { purpose } => ("purpose", purpose.as_deref(), false),
-        Intent::Task { objective } => ("objective", Some(objective.as_str()), true),
-        Intent::Role { role, .. } => ("role", Some(role.as_str()), true),
-    };
-    let text = text.unwrap_or_default();
-    if required && text.trim().is_empty() {
-        return Err(CreateError::ObjectiveEmpty { field });
-    }
-    if text.len() > bytes_max {
-        return Err(FieldInvalid {
-            field,
-            reason: format!("it has {} bytes and the limit is {bytes_max}", text.len()),
-        }
-        .into());
-    }
-    Ok(())
-}
-
-fn check_text(field: &'static str, text: &str, bytes_max: usize) -> Result<(), FieldInvalid> {
-    let reason = if text.trim().is_empty() {
-        "it is empty".to_owned()
-    } else if text.len() > bytes_max {
-        format!("it has {} bytes and the limit is {bytes_max}", text.len())
-    } else if text.chars().any(char::is_control) {
-        "it has a control character".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(FieldInvalid { field, reason })
-}
-
-fn check_labels<'a>(
-    labels: impl ExactSizeIterator<Item = (&'a String, Option<&'a String>)>,
-    count_max: usize,
-    bytes_max: usize,
-) -> Result<(), FieldInvalid> {
-    if labels.len() > count_max {
-        return Err(FieldInvalid {
-            field: "labels",
-            reason: format!("there are {} and the limit is {count_max}", labels.len()),
-        });
-    }
-    for (key, value) in labels {
-        check_text("labels", key, bytes_max)?;
-        if let Some(value) =
-            value.filter(|value| value.len() > bytes_max || value.chars().any(char::is_control))
-        {
-            let start: String = value.chars().take(32).collect();
-            return Err(FieldInvalid {
-                field: "labels",
-                reason: format!(
-                    "the value {start:?} of {key:?} is too long or has a control character"
-                ),
-            });
-        }
-    }
-    Ok(())
 }

@@ -32,6 +32,9 @@ use crate::{
     store::BlockKind,
 };
 
+/// What an event of the Runtime's own holds at most beside what a backend gave.
+const SPARE_BYTES: usize = 4 << 10;
+
 /// What every sink of a Runtime shares.
 #[derive(Clone)]
 pub(crate) struct SinkPath {
@@ -148,9 +151,18 @@ impl RunSink {
     /// Adds several events in one commit; as [`event`](Self::event), for the last of them.
     ///
     /// # Errors
-    /// As [`event`](Self::event); then none is added.
+    /// As [`event`](Self::event), and [`SinkError::Limit`] when there are more than one commit takes,
+    /// or all of them together have more bytes than one event may; then none is added.
     pub async fn events(&self, mut drafts: Vec<EventDraft>) -> Result<Position, SinkError> {
-        let max = self.0.path.limits.event_bytes_max;
+        let limits = &self.0.path.limits;
+        let max = limits.batch_events_max;
+        if drafts.len() > max {
+            let what = "events of one call";
+            return Err(SinkError::Limit { what, max });
+        }
+        let max = limits.event_bytes_max;
+        let bytes = drafts.iter().map(|draft| draft.data.len());
+        check_len(bytes.fold(0, usize::saturating_add), max)?;
         for draft in &mut drafts {
             draft.run_id = Some(self.0.run_id);
             let kind = &draft.kind;
@@ -158,7 +170,6 @@ impl RunSink {
                 let reason = format!("a backend tells no event of type {kind}");
                 return Err(SinkError::Invalid { reason });
             }
-            check_len(draft.data.len(), max)?;
             if draft.data.first() != Some(&b'{') {
                 return Err(SinkError::Invalid {
                     reason: "an event's data is a JSON object".into(),
@@ -259,10 +270,10 @@ impl RunSink {
         time_ms: Option<u64>,
         detail: serde_json::Value,
     ) -> Result<Position, SinkError> {
-        let bytes = options.iter().map(String::len).sum::<usize>();
-        let detail_bytes = detail.to_string().len();
+        // As the event will hold them: JSON may be longer than the text that it stands for.
+        let told = self.draft(EventType::RUN_REQUIRES_ACTION, &(&options, &detail))?;
         check_len(
-            bytes.saturating_add(detail_bytes),
+            told.data.len().saturating_add(SPARE_BYTES),
             self.0.path.limits.event_bytes_max,
         )?;
         self.send(SinkOp::RequestAction(ActionRequest {
@@ -299,7 +310,10 @@ impl RunSink {
         let json = serde_json::to_string(value).map_err(|error| SinkError::Invalid {
             reason: error.to_string(),
         })?;
-        check_len(json.len(), self.0.path.limits.event_bytes_max)?;
+        check_len(
+            json.len().saturating_add(SPARE_BYTES),
+            self.0.path.limits.event_bytes_max,
+        )?;
         self.send(SinkOp::Status {
             name: name.to_owned(),
             json,
@@ -310,11 +324,30 @@ impl RunSink {
     /// Records a process before it executes anything, so that the next opening can prove it dead.
     ///
     /// # Errors
-    /// As [`event`](Self::event). The process must then not be let go.
+    /// As [`event`](Self::event), and [`SinkError::Limit`] when its label or identity is too long.
+    /// The process must then not be let go.
     ///
     /// # Durability
     /// Survives a crash when it returns `Ok`.
     pub async fn process_started(&self, process: ProcessRecord) -> Result<Position, SinkError> {
+        let limits = &self.0.path.limits;
+        let bounds = [
+            (
+                "a process's label",
+                process.label.len(),
+                limits.text_bytes_max,
+            ),
+            (
+                "a process's identity",
+                process.identity.len(),
+                limits.resume_bytes_max,
+            ),
+        ];
+        for (what, bytes, max) in bounds {
+            if bytes > max {
+                return Err(SinkError::Limit { what, max });
+            }
+        }
         self.send(SinkOp::Process(process)).await
     }
 
