@@ -5,7 +5,7 @@ mod player;
 
 use std::sync::Arc;
 
-use player::{NAME, Player, Recording};
+use player::{NAME, Player};
 use serde_json::{Value, json};
 use worker_runtime_core::{
     AsJson, EventType, ObserveOptions, Observed, Runtime, RuntimeOptions, Stream,
@@ -57,7 +57,7 @@ const TOLD: &[&str] = &[
 
 #[tokio::test]
 async fn a_recorded_turn_is_told_whole_and_nothing_that_came_after_its_end_is_in_the_log() {
-    let (player, mut results) = Player::new(Recording(TURN));
+    let (player, mut results) = Player::new(TURN);
     let options = RuntimeOptions {
         backends: vec![Arc::new(player)],
         ..RuntimeOptions::default()

@@ -11,7 +11,6 @@ use worker_runtime_persist::{FileOptions, FileStore};
 const REQUEST: &str = r#"{"intent": {"type": "assistant"}, "backend": {"name": "shout"},
     "initial_input": {"segments": [{"type": "text", "text": "hello"}]}}"#;
 struct Shout;
-
 #[async_trait::async_trait]
 impl BackendFactory for Shout {
     fn name(&self) -> &str {
