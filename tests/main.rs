@@ -31,6 +31,7 @@ mod determinism;
 mod faults;
 mod faults_of_runs;
 mod lifecycle;
+mod lost;
 mod management;
 mod observe;
 mod outcomes;

@@ -9,7 +9,10 @@ use std::{
 };
 
 use tokio::sync::watch;
-use worker_runtime_core::store::{Batch, Loaded, Store, StoreError, StoreReader};
+use worker_runtime_core::{
+    WorkerId,
+    store::{Batch, Loaded, Store, StoreError, StoreReader},
+};
 
 use super::within;
 
@@ -37,6 +40,31 @@ struct Plan {
     idle_fault: Option<Fault>,
     held: bool,
     recovers_fail: bool,
+    /// Workers whose records are lost, and how much else of them.
+    lost: Vec<Lost>,
+}
+
+/// What is lost of a Worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Lost {
+    pub(crate) worker_id: WorkerId,
+    pub(crate) allocation: bool,
+    pub(crate) unfinished: bool,
+}
+
+impl Lost {
+    fn hide(self, loaded: &mut Loaded) {
+        let is_other = |worker_id: WorkerId| worker_id != self.worker_id;
+        loaded.workers.retain(|worker| is_other(worker.worker_id));
+        if self.allocation {
+            let held = &mut loaded.allocations;
+            held.retain(|allocation| is_other(allocation.worker_id));
+        }
+        if self.unfinished {
+            let waiting = &mut loaded.unfinished;
+            waiting.retain(|unfinished| is_other(unfinished.worker_id));
+        }
+    }
 }
 
 /// The test's side of a store that fails.
@@ -112,6 +140,11 @@ impl Faults {
     /// The next loads fail.
     pub(crate) fn fail_loads(&self, count: usize) {
         self.plan(|plan| plan.load_failures = count);
+    }
+
+    /// From the next opening on, this is lost.
+    pub(crate) fn lose(&self, lost: Lost) {
+        self.plan(|plan| plan.lost.push(lost));
     }
 
     /// The next idle step fails.
@@ -191,7 +224,12 @@ impl Store for Reopenable {
             true => Err(StoreError::Read {
                 detail: "the test wants it".into(),
             }),
-            false => self.0.0.store.lock().unwrap().load(),
+            false => {
+                let mut loaded = self.0.0.store.lock().unwrap().load()?;
+                let lost = self.0.plan(|plan| plan.lost.clone());
+                lost.iter().for_each(|lost| lost.hide(&mut loaded));
+                Ok(loaded)
+            }
         }
     }
 

@@ -82,7 +82,7 @@ impl State {
     ) -> Result<Option<CreateReceipt>, CreateError> {
         let Some(worker) = self.workers.get(&worker_id) else {
             return match self.absent(worker_id) {
-                crate::error::WorkerError::Unknown(_) => Ok(None),
+                crate::error::WorkerError::Unknown(_) => self.check_new(worker_id).map(|()| None),
                 damaged => Err(damaged.into()),
             };
         };

@@ -3,14 +3,17 @@
 //!
 //! Called when the state is made, and by commands about a Worker.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use tracing::warn;
 
 use super::{Head, State, WorkerState};
 use crate::{
-    Fence, WorkerId,
-    error::WorkerError,
+    Fence, Seq, WorkerId,
+    error::{CreateError, Unavailable, WorkerError},
     record::{AllocationRecord, Lifecycle},
     store::{DamagedRecord, StoreError, StoreReader},
 };
@@ -36,6 +39,22 @@ pub(super) fn hold_undamaged(
                 fence: Fence(0),
                 granted_at: worker.record.created.at,
             }));
+        }
+    }
+}
+
+/// Workers whose records are gone without a trace, but not what they hold or were sent.
+pub(super) fn name_lost(damaged: &mut Vec<DamagedRecord>, ownerless: BTreeSet<WorkerId>) {
+    for worker_id in ownerless {
+        if damaged
+            .iter()
+            .all(|record| record.worker_id != Some(worker_id))
+        {
+            damaged.push(DamagedRecord {
+                table: "worker",
+                worker_id: Some(worker_id),
+                detail: "it is missing, and other records of the Worker are there".to_owned(),
+            });
         }
     }
 }
@@ -83,6 +102,19 @@ pub(super) fn set_aside(
 }
 
 impl State {
+    /// That nobody ever had this id: one whose record is gone is not made anew over its history (I5).
+    pub(super) fn check_new(&self, worker_id: WorkerId) -> Result<(), CreateError> {
+        let detail = match self.around.reader.worker_head(worker_id) {
+            Ok(head) if head.seq == Seq(0) => return Ok(()),
+            Ok(head) => format!("it is missing, and {} events of it are there", head.seq),
+            Err(StoreError::Damaged { table, detail }) => {
+                format!("it is missing, and so are its newest events, in table {table}: {detail}")
+            }
+            Err(error) => return Err(Unavailable::from(error).into()),
+        };
+        Err(WorkerError::Damaged { worker_id, detail }.into())
+    }
+
     /// That it is known where a Worker's stream goes on.
     pub(super) fn check_head(&mut self, worker_id: WorkerId) -> Result<(), WorkerError> {
         let Some(worker) = self.workers.get_mut(&worker_id) else {

@@ -186,12 +186,16 @@ impl State {
                 None => orphans.push(allocation),
             }
         }
+        let mut ownerless = BTreeSet::new();
         for unfinished in loaded.unfinished {
-            if let Some(worker) = workers.get_mut(&unfinished.worker_id) {
-                worker.unfinished.push_back(unfinished);
+            match workers.get_mut(&unfinished.worker_id) {
+                Some(worker) => worker.unfinished.push_back(unfinished),
+                None => drop(ownerless.insert(unfinished.worker_id)),
             }
         }
+        ownerless.extend(orphans.iter().map(|allocation| allocation.worker_id));
         let mut damaged = loaded.damaged;
+        damage::name_lost(&mut damaged, ownerless);
         damage::hold_undamaged(&mut workers, &damaged);
         let mut aside = damage::set_aside(&mut workers, &*around.reader);
         damaged.append(&mut aside.damaged);
