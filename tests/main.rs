@@ -30,6 +30,7 @@ mod cursors;
 mod determinism;
 mod faults;
 mod faults_of_runs;
+mod full_disk;
 mod lifecycle;
 mod lost;
 mod management;

@@ -35,6 +35,7 @@ pub(crate) enum Fault {
 struct Plan {
     commits: VecDeque<Fault>,
     full: bool,
+    no_room: bool,
     recover_failures: usize,
     load_failures: usize,
     idle_fault: Option<Fault>,
@@ -127,6 +128,11 @@ impl Faults {
         self.plan(|plan| plan.full = full);
     }
 
+    /// Whether there is no room for new work; what ends something still has some.
+    pub(crate) fn set_no_room(&self, no_room: bool) {
+        self.plan(|plan| plan.no_room = no_room);
+    }
+
     /// The next recoveries fail.
     pub(crate) fn fail_recovers(&self, count: usize) {
         self.plan(|plan| plan.recover_failures = count);
@@ -184,13 +190,13 @@ impl Faults {
         self.0.released.notify_all();
     }
 
-    fn next_fault(&self) -> Option<Fault> {
+    fn next_fault(&self, must_happen: bool) -> Option<Fault> {
         let mut plan = self.0.plan.lock().unwrap();
         while plan.held {
             self.0.waiting.send_replace(true);
             plan = self.0.released.wait(plan).unwrap();
         }
-        match plan.full {
+        match plan.full || (plan.no_room && !must_happen) {
             true => Some(Fault::Full),
             false => plan.commits.pop_front(),
         }
@@ -233,9 +239,16 @@ impl Store for Reopenable {
         }
     }
 
+    fn has_room(&mut self) -> Result<(), StoreError> {
+        match self.0.plan(|plan| plan.full || plan.no_room) {
+            true => Err(error(Fault::Full)),
+            false => self.0.0.store.lock().unwrap().has_room(),
+        }
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.0.0.commits.fetch_add(1, Ordering::SeqCst);
-        let fault = self.0.next_fault();
+        let fault = self.0.next_fault(batch.must_happen);
         if matches!(fault, None | Some(Fault::Passes | Fault::UnknownAfter)) {
             self.0.0.store.lock().unwrap().commit(batch)?;
         }

@@ -102,6 +102,23 @@ impl Answer {
 }
 
 impl Command {
+    /// Whether it ends or frees something: it is taken although there is no room for new work, and
+    /// its batch gets what the store has put by.
+    pub(crate) fn must_happen(&self) -> bool {
+        match self {
+            Self::Create(..) | Self::Submit(..) | Self::Answer(..) | Self::StartRuntime(_) => false,
+            Self::Sink(message) => message.op.must_happen(),
+            Self::Lifecycle(_, op, _) => op.must_happen(),
+            // What a tick ends is seen when it is done.
+            Self::Tick => false,
+            Self::CancelRun(..)
+            | Self::StopRuntime { .. }
+            | Self::BackendQuiet(..)
+            | Self::Close(_)
+            | Self::Abandon => true,
+        }
+    }
+
     /// Answers without having done anything.
     pub(crate) fn refuse(self, failure: &Unavailable) {
         let failure = failure.clone();

@@ -172,6 +172,8 @@ impl Writer {
 
     /// Takes up what the failed batch, or the time that it took, left undone.
     fn go_on(&mut self, dropped: Vec<Effect>) {
+        // Among it are ends that were asked for.
+        self.state.batch.must_happen = true;
         // Before anything else looks whether a Worker is quiet.
         for (worker_id, quiet) in std::mem::take(&mut self.failing.quiets) {
             self.backend_quiet(worker_id, quiet);

@@ -145,6 +145,10 @@ impl Writer {
             return Turn::GoOn;
         }
         let before = self.state.edits();
+        match command.must_happen() {
+            true => self.state.batch.must_happen = true,
+            false => self.state.room = self.store.has_room().map_err(Unavailable::from),
+        }
         let state = &mut self.state;
         let answer = match command {
             Command::Sink(SinkMessage {
@@ -204,10 +208,16 @@ impl Writer {
     }
 
     fn tick(&mut self) {
+        let before = self.state.edits();
         if let Err(error) = self.state.expire() {
             self.spoil(&error);
         }
-        self.state.checkpoint_all();
+        if self.state.edits() != before {
+            self.state.batch.must_happen = true;
+        }
+        if self.state.room.is_ok() {
+            self.state.checkpoint_all();
+        }
         let now = self.clock.monotonic();
         let idle_after = self.shared.limits.idle_after;
         if let Some(active_at) = self.active_at {

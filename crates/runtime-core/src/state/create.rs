@@ -113,6 +113,7 @@ impl State {
         request: &CreateWorker,
         checked: &CheckedCreate,
     ) -> Result<(), CreateError> {
+        self.room.clone()?;
         let workers_max = self.around.limits.workers_max;
         if self.workers.len() >= workers_max {
             return Err(CreateError::Limit { workers_max });

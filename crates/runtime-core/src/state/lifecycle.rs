@@ -33,6 +33,13 @@ pub(crate) enum LifecycleOp {
     },
 }
 
+impl LifecycleOp {
+    /// Whether it ends or holds something, and is taken although there is no room for new work.
+    pub(crate) fn must_happen(&self) -> bool {
+        !matches!(self, Self::Update(_) | Self::Resume | Self::Restore)
+    }
+}
+
 impl State {
     pub(crate) fn lifecycle(
         &mut self,
@@ -41,6 +48,9 @@ impl State {
     ) -> Result<LifecycleReceipt, LifecycleError> {
         self.worker(worker_id)?;
         self.check_head(worker_id)?;
+        if !op.must_happen() {
+            self.room.clone()?;
+        }
         match op {
             LifecycleOp::Update(update) => self.update_worker(worker_id, update),
             LifecycleOp::Pause => self.set_paused(worker_id, true),

@@ -33,6 +33,7 @@ impl State {
     /// Takes input and dispatches again.
     pub(crate) fn start_runtime(&mut self) -> Result<Position, Unavailable> {
         if self.runtime.stopped {
+            self.room.clone()?;
             self.runtime.stopped = false;
             self.change(Change::Runtime(self.runtime.clone()));
             let resumed = draft(EventType::RUNTIME_RESUMED, None, &json!({}))?;

@@ -138,6 +138,8 @@ pub(crate) struct State {
     pub(crate) batch: Batch,
     pub(crate) batch_bytes: usize,
     pub(crate) effects: Vec<Effect>,
+    /// Why there is no room for new work; asked for before each command that may bring some.
+    pub(crate) room: Result<(), Unavailable>,
     /// Messages of runs that were over.
     pub(crate) late_messages: u64,
     /// The earliest deadline that the batch adds.
@@ -215,6 +217,7 @@ impl State {
             batch: Batch::default(),
             batch_bytes: 0,
             effects: Vec::new(),
+            room: Ok(()),
             late_messages: 0,
             deadline: None,
             entropy,

@@ -56,6 +56,16 @@ pub(crate) enum SinkOp {
     Unproven(String),
 }
 
+impl SinkOp {
+    /// Whether it ends or frees something, and is taken although there is no room for new work.
+    pub(crate) fn must_happen(&self) -> bool {
+        matches!(
+            self,
+            Self::Finish { .. } | Self::Unproven(_) | Self::ProcessEnded(_)
+        )
+    }
+}
+
 impl State {
     pub(crate) fn sink(
         &mut self,
@@ -72,6 +82,9 @@ impl State {
         {
             self.late_messages = self.late_messages.saturating_add(1);
             return Err(SinkError::Stale { run_id, generation });
+        }
+        if !op.must_happen() {
+            self.room.clone()?;
         }
         match op {
             SinkOp::Append(drafts) => {
@@ -293,6 +306,7 @@ impl State {
                 options: action.options.clone(),
             });
         }
+        self.room.clone()?;
         Ok(self.end_action(worker_id, run_id, action_id, ActionAnswer::Chosen(option))?)
     }
 

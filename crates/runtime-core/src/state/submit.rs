@@ -107,6 +107,7 @@ impl State {
     }
 
     fn refuse_submit(&self, worker_id: WorkerId, mode: InputMode) -> Result<(), SubmitError> {
+        self.room.clone()?;
         if self.runtime.stopped {
             return Err(Unavailable::Stopped.into());
         }
