@@ -351,6 +351,7 @@ async fn the_backend_reads_the_transcript_up_to_the_input_and_no_further() {
     let texts: Vec<String> = transcript
         .read(0, 100)
         .unwrap()
+        .items
         .into_iter()
         .map(|item| item.text)
         .collect();

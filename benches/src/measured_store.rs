@@ -1,7 +1,6 @@
 //! A store that counts: how much of the time is the store's, seen from outside of it.
 
 use std::{
-    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,11 +9,11 @@ use std::{
 };
 
 use worker_runtime_core::{
-    ItemIndex, Position, Stream, WorkerId,
+    Stream, WorkerId,
     record::ReceiptRecord,
     store::{
         Batch, InFlightBlock, Loaded, ReplayPage, ReplayRequest, Store, StoreError, StoreReader,
-        StreamBounds, TranscriptSlice, WorkerHead,
+        StreamBounds, TranscriptRequest, TranscriptSlice, WorkerHead,
     },
 };
 
@@ -186,13 +185,8 @@ impl StoreReader for MeasuredReader {
         self.inner.replay(request)
     }
 
-    fn transcript(
-        &self,
-        worker_id: WorkerId,
-        items: Range<ItemIndex>,
-        until: Position,
-    ) -> Result<TranscriptSlice, StoreError> {
-        self.inner.transcript(worker_id, items, until)
+    fn transcript(&self, request: &TranscriptRequest) -> Result<TranscriptSlice, StoreError> {
+        self.inner.transcript(request)
     }
 
     fn in_flight(&self, worker_id: WorkerId) -> Result<Vec<InFlightBlock>, StoreError> {

@@ -46,7 +46,7 @@ pub use id::{
 pub use runtime::{
     Catalog, Delta, DeltaOp, EndOptions, Interaction, ListOrder, Management, Observation,
     ObserveOptions, ObserveStream, Observed, PageSize, RunSink, Runtime, RuntimeOptions,
-    TranscriptFrom, TranscriptReader, WorkerFilter, WorkerList, open_read_only,
+    TranscriptFrom, TranscriptPart, TranscriptReader, WorkerFilter, WorkerList, open_read_only,
 };
 pub use scope::{HeldRule, HeldScope, Mounts, Permission, Scope, ScopeError, ScopeRule};
 pub use state::Dispatch;

@@ -234,15 +234,46 @@ pub struct ReplayPage {
     pub up_to_date: bool,
 }
 
+/// Which part of a Worker's transcript is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TranscriptRequest {
+    /// Whose.
+    pub worker_id: WorkerId,
+    /// Which items.
+    pub items: Range<ItemIndex>,
+    /// Nothing beyond this position: what is published.
+    pub until: Position,
+    /// Stop after this many bytes of data; at least one item is given.
+    pub bytes_max: usize,
+    /// Which of the items are given when they have more bytes.
+    pub keep: KeepItems,
+}
+
+/// From which end a part of a transcript is kept when it is too large.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepItems {
+    /// The first ones, for who reads on.
+    #[default]
+    First,
+    /// The last ones, for who reads back.
+    Last,
+}
+
 /// Part of a transcript: events that bear transcript, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TranscriptSlice {
     /// The events.
     pub events: Vec<Event>,
-    /// Items that are asked for and are missing.
+    /// Which of the items that were asked for these are, missing ones included: what is left is
+    /// after its end, or before its start.
+    pub covered: Range<ItemIndex>,
+    /// Items of these that are missing.
     pub gap: Option<Gap>,
-    /// How many items there are in all, trimmed ones included, up to the position asked for.
+    /// How many items there are in all, trimmed ones included, up to the position asked for; as far
+    /// as is known.
     pub items: ItemIndex,
+    /// What is missing after the last of them, when that may have held more items.
+    pub end_gap: Option<Gap>,
 }
 
 /// A failure of the store.
@@ -363,16 +394,11 @@ pub trait StoreReader: Send + Sync + 'static {
     /// When the store can't be read.
     fn replay(&self, request: &ReplayRequest) -> Result<ReplayPage, StoreError>;
 
-    /// The transcript items of this range, as far as they are at or before `until`.
+    /// Items of a transcript. Damage and trimmed stretches are told as a gap, not as an error.
     ///
     /// # Errors
     /// When the store can't be read.
-    fn transcript(
-        &self,
-        worker_id: WorkerId,
-        items: Range<ItemIndex>,
-        until: Position,
-    ) -> Result<TranscriptSlice, StoreError>;
+    fn transcript(&self, request: &TranscriptRequest) -> Result<TranscriptSlice, StoreError>;
 
     /// The blocks of a Worker that had not ended when they were last checkpointed.
     ///

@@ -16,14 +16,14 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::{ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use worker_runtime_core::{
-    ItemIndex, Position, Stream, WorkerId,
+    Position, Stream, WorkerId,
     record::ReceiptRecord,
     store::{
         InFlightBlock, ReplayPage, ReplayRequest, StoreError, StoreReader, StreamBounds,
-        TranscriptSlice, WorkerHead,
+        TranscriptRequest, TranscriptSlice, WorkerHead,
     },
 };
 
@@ -110,16 +110,11 @@ impl StoreReader for Reader {
             .read(|rows| replay::page(rows, request, snapshot))
     }
 
-    fn transcript(
-        &self,
-        worker_id: WorkerId,
-        items: Range<ItemIndex>,
-        until: Position,
-    ) -> Result<TranscriptSlice, StoreError> {
-        let snapshot = self.snapshot(Stream::Worker(worker_id), Position(0));
+    fn transcript(&self, request: &TranscriptRequest) -> Result<TranscriptSlice, StoreError> {
+        let snapshot = self.snapshot(Stream::Worker(request.worker_id), Position(0));
         self.shared
             .engine
-            .read(|rows| transcript::slice(rows, worker_id, items, until, snapshot))
+            .read(|rows| transcript::slice(rows, request, snapshot))
     }
 
     fn in_flight(&self, worker_id: WorkerId) -> Result<Vec<InFlightBlock>, StoreError> {

@@ -50,4 +50,4 @@ pub use observe::{ObserveOptions, ObserveStream, Observed};
 pub use shared::open_read_only;
 pub(crate) use shared::{PublishedWorker, incarnation_at};
 pub use sink::RunSink;
-pub use transcript::TranscriptReader;
+pub use transcript::{TranscriptPart, TranscriptReader};

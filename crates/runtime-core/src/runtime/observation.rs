@@ -1,54 +1,29 @@
 //! Observation: status, events, transcripts. Every read takes the published position first and
 //! returns nothing beyond it; none waits for the writer (I1, I12).
+//!
+//! - here: the Runtime's status, diagnostics, Workers
+//! - `events`: pages of a stream
+//! - `transcript`: pages of what was said
+
+mod events;
+mod transcript;
 
 use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering};
 
 use super::{
     catalog::{ListOrder, WorkerFilter, WorkerList},
-    redact::redact,
     shared::{PublishedWorker, Shared, Snapshot},
 };
 use crate::{
-    Code, Cursor, ItemIndex, Position, RuntimeId, Stream, WorkerId,
-    cursor::From as Start,
-    error::{ReadError, Unavailable, WorkerError},
+    Code, Position, RuntimeId, Stream, WorkerId,
+    error::WorkerError,
     record::Lifecycle,
     state::count_lifecycles,
-    store::ReplayRequest,
-    view::{
-        Diagnostic, EventPage, RuntimeStatus, TranscriptItem, TranscriptPage, UnfinishedBlock,
-        WorkerView,
-    },
+    view::{Diagnostic, RuntimeStatus, WorkerView},
 };
 
-/// How large a page may be; capped by the Runtime's own limits.
-#[derive(Debug, Clone, Copy)]
-pub struct PageSize {
-    /// At most this many events.
-    pub events_max: usize,
-    /// About this many bytes of data.
-    pub bytes_max: usize,
-}
-
-impl Default for PageSize {
-    fn default() -> Self {
-        Self {
-            events_max: 100,
-            bytes_max: 1 << 20,
-        }
-    }
-}
-
-/// From which end a transcript is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TranscriptFrom {
-    /// From this item on.
-    Item(u64),
-    /// The newest ones.
-    End,
-    /// Those before this item.
-    Before(u64),
-}
+pub use events::PageSize;
+pub use transcript::TranscriptFrom;
 
 /// Reads a Runtime, or a store that nobody runs.
 #[derive(Clone)]
@@ -249,179 +224,6 @@ impl Observation {
             self.is_live(),
             cursor,
         )
-    }
-
-    /// The cursor that a start means, as it is now.
-    ///
-    /// # Errors
-    /// [`ReadError`] when the Worker is unknown or the cursor can't be followed.
-    pub fn resolve(&self, stream: Stream, start: Start) -> Result<Cursor, ReadError> {
-        let (position, _) = self.start(stream, start)?;
-        Ok(self.shared.cursor(stream, position))
-    }
-
-    /// The same cursor for another stream of this Runtime: a Worker's for the Runtime's, or back.
-    ///
-    /// # Errors
-    /// [`ReadError`] when the cursor can't be followed in `from`.
-    pub fn convert(&self, cursor: Cursor, from: Stream, to: Stream) -> Result<Cursor, ReadError> {
-        let position = self
-            .shared
-            .check_cursor(from, cursor, self.shared.position())?;
-        Ok(self.shared.cursor(to, position))
-    }
-
-    /// Where a read begins, and the published position that bounds it.
-    pub(super) fn start(
-        &self,
-        stream: Stream,
-        start: Start,
-    ) -> Result<(Position, Position), ReadError> {
-        let until = {
-            let (snapshot, position) = self.shared.read();
-            if let Stream::Worker(worker_id) = stream {
-                self.shared.check_readable(&snapshot, worker_id)?;
-            }
-            position
-        };
-        let bounds = self
-            .shared
-            .reader
-            .bounds(stream)
-            .map_err(Unavailable::from)?;
-        let position = match start {
-            Start::Beginning => bounds.trimmed_to,
-            Start::Now => until,
-            Start::After(cursor) => {
-                let position = self.shared.check_cursor(stream, cursor, until)?;
-                if position < bounds.trimmed_to {
-                    let earliest = self.shared.cursor(stream, bounds.trimmed_to);
-                    let tail = self.shared.cursor(stream, until);
-                    return Err(crate::CursorError::Expired { earliest, tail }.into());
-                }
-                position
-            }
-        };
-        Ok((position, until))
-    }
-
-    /// A page of a stream. What is damaged is told as a gap, and the next page goes on after it.
-    ///
-    /// # Errors
-    /// [`ReadError`] when the Worker is unknown, the cursor can't be followed, or the store can't
-    /// be read.
-    pub fn events(
-        &self,
-        stream: Stream,
-        start: Start,
-        size: PageSize,
-    ) -> Result<EventPage, ReadError> {
-        let (after, until) = self.start(stream, start)?;
-        self.page(stream, after, until, size)
-    }
-
-    pub(super) fn page(
-        &self,
-        stream: Stream,
-        after: Position,
-        until: Position,
-        size: PageSize,
-    ) -> Result<EventPage, ReadError> {
-        let limits = &self.shared.limits;
-        let request = ReplayRequest {
-            stream,
-            after,
-            until,
-            events_max: size.events_max.clamp(1, limits.page_events_max),
-            bytes_max: size.bytes_max.clamp(1, limits.page_bytes_max),
-        };
-        let page = self
-            .shared
-            .reader
-            .replay(&request)
-            .map_err(Unavailable::from)?;
-        let next = self.shared.cursor(stream, page.scanned_to);
-        let events = match stream {
-            Stream::Worker(_) => page.events,
-            Stream::Runtime => redact(page.events, &self.shared.read().0.deleted),
-        };
-        let events = events
-            .into_iter()
-            .map(|event| (self.shared.cursor(stream, event.position), event));
-        Ok(EventPage {
-            runtime_id: self.shared.runtime_id,
-            gap: page.gap,
-            events: events.collect(),
-            next,
-            up_to_date: page.up_to_date,
-        })
-    }
-
-    /// A page of a Worker's transcript, and what has not ended of it.
-    ///
-    /// # Errors
-    /// [`ReadError`] when the Worker is unknown or the store can't be read.
-    pub fn transcript(
-        &self,
-        worker_id: WorkerId,
-        from: TranscriptFrom,
-        count_max: usize,
-    ) -> Result<TranscriptPage, ReadError> {
-        let until = {
-            let (snapshot, position) = self.shared.read();
-            self.shared.check_readable(&snapshot, worker_id)?;
-            position
-        };
-        let reader = &self.shared.reader;
-        let count = count_max.clamp(1, self.shared.limits.page_events_max) as u64;
-        let total = reader
-            .transcript(worker_id, ItemIndex(0)..ItemIndex(0), until)
-            .map_err(Unavailable::from)?
-            .items
-            .0;
-        let range = match from {
-            TranscriptFrom::Item(first) => first..first.saturating_add(count).min(total),
-            TranscriptFrom::End => total.saturating_sub(count)..total,
-            TranscriptFrom::Before(end) => end.min(total).saturating_sub(count)..end.min(total),
-        };
-        let slice = reader
-            .transcript(
-                worker_id,
-                ItemIndex(range.start)..ItemIndex(range.end.max(range.start)),
-                until,
-            )
-            .map_err(Unavailable::from)?;
-        Ok(TranscriptPage {
-            worker_id,
-            items: slice
-                .events
-                .iter()
-                .filter_map(TranscriptItem::from_event)
-                .collect(),
-            gap: slice.gap,
-            items_total: slice.items.0,
-            unfinished: self.unfinished(worker_id)?,
-            cursor: self.shared.cursor(Stream::Worker(worker_id), until),
-        })
-    }
-
-    /// Blocks that have not ended: from the live run, or as they were last checkpointed.
-    fn unfinished(&self, worker_id: WorkerId) -> Result<Vec<UnfinishedBlock>, ReadError> {
-        if self.is_live() {
-            return Ok(self.shared.live.unfinished(worker_id));
-        }
-        let stored = self
-            .shared
-            .reader
-            .in_flight(worker_id)
-            .map_err(Unavailable::from)?;
-        let blocks = stored.into_iter().map(|block| UnfinishedBlock {
-            block: block.block,
-            kind: block.kind,
-            text: String::from_utf8_lossy(&block.bytes).into_owned(),
-            offset_bytes: block.bytes.len() as u64,
-        });
-        Ok(blocks.collect())
     }
 }
 

@@ -1,13 +1,25 @@
 //! A bounded reader of the committed transcript, for backends that build their context from it.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::shared::Shared;
 use crate::{
     ItemIndex, Position, WorkerId,
     error::{ReadError, Unavailable},
+    store::{Gap, KeepItems, TranscriptRequest, TranscriptSlice},
     view::TranscriptItem,
 };
+
+/// Some items of a transcript.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TranscriptPart {
+    /// The items, in order.
+    pub items: Vec<TranscriptItem>,
+    /// What is missing of them, or after the last item that is known.
+    pub gap: Option<Gap>,
+    /// The item to read on from; `None` at the end.
+    pub next: Option<u64>,
+}
 
 /// Reads a Worker's transcript up to the input that is being run.
 #[derive(Clone)]
@@ -31,14 +43,7 @@ impl TranscriptReader {
     /// # Errors
     /// When the store can't be read.
     pub fn len(&self) -> Result<u64, ReadError> {
-        let none = ItemIndex(0)..ItemIndex(0);
-        Ok(self
-            .shared
-            .reader
-            .transcript(self.worker_id, none, self.until)
-            .map_err(Unavailable::from)?
-            .items
-            .0)
+        Ok(self.slice(ItemIndex(0)..ItemIndex(0))?.items.0)
     }
 
     /// Whether nothing was said yet.
@@ -49,22 +54,32 @@ impl TranscriptReader {
         Ok(self.len()? == 0)
     }
 
-    /// At most `count_max` items from item `from` on; bounded by the Runtime's page limit.
+    /// At most `count_max` items from item `from` on, and no more than the Runtime's limits of a
+    /// page; at least one when there is one.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub fn read(&self, from: u64, count_max: usize) -> Result<Vec<TranscriptItem>, ReadError> {
-        let count = count_max.min(self.shared.limits.page_events_max) as u64;
-        let items = ItemIndex(from)..ItemIndex(from.saturating_add(count));
-        let slice = self
-            .shared
-            .reader
-            .transcript(self.worker_id, items, self.until)
-            .map_err(Unavailable::from)?;
-        Ok(slice
-            .events
-            .iter()
-            .filter_map(TranscriptItem::from_event)
-            .collect())
+    pub fn read(&self, from: u64, count_max: usize) -> Result<TranscriptPart, ReadError> {
+        let count = count_max.clamp(1, self.shared.limits.page_events_max) as u64;
+        let slice = self.slice(ItemIndex(from)..ItemIndex(from.saturating_add(count)))?;
+        let end = slice.covered.end;
+        let items = slice.events.iter().filter_map(TranscriptItem::from_event);
+        Ok(TranscriptPart {
+            items: items.collect(),
+            gap: slice.gap.or(slice.end_gap.filter(|_| end >= slice.items)),
+            next: (end < slice.items).then_some(end.0),
+        })
+    }
+
+    fn slice(&self, items: Range<ItemIndex>) -> Result<TranscriptSlice, ReadError> {
+        let request = TranscriptRequest {
+            worker_id: self.worker_id,
+            items,
+            until: self.until,
+            bytes_max: self.shared.limits.page_bytes_max,
+            keep: KeepItems::First,
+        };
+        let slice = self.shared.reader.transcript(&request);
+        Ok(slice.map_err(Unavailable::from)?)
     }
 }

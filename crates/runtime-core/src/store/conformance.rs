@@ -18,7 +18,9 @@ mod streams;
 
 use super::Store;
 
-pub use script::{Script, assert_same, receipt_record, unfinished_record, worker_record};
+pub use script::{
+    Script, all_items, assert_same, receipt_record, unfinished_record, worker_record,
+};
 
 /// How a store is made for one check.
 pub trait Harness {
@@ -55,6 +57,10 @@ pub const CHECKS: &[Check] = &[
     ("a page is bounded by its bytes", streams::bytes),
     ("a large payload comes back whole", streams::large),
     ("a transcript is read from both ends", streams::transcript),
+    (
+        "pages of a transcript are bounded by their bytes",
+        streams::transcript_bytes,
+    ),
     ("trimmed events are gone and told", streams::trim),
     ("all of a Worker can be trimmed", streams::trim_all),
     (

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    BlockId, Cursor, Event, RunId, RuntimeId, Seq, Timestamp, WorkerId,
+    BlockId, Code, Cursor, Event, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     store::{BlockKind, Gap},
 };
 
@@ -63,12 +63,20 @@ pub struct TranscriptPage {
     pub worker_id: WorkerId,
     /// The items, in order.
     pub items: Vec<TranscriptItem>,
-    /// What is missing of the items that were asked for.
+    /// What is missing of the items of this page, or after the last item that is known.
     pub gap: Option<Gap>,
     /// How many items there are in all.
     pub items_total: u64,
+    /// Whether that many is all: it is not known when what comes after the last of them is damaged.
+    pub items_total_exact: bool,
+    /// The item to read on from; `None` when this page has the last one that is known.
+    pub next: Option<u64>,
+    /// Read back with the items before this one; `None` when this page has the first.
+    pub previous: Option<u64>,
     /// Blocks that have not ended.
     pub unfinished: Vec<UnfinishedBlock>,
+    /// Set when there is damaged output among what had not ended: none of that is shown.
+    pub unfinished_damaged: Option<Code>,
     /// Where this is true, in the Worker's stream.
     pub cursor: Cursor,
 }

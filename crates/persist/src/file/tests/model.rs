@@ -14,7 +14,9 @@ use worker_runtime_core::{
     record::WorkerRecord,
     store::{
         Batch, BlockKind, Change, Checkpoint, ReplayRequest, Store,
-        conformance::{Script, assert_same, receipt_record, unfinished_record, worker_record},
+        conformance::{
+            Script, all_items, assert_same, receipt_record, unfinished_record, worker_record,
+        },
     },
 };
 
@@ -228,7 +230,7 @@ impl Model {
         assert_same(&page.events, left);
         let wanted = ItemIndex(items.0.saturating_sub(5))..items;
         let slice = reader
-            .transcript(id, wanted.clone(), self.script.position())
+            .transcript(&all_items(id, wanted.clone(), self.script.position()))
             .unwrap();
         assert_eq!(slice.items, items);
         let in_range = left.iter().filter(|event| {

@@ -7,7 +7,9 @@ use worker_runtime_core::{
     Code, Event, ItemIndex, Position, Seq, Stream, WorkerId,
     store::{
         Batch, Change, Gap, GapCause, ReplayRequest, Store, StoreError, StoreReader,
-        conformance::{Script, assert_same, receipt_record, unfinished_record, worker_record},
+        conformance::{
+            Script, all_items, assert_same, receipt_record, unfinished_record, worker_record,
+        },
     },
 };
 
@@ -231,7 +233,7 @@ fn a_damaged_pack_of_history_is_served_from_the_log_while_it_can_be() {
             assert_same(&events, &found.script.of(stream));
         }
         let all = ItemIndex(0)..ItemIndex(u64::MAX);
-        let slice = reader.transcript(owner, all, until).unwrap();
+        let slice = reader.transcript(&all_items(owner, all, until)).unwrap();
         assert_eq!((slice.gap, slice.events.len()), (None, 200));
     }
     // All packs are damaged now, and the log alone has everything; one pack of it is damaged too.
@@ -325,7 +327,9 @@ fn a_flipped_bit_in_a_large_payload_costs_that_event_alone() {
             assert_eq!((events.len(), gaps.len()), (14, 1));
         }
         let all = ItemIndex(0)..ItemIndex(100);
-        let slice = reader.transcript(id, all, script.position()).unwrap();
+        let slice = reader
+            .transcript(&all_items(id, all, script.position()))
+            .unwrap();
         assert!(slice.gap.is_some() || slice.events.len() == slice.items.0 as usize);
         flip(&store, large::TABLE, middle, bit);
     }

@@ -136,6 +136,9 @@ pub(super) fn in_flight(harness: &mut dyn Harness) {
         .commit(&changes(vec![checkpoint(0, 0, b"anew")]))
         .unwrap();
     assert_eq!(reader.in_flight(worker_id).unwrap()[0].bytes, "anew");
+    // What was withdrawn whole is gone, also when nothing came instead.
+    store.commit(&changes(vec![checkpoint(0, 0, b"")])).unwrap();
+    assert_eq!(reader.in_flight(worker_id).unwrap()[0].block, block(1));
     store
         .commit(&changes(vec![Change::Fold(worker_id, block(0))]))
         .unwrap();

@@ -1,6 +1,6 @@
 //! Events and records as the writer would make them, and what readers must get back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::{
     profile::{NamedProfiles, ProfileSelector},
     record::{Lifecycle, ReceiptRecord, Recorded, UnfinishedRecord, WorkerRecord},
     run::Usage,
-    store::{Batch, ReplayRequest, Store, StoreReader},
+    store::{Batch, KeepItems, ReplayRequest, Store, StoreReader, TranscriptRequest},
     worker::{CreateWorker, Intent},
 };
 
@@ -226,6 +226,21 @@ pub fn worker_record(worker_id: WorkerId) -> WorkerRecord {
         processes: Vec::new(),
         unproven: None,
         status: BTreeMap::new(),
+    }
+}
+
+/// All of these items, without a bound of bytes.
+pub fn all_items(
+    worker_id: WorkerId,
+    items: Range<ItemIndex>,
+    until: Position,
+) -> TranscriptRequest {
+    TranscriptRequest {
+        worker_id,
+        items,
+        until,
+        bytes_max: usize::MAX,
+        keep: KeepItems::First,
     }
 }
 

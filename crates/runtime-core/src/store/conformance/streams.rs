@@ -8,10 +8,12 @@ use std::{
     thread,
 };
 
-use super::{Harness, Script, assert_same, script::json};
+use super::{Harness, Script, all_items, assert_same, script::json};
 use crate::{
     EventType, ItemIndex, Position, Seq, Stream, WorkerId,
-    store::{Batch, Change, GapCause, ReplayRequest, Store, StoreReader},
+    store::{
+        Batch, Change, GapCause, KeepItems, ReplayRequest, Store, StoreReader, TranscriptRequest,
+    },
 };
 
 fn filled(
@@ -60,7 +62,7 @@ pub(super) fn until(harness: &mut dyn Harness) {
             assert_same(&events, &expected);
         }
         let all = ItemIndex(0)..ItemIndex(u64::MAX);
-        let slice = reader.transcript(ids[0], all, until).unwrap();
+        let slice = reader.transcript(&all_items(ids[0], all, until)).unwrap();
         let items = script.of(Stream::Worker(ids[0])).into_iter();
         let items = items.filter(|event| event.kind.in_transcript() && event.position <= until);
         assert_same(&slice.events, &items.collect::<Vec<_>>());
@@ -108,7 +110,7 @@ pub(super) fn large(harness: &mut dyn Harness) {
     let all = ItemIndex(0)..ItemIndex(9);
     let slice = store
         .reader()
-        .transcript(worker_id, all, script.position())
+        .transcript(&all_items(worker_id, all, script.position()))
         .unwrap();
     assert_same(&slice.events, &script.of(Stream::Worker(worker_id)));
 }
@@ -128,14 +130,58 @@ pub(super) fn transcript(harness: &mut dyn Harness) {
         count - 1..count + 10,
     ] {
         let wanted = ItemIndex(range.start as u64)..ItemIndex(range.end as u64);
-        let slice = reader.transcript(ids[0], wanted, until).unwrap();
+        let slice = reader
+            .transcript(&all_items(ids[0], wanted.clone(), until))
+            .unwrap();
+        assert_eq!(slice.covered, wanted.start..wanted.end.min(slice.items));
         assert_eq!(slice.items, ItemIndex(count as u64));
         assert_eq!(slice.gap, None);
         assert_same(&slice.events, &items[range.start..range.end.min(count)]);
     }
     let beyond = ItemIndex(count as u64)..ItemIndex(count as u64 + 1);
-    let slice = reader.transcript(ids[0], beyond, until).unwrap();
+    let slice = reader
+        .transcript(&all_items(ids[0], beyond, until))
+        .unwrap();
     assert!(slice.events.is_empty());
+}
+
+/// Pages of a transcript that are bounded by bytes join to the whole, in both directions.
+pub(super) fn transcript_bytes(harness: &mut dyn Harness) {
+    let (store, script, ids) = filled(harness, 1, 3);
+    let reader = store.reader();
+    let mut items = script.of(Stream::Worker(ids[0]));
+    items.retain(|event| event.kind.in_transcript());
+    let count = ItemIndex(items.len() as u64);
+    for bytes_max in [0, 1, 500, 5_000] {
+        for keep in [KeepItems::First, KeepItems::Last] {
+            let (mut left, mut joined) = (ItemIndex(0)..count, Vec::new());
+            while left.start < left.end {
+                let request = TranscriptRequest {
+                    bytes_max,
+                    keep,
+                    ..all_items(ids[0], left.clone(), script.position())
+                };
+                let slice = reader.transcript(&request).unwrap();
+                let bytes: usize = slice.events.iter().map(|event| event.data.len()).sum();
+                assert!(bytes <= bytes_max || slice.events.len() == 1);
+                assert!(!slice.events.is_empty(), "at least one is given");
+                assert_eq!((slice.items, slice.gap), (count, None));
+                match keep {
+                    KeepItems::First => {
+                        assert_eq!(slice.covered.start, left.start);
+                        left.start = slice.covered.end;
+                        joined.extend(slice.events);
+                    }
+                    KeepItems::Last => {
+                        assert_eq!(slice.covered.end, left.end);
+                        left.end = slice.covered.start;
+                        joined.splice(0..0, slice.events);
+                    }
+                }
+            }
+            assert_same(&joined, &items);
+        }
+    }
 }
 
 pub(super) fn trim(harness: &mut dyn Harness) {

@@ -1,0 +1,137 @@
+//! Pages of a stream, from a cursor on (I1, I10).
+
+use super::Observation;
+use crate::{
+    Cursor, Position, Stream,
+    cursor::From as Start,
+    error::{ReadError, Unavailable},
+    runtime::redact::redact,
+    store::ReplayRequest,
+    view::EventPage,
+};
+
+/// How large a page may be; capped by the Runtime's own limits.
+#[derive(Debug, Clone, Copy)]
+pub struct PageSize {
+    /// At most this many events.
+    pub events_max: usize,
+    /// About this many bytes of data.
+    pub bytes_max: usize,
+}
+
+impl Default for PageSize {
+    fn default() -> Self {
+        Self {
+            events_max: 100,
+            bytes_max: 1 << 20,
+        }
+    }
+}
+
+impl Observation {
+    /// The cursor that a start means, as it is now.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the Worker is unknown or the cursor can't be followed.
+    pub fn resolve(&self, stream: Stream, start: Start) -> Result<Cursor, ReadError> {
+        let (position, _) = self.start(stream, start)?;
+        Ok(self.shared.cursor(stream, position))
+    }
+
+    /// The same cursor for another stream of this Runtime: a Worker's for the Runtime's, or back.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the cursor can't be followed in `from`.
+    pub fn convert(&self, cursor: Cursor, from: Stream, to: Stream) -> Result<Cursor, ReadError> {
+        let position = self
+            .shared
+            .check_cursor(from, cursor, self.shared.position())?;
+        Ok(self.shared.cursor(to, position))
+    }
+
+    /// Where a read begins, and the published position that bounds it.
+    pub(in crate::runtime) fn start(
+        &self,
+        stream: Stream,
+        start: Start,
+    ) -> Result<(Position, Position), ReadError> {
+        let until = {
+            let (snapshot, position) = self.shared.read();
+            if let Stream::Worker(worker_id) = stream {
+                self.shared.check_readable(&snapshot, worker_id)?;
+            }
+            position
+        };
+        let bounds = self
+            .shared
+            .reader
+            .bounds(stream)
+            .map_err(Unavailable::from)?;
+        let position = match start {
+            Start::Beginning => bounds.trimmed_to,
+            Start::Now => until,
+            Start::After(cursor) => {
+                let position = self.shared.check_cursor(stream, cursor, until)?;
+                if position < bounds.trimmed_to {
+                    let earliest = self.shared.cursor(stream, bounds.trimmed_to);
+                    let tail = self.shared.cursor(stream, until);
+                    return Err(crate::CursorError::Expired { earliest, tail }.into());
+                }
+                position
+            }
+        };
+        Ok((position, until))
+    }
+
+    /// A page of a stream. What is damaged is told as a gap, and the next page goes on after it.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the Worker is unknown, the cursor can't be followed, or the store can't
+    /// be read.
+    pub fn events(
+        &self,
+        stream: Stream,
+        start: Start,
+        size: PageSize,
+    ) -> Result<EventPage, ReadError> {
+        let (after, until) = self.start(stream, start)?;
+        self.page(stream, after, until, size)
+    }
+
+    pub(in crate::runtime) fn page(
+        &self,
+        stream: Stream,
+        after: Position,
+        until: Position,
+        size: PageSize,
+    ) -> Result<EventPage, ReadError> {
+        let limits = &self.shared.limits;
+        let request = ReplayRequest {
+            stream,
+            after,
+            until,
+            events_max: size.events_max.clamp(1, limits.page_events_max),
+            bytes_max: size.bytes_max.clamp(1, limits.page_bytes_max),
+        };
+        let page = self
+            .shared
+            .reader
+            .replay(&request)
+            .map_err(Unavailable::from)?;
+        let next = self.shared.cursor(stream, page.scanned_to);
+        let events = match stream {
+            Stream::Worker(_) => page.events,
+            Stream::Runtime => redact(page.events, &self.shared.read().0.deleted),
+        };
+        let events = events
+            .into_iter()
+            .map(|event| (self.shared.cursor(stream, event.position), event));
+        Ok(EventPage {
+            runtime_id: self.shared.runtime_id,
+            gap: page.gap,
+            events: events.collect(),
+            next,
+            up_to_date: page.up_to_date,
+        })
+    }
+}
