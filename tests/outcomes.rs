@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use worker_runtime_core::{
-    EventType, RunId,
+    Code, EventType, RunId,
     backend::{BackendError, BackendErrorKind, Cancelled, IncapableReason, Submitted},
     error::{RunError, SinkError},
     input::{Budget, SubmitInput},
@@ -77,7 +77,7 @@ async fn a_start_that_fails_fails_the_input_and_the_next_one_starts_again() {
     host.script
         .plan(|plan| plan.start = Say::AtOnce(Err(error)));
     host.send(worker_id, input("one")).await;
-    let stop = failed("start_failed", "no such command");
+    let stop = failed(Code::RunStartFailed.as_str(), "no such command");
     host.ends(worker_id, "one", Failed, stop).await;
     host.script.plan(|plan| plan.start = Say::AtOnce(Ok(())));
     host.complete(worker_id, "two").await;
@@ -89,7 +89,13 @@ async fn what_the_backend_does_not_take_fails_with_its_words() {
     let host = Host::open().await;
     let worker_id = host.worker().await;
     let error = broken("not today");
+    let start = BackendError::new(BackendErrorKind::Start, "no such command");
     let cases = [
+        (
+            Submitted::Errored(start),
+            Code::RunStartFailed.as_str(),
+            "no such command",
+        ),
         (Submitted::Rejected(error.clone()), "rejected", "not today"),
         (Submitted::Errored(error.clone()), "errored", "not today"),
         (Submitted::Unsupported(error), "unsupported", "not today"),
@@ -108,7 +114,7 @@ async fn what_the_backend_does_not_take_fails_with_its_words() {
         let late = run.sink.event(EventType::TOOL_CALL, &json!({})).await;
         assert!(matches!(late, Err(SinkError::Stale { .. })));
     }
-    assert_eq!(host.runtime.management().status().late_messages, 4);
+    assert_eq!(host.runtime.management().status().late_messages, 5);
     host.end().await;
 }
 
@@ -175,6 +181,33 @@ async fn a_run_that_takes_too_long_is_cancelled_and_has_failed() {
     let requested = host.until(worker_id, EventType::RUN_CANCEL_REQUESTED).await;
     assert_eq!(requested["cause"], "timeout");
     host.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_took_too_long_has_failed_whatever_its_backend_then_says() {
+    let stops = [StopReason::EndTurn, StopReason::Cancelled];
+    for stop in stops {
+        let (host, clock) = Host::at_rest().await;
+        host.script.plan(|plan| plan.cancel = Say::Ask);
+        let worker_id = host.worker().await;
+        let budget = Budget {
+            time_ms: Some(20),
+            ..Budget::default()
+        };
+        let sent = SubmitInput {
+            budget,
+            ..input("one")
+        };
+        host.send(worker_id, sent).await;
+        let run = host.script.run().await;
+        clock.advance(Duration::from_millis(20));
+        let (_, quiet) = host.script.cancel_asked().await;
+        run.sink.finish(stop, None).await.unwrap();
+        quiet.unwrap().send(Ok(Cancelled::Confirmed)).unwrap();
+        host.ends(worker_id, "one", Failed, StopReason::Timeout)
+            .await;
+        host.end().await;
+    }
 }
 
 #[tokio::test]

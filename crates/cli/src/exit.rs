@@ -99,7 +99,7 @@ impl Exit {
             Code::EventDamaged | Code::StateDamaged => Self::Damaged,
             Code::StateWentBack => Self::WentBack,
             Code::Bug => Self::Bug,
-            Code::InputBusy | Code::InputQueueFull | Code::RuntimeBusy => Self::TryAgain,
+            Code::InputBusy | Code::InputQueueFull => Self::TryAgain,
             Code::OutcomeUnknown | Code::RuntimeClosed => Self::TryAgain,
             // A code that this version does not know: unknown means failure.
             _ => Self::Failed,

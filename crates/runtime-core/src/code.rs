@@ -65,7 +65,6 @@ codes! {
     ActionOption = "WR-ACTION-OPTION";
     RuntimeStopped = "WR-RUNTIME-STOPPED";
     RuntimeClosed = "WR-RUNTIME-CLOSED";
-    RuntimeBusy = "WR-RUNTIME-BUSY";
     OutcomeUnknown = "WR-OUTCOME-UNKNOWN";
     StorageFull = "WR-STORAGE-FULL";
     Bug = "WR-BUG";

@@ -21,7 +21,7 @@ use super::{
     transcript::TranscriptReader,
 };
 use crate::{
-    EventType, Mounts, RunId, WorkerId,
+    Code, EventType, Mounts, RunId, WorkerId,
     backend::{
         BackendError, BackendErrorKind, BackendFactory, ExecutionBackend, Restored, RunRequest,
         SecretResolver, StartWorker, Submitted,
@@ -295,7 +295,11 @@ impl StartRun {
                         self.backend.send_replace(Started::Yes(backend.clone()));
                         backend
                     }
-                    Err(error) => return self.end(&sink, failed("start_failed", &error)).await,
+                    Err(error) => {
+                        return self
+                            .end(&sink, failed(Code::RunStartFailed.as_str(), &error))
+                            .await;
+                    }
                 }
             }
         };
@@ -324,9 +328,9 @@ impl StartRun {
                 "backend_busy",
                 &BackendError::new(BackendErrorKind::Broken, "the backend runs another input"),
             ),
-            Submitted::Rejected(error) => failed("rejected", &error),
-            Submitted::Errored(error) => failed("errored", &error),
-            Submitted::Unsupported(error) => failed("unsupported", &error),
+            Submitted::Rejected(error) => refused("rejected", &error),
+            Submitted::Errored(error) => refused("errored", &error),
+            Submitted::Unsupported(error) => refused("unsupported", &error),
         };
         self.end(&kept, failure).await;
     }
@@ -383,6 +387,16 @@ impl StartRun {
         }
         Ok(factory.start(start).await?.into())
     }
+}
+
+/// An input that its backend did not take: with a stable code where there is one for it.
+fn refused(how: &str, error: &BackendError) -> StopReason {
+    let code = match error.kind {
+        BackendErrorKind::Start => Code::RunStartFailed.as_str(),
+        BackendErrorKind::Config => Code::BackendConfig.as_str(),
+        _ => how,
+    };
+    failed(code, error)
 }
 
 fn failed(code: &str, error: &BackendError) -> StopReason {

@@ -312,21 +312,16 @@ impl State {
 /// The outcome of a run that stopped for this reason after its end had, or had not, been asked for.
 fn outcome_of(stop: StopReason, cancel: Option<CancelRecord>) -> Outcome {
     let outcome = Outcome::from(stop);
-    // An explicit end that was reached before the request was noticed stays what it is.
-    match cancel {
+    match cancel.map(|cancel| cancel.cause) {
+        None => outcome,
+        // However its backend ends it then: it took too long.
+        Some(CancelCause::Timeout) => StopReason::Timeout.into(),
+        // An explicit end that was reached before the request was noticed stays what it is.
         Some(_) if outcome.kind == OutcomeKind::Completed => outcome,
-        Some(CancelRecord {
-            cause: CancelCause::Timeout,
-            ..
-        }) => StopReason::Timeout.into(),
-        Some(CancelRecord {
-            cause: CancelCause::RuntimeEnds,
-            ..
-        }) => StopReason::RuntimeLost.into(),
-        Some(_) => Outcome {
+        Some(CancelCause::RuntimeEnds) => StopReason::RuntimeLost.into(),
+        Some(CancelCause::Run | CancelCause::WorkerEnds) => Outcome {
             kind: OutcomeKind::Cancelled,
             stop: outcome.stop,
         },
-        None => outcome,
     }
 }
