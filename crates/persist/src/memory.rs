@@ -113,7 +113,7 @@ impl Medium for Memory {
 
     /// What was committed is read again; an engine that stopped took its memory with it.
     fn reopen(&mut self, engine: &Engine, _last: &State) -> Result<Opened, StoreError> {
-        Opened::read(engine).map_err(OpenError::into_store_error)
+        Opened::read(engine, CommitMode::Memory).map_err(OpenError::into_store_error)
     }
 
     fn announce(&mut self, _incarnation: u64, _address: Option<&str>) -> Result<(), StoreError> {

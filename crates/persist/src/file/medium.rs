@@ -75,7 +75,8 @@ impl Medium for FileMedium {
         let file = staged.file().map_err(failed)?;
         let storage = storage_of(file, &self.ballast, &self.wrap)?;
         let copy = Engine::new(open_database(Arc::clone(&storage), self.cache_bytes)?);
-        let opened = Opened::read(&copy).map_err(OpenError::into_store_error)?;
+        let opened =
+            Opened::read(&copy, CommitMode::Durable).map_err(OpenError::into_store_error)?;
         let found = opened.state();
         let is_same = found.position == last.position && found.chain == last.chain;
         if !is_same && found.position <= last.position {

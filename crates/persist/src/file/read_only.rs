@@ -3,7 +3,7 @@
 
 use std::{fmt, fs::File, path::Path, sync::Arc};
 
-use worker_runtime_core::store::{Loaded, StoreError, StoreReader, WentBack};
+use worker_runtime_core::store::{DamagedRecord, Loaded, StoreError, StoreReader, WentBack};
 
 use super::{io_error, not_opened, open_database, read_witness};
 use crate::{
@@ -35,6 +35,7 @@ pub struct ReadStore {
     shared: Arc<Shared>,
     state: State,
     went_back: Option<WentBack>,
+    damaged: Vec<DamagedRecord>,
     // Let go after the database, whatever the order of drops elsewhere.
     _lock: ReaderLock,
 }
@@ -53,11 +54,12 @@ impl ReadStore {
         let overlay = OverlayBackend::new(file, OVERLAY_BYTES_MAX).map_err(not_opened)?;
         let cache_bytes = StoreOptions::file().cache_bytes;
         let engine = Engine::new(open_database(Arc::new(overlay), cache_bytes)?);
-        let (shared, state) = open_for_reading(engine)?;
+        let (shared, state, damaged) = open_for_reading(engine)?;
         Ok(Self {
             went_back: went_back(&state, witnessed.as_ref()),
             shared,
             state,
+            damaged,
             _lock: lock,
         })
     }
@@ -71,6 +73,7 @@ impl ReadStore {
             .shared
             .engine
             .read(|rows| load_all(rows, &self.state))?;
+        loaded.damaged.extend(self.damaged.iter().cloned());
         loaded.went_back = self.went_back;
         Ok(loaded)
     }

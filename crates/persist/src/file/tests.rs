@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod isolation;
 mod model;
 mod open;
 mod panics;

@@ -3,6 +3,8 @@
 //! - `format` -> [`Format`]: written once; a newer one is refused before anything else is read.
 //! - `runtime` -> `RuntimeRecord`: changed by commands about the Runtime.
 //! - `state` -> [`State`]: written by every commit, in its transaction.
+//! - `losses` -> list of [`Loss`]: positions of the log that were damaged when nothing else had their
+//!   events yet. Written by the opening that finds it, kept for ever.
 
 use serde::{Deserialize, Serialize};
 use worker_runtime_core::{Digest, Position, Timestamp};
@@ -17,6 +19,7 @@ pub(crate) const TABLE: Table = Table {
 pub(crate) const FORMAT: &[u8] = b"format";
 pub(crate) const RUNTIME: &[u8] = b"runtime";
 pub(crate) const STATE: &[u8] = b"state";
+pub(crate) const LOSSES: &[u8] = b"losses";
 
 /// The version of the layout that this program writes.
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -55,4 +58,13 @@ pub(crate) struct State {
     pub(crate) history_bytes: u64,
     /// The sums of the other tables, by [`Table::sum`].
     pub(crate) sums: [TableSum; SUM_COUNT],
+}
+
+/// A stretch of the log that was lost before its events were in any Worker's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Loss {
+    /// The first lost position.
+    pub(crate) from: Position,
+    /// The last lost position.
+    pub(crate) to: Position,
 }

@@ -19,6 +19,7 @@ use crate::{
     layout::{
         Table, allocation, incarnation,
         meta::{self, State, TableSum},
+        pin::{self, Pin},
         unfinished, worker,
     },
 };
@@ -37,6 +38,8 @@ pub(crate) fn load_all(rows: &mut impl Rows, state: &State) -> Result<Loaded, St
         load_table(rows, allocation::TABLE, state, &mut damaged)?;
     let unfinished: Vec<Arc<UnfinishedRecord>> =
         load_table(rows, unfinished::TABLE, state, &mut damaged)?;
+    // Pins concern retention alone; a damaged one is named here all the same.
+    let _: Vec<Pin> = load_table(rows, pin::TABLE, state, &mut damaged)?;
     Ok(Loaded {
         runtime: runtime.map_err(|damage| damage.in_table(meta::TABLE))?,
         incarnations,

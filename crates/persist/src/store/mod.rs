@@ -2,23 +2,26 @@
 //!
 //! - `tails`: the newest events of each Worker, in memory
 //! - `stage`: what a batch adds to them, until it is committed
-//! - `commit`: a batch becomes one write transaction
+//! - `commit`: a batch becomes one write transaction; `apply`: what happens inside it
 //! - `records`: changes of records
-//! - `retention`: trimming, in the same transaction
-//! - `open`: what there is; `rebuild`: the tails after a crash
+//! - `retention`: trimming, in the same transaction; `split`: a pack cut in two
+//! - `open`: what there is; `rebuild`: the tails after a crash; `losses`: when the log is damaged then
 //! - `heal`: a damaged pack made again from the log
 //! - `pins`: what retention must leave
 //! - `load`: the working state, and whether all of it is there
 
+mod apply;
 mod commit;
 pub(crate) mod heal;
 mod load;
+mod losses;
 mod medium;
 mod open;
 mod pins;
 mod rebuild;
 mod records;
 mod retention;
+mod split;
 pub(crate) mod stage;
 pub(crate) mod tails;
 
@@ -34,7 +37,7 @@ use std::{
 
 use worker_runtime_core::{
     Clock, Incarnation, Position, WorkerId,
-    store::{Batch, Loaded, Store, StoreError, StoreReader, WentBack},
+    store::{Batch, DamagedRecord, Loaded, Store, StoreError, StoreReader, WentBack},
 };
 
 pub(crate) use load::load_all;
@@ -108,6 +111,8 @@ pub(crate) struct PackedStore {
     /// Workers whose tail could be let go, the longest first.
     clean: VecDeque<WorkerId>,
     pins: BTreeMap<u64, Position>,
+    /// What the opening found to be damaged.
+    damaged: Vec<DamagedRecord>,
     stages: Stages,
     log_stage: Stage,
     buffers: Buffers,
@@ -130,6 +135,11 @@ impl PackedStore {
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    #[cfg(all(test, feature = "fs-store"))]
+    pub(crate) fn history_bytes(&self) -> u64 {
+        self.state.history_bytes
     }
 
     /// How many rows each table has, as the sums of the last commit say.
@@ -219,6 +229,7 @@ impl Store for PackedStore {
             .shared
             .engine
             .read(|rows| load_all(rows, &self.state))?;
+        loaded.damaged.extend(self.damaged.iter().cloned());
         loaded.went_back = self.went_back;
         Ok(loaded)
     }

@@ -4,29 +4,31 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::ControlFlow,
     sync::Arc,
 };
 
 use worker_runtime_core::{
     Fence, Generation, Incarnation, Position, RuntimeId, WorkerId,
     record::{IncarnationRecord, RuntimeRecord, WorkerRecord},
-    store::{Loaded, StoreError, WentBack},
+    store::{DamagedRecord, Loaded, StoreError, WentBack},
 };
 
 use super::{
     Buffers, Limits, PackedStore, Shared, Witnessed,
     load::load_table,
+    losses,
     medium::Medium,
     rebuild::Rebuilding,
     stage::{Stage, Stages},
     tails::{Tail, TailState, Tails},
 };
 use crate::{
-    OpenError, StoreOptions,
-    codec::{self, Damage},
-    engine::{CommitMode, Engine, Rows},
+    OpenError, StoreOptions, codec,
+    cut::Cut,
+    engine::{CommitMode, End, Engine, Rows},
     layout::{
-        incarnation,
+        Table, incarnation, log,
         meta::{self, FORMAT_VERSION, Format, State},
         pin::{self, Pin},
         worker,
@@ -45,12 +47,26 @@ pub(crate) struct Opened {
     tails: Tails,
     unflushed: BTreeMap<Position, WorkerId>,
     pins: BTreeMap<u64, Position>,
+    /// What was found to be damaged besides records that [`super::load_all`] names.
+    damaged: Vec<DamagedRecord>,
 }
 
 impl Opened {
-    /// Everything of this store but the engine, read from it.
-    pub(crate) fn read(engine: &Engine) -> Result<Self, OpenError> {
-        engine.read(|rows| Ok(read_all(rows)))?
+    /// Everything of this store but the engine, read from it. When the part of the log that nothing
+    /// else has is damaged, what is left of it is put where it belongs first.
+    pub(crate) fn read(engine: &Engine, mode: CommitMode) -> Result<Self, OpenError> {
+        let read = engine.read(|rows| Ok(read_all(rows)))?;
+        let is_log = |error: &OpenError| matches!(error, OpenError::Store(StoreError::Damaged { table, .. }) if *table == log::TABLE.name);
+        match read {
+            Err(error) if is_log(&error) => {
+                tracing::error!(%error, "events are lost");
+                let damaged = losses::settle(engine, mode)?;
+                let mut opened = engine.read(|rows| Ok(read_all(rows)))??;
+                opened.damaged.extend(damaged);
+                Ok(opened)
+            }
+            read => read,
+        }
     }
 
     #[cfg(feature = "fs-store")]
@@ -64,18 +80,15 @@ impl Opened {
 
     /// For readers alone.
     #[cfg(feature = "fs-store")]
-    pub(crate) fn into_tails(self) -> (State, Tails) {
-        (self.state, self.tails)
+    pub(crate) fn into_tails(self) -> (State, Tails, Vec<DamagedRecord>) {
+        (self.state, self.tails, self.damaged)
     }
 }
 
 fn read_all(rows: &mut impl Rows) -> Result<Opened, OpenError> {
     check_format(rows)?;
-    let state = rows.get(meta::TABLE, meta::STATE, |value| match value {
-        Some(value) => codec::open_record::<State>(meta::TABLE, meta::STATE, value),
-        None => Err("the state is missing".into()),
-    })?;
-    let state = state.map_err(|damage| damage.in_table(meta::TABLE))?;
+    let state = read_state(rows)?;
+    losses::load(rows)?;
     let mut rebuilding = Rebuilding::new(&state);
     rebuilding.run(rows)?;
     let Rebuilding {
@@ -83,15 +96,17 @@ fn read_all(rows: &mut impl Rows) -> Result<Opened, OpenError> {
         log_recent,
         mut tails,
         unflushed,
+        mut damaged,
         ..
     } = rebuilding;
     tails.committed = state.position;
-    let mut damaged = Vec::new();
-    let pins: Vec<Pin> = load_table(rows, pin::TABLE, &state, &mut damaged)?;
-    if let Some(damaged) = damaged.first() {
-        return Err(Damage::of(pin::TABLE, damaged.detail.clone()).into());
+    let pins: Vec<Pin> = load_table(rows, pin::TABLE, &state, &mut Vec::new())?;
+    let mut pins: BTreeMap<_, _> = pins.into_iter().map(|pin| (pin.id, pin.from)).collect();
+    // What a damaged pin kept is not known: while it is there, nothing is trimmed.
+    for id in keys(rows, pin::TABLE)? {
+        pins.entry(id).or_insert(Position(0));
     }
-    let pins = pins.into_iter().map(|pin| (pin.id, pin.from)).collect();
+    damaged.dedup();
     Ok(Opened {
         state,
         log,
@@ -99,7 +114,28 @@ fn read_all(rows: &mut impl Rows) -> Result<Opened, OpenError> {
         tails,
         unflushed,
         pins,
+        damaged,
     })
+}
+
+/// Where the store stands.
+pub(super) fn read_state(rows: &mut impl Rows) -> Result<State, StoreError> {
+    let state = rows.get(meta::TABLE, meta::STATE, |value| match value {
+        Some(value) => codec::open_record::<State>(meta::TABLE, meta::STATE, value),
+        None => Err("the state is missing".into()),
+    })?;
+    state.map_err(|damage| damage.in_table(meta::TABLE))
+}
+
+/// The numbers that a table has rows for, damaged ones included.
+fn keys(rows: &mut impl Rows, table: Table) -> Result<Vec<u64>, StoreError> {
+    let mut keys = Vec::new();
+    let range: (&[u8], &[u8]) = (&[], &[u8::MAX; 8]);
+    rows.scan(table, range, End::First, &mut |key, _| {
+        keys.extend(Cut::new(key).key_u64());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(keys)
 }
 
 fn check_format(rows: &mut impl Rows) -> Result<(), OpenError> {
@@ -134,7 +170,7 @@ pub(crate) fn open_for_writing(
     if is_new {
         create(&engine, medium.mode(), &mut options)?;
     }
-    let opened = Opened::read(&engine)?;
+    let opened = Opened::read(&engine, medium.mode())?;
     let limits = Limits {
         retention: options.retention,
         tails_bytes_max: options.tails_bytes_max,
@@ -155,6 +191,7 @@ pub(crate) fn open_for_writing(
         unflushed: BTreeMap::new(),
         clean: VecDeque::new(),
         pins: BTreeMap::new(),
+        damaged: Vec::new(),
         stages: Stages::default(),
         log_stage: Stage::new(TailState::empty(Kind::Log), 0),
         buffers: Buffers::default(),
@@ -171,9 +208,12 @@ pub(crate) fn open_for_writing(
 /// # Errors
 /// As [`open_for_writing`].
 #[cfg(feature = "fs-store")]
-pub(crate) fn open_for_reading(engine: Engine) -> Result<(Arc<Shared>, State), OpenError> {
-    let (state, tails) = Opened::read(&engine)?.into_tails();
-    Ok((Arc::new(Shared::new(engine, tails)), state))
+pub(crate) fn open_for_reading(
+    engine: Engine,
+) -> Result<(Arc<Shared>, State, Vec<DamagedRecord>), OpenError> {
+    let opened = Opened::read(&engine, CommitMode::Durable)?;
+    let (state, tails, damaged) = opened.into_tails();
+    Ok((Arc::new(Shared::new(engine, tails)), state, damaged))
 }
 
 /// Whether the witness knows of state that is not here: later, or another at the same position.
@@ -230,6 +270,7 @@ impl PackedStore {
             tails,
             unflushed,
             pins,
+            damaged,
         } = opened;
         self.state = state;
         self.log = log;
@@ -242,6 +283,7 @@ impl PackedStore {
             .collect();
         self.unflushed = unflushed;
         self.pins = pins;
+        self.damaged = damaged;
         self.stages.clear();
         *self.shared.tails_mut() = tails;
         self.unknown = false;
@@ -260,12 +302,12 @@ impl PackedStore {
         witnessed: Option<Witnessed>,
         options: &mut StoreOptions,
     ) -> Result<(), OpenError> {
-        let mut damaged = Vec::new();
-        let stored: Vec<IncarnationRecord> = self
+        // The keys tell the numbers, whatever the rows are worth.
+        let numbers = self
             .shared
             .engine
-            .read(|rows| load_table(rows, incarnation::TABLE, &self.state, &mut damaged))?;
-        let last = stored.iter().map(|record| record.incarnation.number).max();
+            .read(|rows| keys(rows, incarnation::TABLE))?;
+        let last = numbers.into_iter().max();
         let step = if self.went_back.is_some() {
             FORK_STEP
         } else {

@@ -1,14 +1,18 @@
 //! The tails, rebuilt from the part of the log that no history has (I1).
 //!
-//! Damage in that part can't be isolated: it may hold the newest events of any Worker, and going on
-//! without them would give their seqs to others. So it is told, and the opening for writing ends.
+//! Damage in that part may concern the newest events of any Worker, so nothing is made up here: it is
+//! told, and [`super::losses`] settles it. A Worker whose own history is damaged where its tail begins
+//! is named and left out; the others open (I7).
 
 use std::{
-    collections::{BTreeMap, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, VecDeque, hash_map::Entry},
     ops::ControlFlow,
 };
 
-use worker_runtime_core::{Position, WorkerId, store::StoreError};
+use worker_runtime_core::{
+    Position, WorkerId,
+    store::{DamagedRecord, StoreError},
+};
 
 use super::tails::{Tail, TailState, Tails};
 use crate::{
@@ -25,6 +29,9 @@ pub(super) struct Rebuilding<'a> {
     pub(super) log_recent: VecDeque<(Position, u64)>,
     pub(super) tails: Tails,
     pub(super) unflushed: BTreeMap<Position, WorkerId>,
+    /// Workers without a tail: theirs can't be read.
+    pub(super) damaged: Vec<DamagedRecord>,
+    left_out: BTreeSet<WorkerId>,
     scratch: Vec<u8>,
 }
 
@@ -36,6 +43,8 @@ impl<'a> Rebuilding<'a> {
             log_recent: VecDeque::new(),
             tails: Tails::default(),
             unflushed: BTreeMap::new(),
+            damaged: Vec::new(),
+            left_out: BTreeSet::new(),
             scratch: Vec::new(),
         }
     }
@@ -119,10 +128,24 @@ impl<'a> Rebuilding<'a> {
         let Some(place) = event.worker else {
             return Ok(());
         };
+        if self.left_out.contains(&place.worker_id) {
+            return Ok(());
+        }
         let tail = match self.tails.by_worker.entry(place.worker_id) {
             Entry::Occupied(tail) => tail.into_mut(),
             Entry::Vacant(slot) => {
-                let tail = Tail::load(rows, place.worker_id)?;
+                let tail = match Tail::load_before(rows, place.worker_id, place.seq) {
+                    Err(StoreError::Damaged { table, detail }) => {
+                        self.left_out.insert(place.worker_id);
+                        self.damaged.push(DamagedRecord {
+                            table,
+                            worker_id: Some(place.worker_id),
+                            detail,
+                        });
+                        return Ok(());
+                    }
+                    tail => tail?,
+                };
                 self.tails.bytes += tail.entries.len();
                 if let Some(position) = tail.state.unflushed_from {
                     self.unflushed.insert(position, place.worker_id);

@@ -4,9 +4,11 @@
 //! went. Nothing at or after a pinned position goes, and nothing that an open after a crash would
 //! have to read.
 
-use worker_runtime_core::{ItemIndex, Position, Seq, Stream, WorkerId, store::StoreError};
+use std::ops::ControlFlow;
 
-use super::{commit::Applying, tails::load_base};
+use worker_runtime_core::{Position, Seq, Stream, WorkerId, store::StoreError};
+
+use super::{apply::Applying, tails::load_base};
 use crate::{
     codec::{self, Damage},
     engine::{End, Rows},
@@ -15,15 +17,30 @@ use crate::{
         large::{self, Owner},
         log,
         stream::{self, Base},
+        worker,
     },
-    pack::{self, Body, Header, Pack},
+    pack::{Header, Pack},
 };
 
 /// A pack's row, as far as trimming is concerned.
-struct Row {
-    first: Position,
-    len: u64,
-    header: Result<Header, Damage>,
+pub(super) struct Row {
+    pub(super) first: Position,
+    pub(super) len: u64,
+    pub(super) header: Result<Header, Damage>,
+}
+
+/// The first position of a pack, and whose it is.
+type Aged = (Position, Option<WorkerId>);
+
+/// What became of the first pack of a Worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trimmed {
+    /// It went.
+    Front,
+    /// There is none, or none that may go now.
+    Nothing,
+    /// It is damaged, and what follows too: what is left would start from nobody knows where.
+    Damaged,
 }
 
 impl Applying<'_, '_> {
@@ -47,47 +64,102 @@ impl Applying<'_, '_> {
                 return Ok(());
             };
             let header = tail.header;
-            let base = load_base(self.out.rows, Stream::Worker(worker_id))?;
+            let base = match load_base(self.out.rows, Stream::Worker(worker_id)) {
+                Err(StoreError::Damaged { table, detail }) => {
+                    tracing::warn!(%worker_id, table, detail, "a Worker is not trimmed: what was trimmed before is not known");
+                    return Ok(());
+                }
+                base => base?,
+            };
             let written = header.bytes_before + tail.stored_bytes + header.large_bytes;
             let bytes = written.saturating_sub(base.bytes);
-            if bytes <= self.limits.retention.worker_bytes_max || !self.trim_front(worker_id)? {
+            let is_within = bytes <= self.limits.retention.worker_bytes_max;
+            if is_within || self.trim_front(worker_id)? != Trimmed::Front {
                 return Ok(());
             }
         }
     }
 
-    /// The oldest packs of the Runtime go first; each is the first of its Worker.
+    /// The oldest packs of the Runtime go first; each is the first of its Worker. A Worker whose
+    /// packs can't be trimmed because they are damaged is passed over.
     fn retain_runtime(&mut self) -> Result<(), StoreError> {
-        while let Some((first, worker_id)) = self.oldest_pack()? {
+        let mut from = Position(0);
+        while let Some((first, owner)) = self.oldest_pack(from)? {
+            let Some(worker_id) = owner else {
+                // Nobody's pack is there: what the row stood for has gone.
+                self.remove_age(first)?;
+                continue;
+            };
             let too_much = self.state.history_bytes > self.limits.retention.runtime_bytes_max;
             if !too_much && !self.is_too_old(worker_id)? {
                 return Ok(());
             }
-            let is_there = self.history_row(worker_id, Position(0))?.is_some();
-            if is_there && !self.trim_front(worker_id)? {
-                return Ok(());
+            if self.history_row(worker_id, Position(0))?.is_some() {
+                match self.trim_front(worker_id)? {
+                    Trimmed::Front => {}
+                    Trimmed::Nothing => return Ok(()),
+                    Trimmed::Damaged => {
+                        from = first.next();
+                        continue;
+                    }
+                }
             }
             // A pack that is not where the index says must not stop retention.
-            let key = age::key(first);
-            self.out.rows.remove(age::TABLE, key.as_bytes())?;
+            self.remove_age(first)?;
         }
         Ok(())
     }
 
-    fn oldest_pack(&mut self) -> Result<Option<(Position, WorkerId)>, StoreError> {
-        let (from, to) = (age::key(Position(0)), age::key(Position(u64::MAX)));
+    fn remove_age(&mut self, first: Position) -> Result<(), StoreError> {
+        let key = age::key(first);
+        self.out.rows.remove(age::TABLE, key.as_bytes()).map(|_| ())
+    }
+
+    /// The oldest pack at or after this position, and whose it is.
+    fn oldest_pack(&mut self, from: Position) -> Result<Option<Aged>, StoreError> {
+        let (from, to) = (age::key(from), age::key(Position(u64::MAX)));
         let range = (from.as_bytes(), to.as_bytes());
-        let found = self
-            .out
-            .rows
-            .at_end(age::TABLE, range, End::First, |key, value| {
-                let worker_id = codec::open(age::TABLE, key, value)?;
-                let mut cut = crate::cut::Cut::new(worker_id);
-                Ok((age::parse(key)?, WorkerId::from_bytes(cut.array()?)))
-            })?;
-        found
+        let rows = &mut *self.out.rows;
+        let found = rows.at_end(age::TABLE, range, End::First, |key, value| {
+            let owner = codec::open(age::TABLE, key, value)
+                .and_then(|value| crate::cut::Cut::new(value).array());
+            age::parse(key).map(|first| (first, owner.map(WorkerId::from_bytes)))
+        })?;
+        let found = found
             .transpose()
-            .map_err(|damage: Damage| damage.in_table(age::TABLE))
+            .map_err(|damage| damage.in_table(age::TABLE))?;
+        Ok(match found {
+            None => None,
+            Some((first, Ok(worker_id))) => Some((first, Some(worker_id))),
+            Some((first, Err(damage))) => {
+                let owner = self.owner_of_pack(first)?;
+                tracing::warn!(position = %first, %damage, ?owner, "a row of the index of ages was damaged");
+                if let Some(worker_id) = owner {
+                    let key = age::key(first);
+                    let id = worker_id.to_bytes();
+                    self.out.rows.put_bytes(age::TABLE, key.as_bytes(), &id)?;
+                }
+                Some((first, owner))
+            }
+        })
+    }
+
+    /// Whose pack begins at this position. The index said so; without it every Worker is asked.
+    fn owner_of_pack(&mut self, first: Position) -> Result<Option<WorkerId>, StoreError> {
+        let (mut workers, last) = (Vec::new(), [u8::MAX; 16]);
+        let rows = &mut *self.out.rows;
+        rows.scan(worker::TABLE, (&[], &last), End::First, &mut |key, _| {
+            workers.extend(crate::cut::Cut::new(key).array().map(WorkerId::from_bytes));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for worker_id in workers {
+            let key = history::key(worker_id, first);
+            let is_there = |value: Option<&[u8]>| value.is_some();
+            if rows.get(history::TABLE, key.as_bytes(), is_there)? {
+                return Ok(Some(worker_id));
+            }
+        }
+        Ok(None)
     }
 
     fn is_too_old(&mut self, worker_id: WorkerId) -> Result<bool, StoreError> {
@@ -101,7 +173,7 @@ impl Applying<'_, '_> {
     }
 
     /// The first pack of a Worker at or after a position.
-    fn history_row(
+    pub(super) fn history_row(
         &mut self,
         worker_id: WorkerId,
         from: Position,
@@ -125,37 +197,37 @@ impl Applying<'_, '_> {
             .map_err(|damage: Damage| damage.in_table(history::TABLE))
     }
 
-    /// Trims the first pack of a Worker. `false` when there is none that may go.
-    fn trim_front(&mut self, worker_id: WorkerId) -> Result<bool, StoreError> {
+    /// Trims the first pack of a Worker.
+    fn trim_front(&mut self, worker_id: WorkerId) -> Result<Trimmed, StoreError> {
         let Some(row) = self.history_row(worker_id, Position(0))? else {
-            return Ok(false);
+            return Ok(Trimmed::Nothing);
         };
         let tail = self.tail_of(worker_id);
         let is_open = tail
             .is_some_and(|tail| tail.stored_bytes > 0 && tail.header.first_position == row.first);
         if is_open && tail.is_some_and(|tail| tail.unflushed_from.is_some()) {
-            return Ok(false);
+            return Ok(Trimmed::Nothing);
         }
         let stored = self.whole_after(worker_id, row.first)?;
         let follows = stored.or(tail.filter(|_| !is_open).map(|tail| tail.header));
         let Some(base) = base_after(&row, follows.as_ref()) else {
             tracing::warn!(%worker_id, "a damaged pack can't be trimmed: what follows is damaged too");
-            return Ok(false);
+            return Ok(Trimmed::Damaged);
         };
         let pinned = self.pins.values().any(|pin| base.position >= *pin);
         if pinned {
-            return Ok(false);
+            return Ok(Trimmed::Nothing);
         }
         self.remove_pack(worker_id, &row)?;
         self.set_base(worker_id, &base)?;
         if is_open {
             self.forget(worker_id)?;
         }
-        Ok(true)
+        Ok(Trimmed::Front)
     }
 
     /// The next pack that is not damaged; those between go with the one that is trimmed.
-    fn whole_after(
+    pub(super) fn whole_after(
         &mut self,
         worker_id: WorkerId,
         mut first: Position,
@@ -169,7 +241,7 @@ impl Applying<'_, '_> {
         Ok(None)
     }
 
-    fn remove_pack(&mut self, worker_id: WorkerId, row: &Row) -> Result<(), StoreError> {
+    pub(super) fn remove_pack(&mut self, worker_id: WorkerId, row: &Row) -> Result<(), StoreError> {
         let key = history::key(worker_id, row.first);
         self.out.rows.remove(history::TABLE, key.as_bytes())?;
         let key = age::key(row.first);
@@ -179,7 +251,7 @@ impl Applying<'_, '_> {
     }
 
     /// Records what the stream starts from now, and removes what hangs on the events before.
-    fn set_base(&mut self, worker_id: WorkerId, base: &Base) -> Result<(), StoreError> {
+    pub(super) fn set_base(&mut self, worker_id: WorkerId, base: &Base) -> Result<(), StoreError> {
         let (first, last) = (
             Owner::Worker(worker_id, Seq(0)).key(0),
             Owner::Worker(worker_id, base.seq).key(u32::MAX),
@@ -213,44 +285,6 @@ impl Applying<'_, '_> {
             return Ok(());
         }
         Ok(())
-    }
-
-    /// Writes the pack again without its events up to and including `seq`.
-    fn split(&mut self, worker_id: WorkerId, row: &Row, seq: Seq) -> Result<(), StoreError> {
-        let key = history::key(worker_id, row.first);
-        let pack = self.out.rows.get(history::TABLE, key.as_bytes(), |value| {
-            let value = value.ok_or(Damage::from("the pack is gone"))?;
-            Pack::open_history(history::TABLE, key.as_bytes(), value, worker_id)
-        })?;
-        let pack = pack.map_err(|damage| damage.in_table(history::TABLE))?;
-        let Cutting {
-            header,
-            base,
-            offset,
-        } = cut(&pack, seq)?;
-        let left = pack.entries().get(offset..).unwrap_or_default();
-        let key = history::key(worker_id, header.first_position);
-        let mut header = header;
-        let value = &mut *self.out.value;
-        pack::seal(history::TABLE, key.as_bytes(), &header, [left, &[]], value);
-        // What went counts as trimmed, so that the sums of what follows stay as they are.
-        let gone = row.len.saturating_sub(value.len() as u64);
-        let large_gone = pack.header.large_bytes.saturating_sub(header.large_bytes);
-        header.bytes_before = pack.header.bytes_before + gone + large_gone;
-        pack::seal(history::TABLE, key.as_bytes(), &header, [left, &[]], value);
-        let len = value.len() as u64;
-        self.remove_pack(worker_id, row)?;
-        self.out
-            .rows
-            .put(history::TABLE, key.as_bytes(), self.out.value)?;
-        let age_key = age::key(header.first_position);
-        let owner = worker_id.to_bytes();
-        self.out
-            .rows
-            .put_bytes(age::TABLE, age_key.as_bytes(), &owner)?;
-        self.state.history_bytes += len;
-        let bytes = header.bytes_before;
-        self.set_base(worker_id, &Base { bytes, ..base })
     }
 
     /// Trims the log. Events that stand only there stay.
@@ -336,56 +370,5 @@ fn base_after(row: &Row, follows: Option<&Header>) -> Option<Base> {
         items: next.first_item,
         chain: next.chain_before,
         bytes: next.bytes_before,
-    })
-}
-
-struct Cutting {
-    header: Header,
-    base: Base,
-    offset: usize,
-}
-
-/// What is left of a pack after `seq`, and the base before it.
-fn cut(pack: &Pack, seq: Seq) -> Result<Cutting, StoreError> {
-    let damaged = |damage: Damage| damage.in_table(history::TABLE);
-    let mut header = pack.header;
-    let mut base = Base::default();
-    let mut offset = 0;
-    let mut chain = header.chain_before;
-    let mut scratch = Vec::new();
-    let mut events = pack.events();
-    while let Some(entry) = events.next() {
-        let entry = entry.map_err(damaged)?;
-        let Some(place) = entry.event.worker else {
-            continue;
-        };
-        if place.seq > seq {
-            header.first_position = entry.event.position;
-            header.first_at = entry.event.at;
-            break;
-        }
-        let body = Body::of_entry(&entry);
-        let digest = pack::event_digest(&entry.event, body, &mut scratch)?;
-        chain = pack::link(chain, digest);
-        offset = events.offset();
-        header.count = header.count.saturating_sub(1);
-        header.first_seq = place.seq.next();
-        if place.item.is_some() {
-            header.items = header.items.saturating_sub(1);
-            header.first_item = ItemIndex(header.first_item.0 + 1);
-        }
-        if body.is_large {
-            header.large_bytes = header.large_bytes.saturating_sub(body.len as u64);
-        }
-        base.position = entry.event.position;
-    }
-    header.chain_before = chain;
-    base.seq = Seq(header.first_seq.0.saturating_sub(1));
-    base.items = header.first_item;
-    base.chain = chain;
-    Ok(Cutting {
-        header,
-        base,
-        offset,
     })
 }

@@ -9,16 +9,15 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use worker_runtime_core::{
-    Position, WorkerId,
+    Position, Seq, Stream, WorkerId,
     store::{StoreError, WorkerHead},
 };
 
-use super::heal;
+use super::{heal, losses};
 use crate::{
-    codec::Damage,
     engine::{End, Rows},
     layout::{
-        history,
+        history, log,
         stream::{self, Base},
     },
     pack::{Header, Kind, PACK_LEN_MAX_BYTES, Pack},
@@ -120,6 +119,30 @@ impl Tail {
     /// When the last pack is damaged and the log can't help, or when the row that says what was
     /// trimmed is damaged.
     pub(crate) fn load(rows: &mut impl Rows, worker_id: WorkerId) -> Result<Self, StoreError> {
+        let mut tail = Self::load_known(rows, worker_id)?;
+        losses::skip(rows, &mut tail)?;
+        Ok(tail)
+    }
+
+    /// The same, as it was before the event with this seq: a Worker that began after a part of the log
+    /// was lost skipped nothing.
+    pub(super) fn load_before(
+        rows: &mut impl Rows,
+        worker_id: WorkerId,
+        seq: Seq,
+    ) -> Result<Self, StoreError> {
+        let mut tail = Self::load_known(rows, worker_id)?;
+        if seq > tail.state.header.next_seq() {
+            losses::skip(rows, &mut tail)?;
+        }
+        Ok(tail)
+    }
+
+    /// The same, without the seqs that may have been lost with a part of the log.
+    pub(super) fn load_known(
+        rows: &mut impl Rows,
+        worker_id: WorkerId,
+    ) -> Result<Self, StoreError> {
         let loaded = Self::load_stored(rows, worker_id);
         let Err(StoreError::Damaged { .. }) = &loaded else {
             return loaded;
@@ -151,10 +174,7 @@ impl Tail {
         match found {
             Some(tail) => tail,
             None => Ok(Self {
-                state: TailState::after(&load_base(
-                    rows,
-                    worker_runtime_core::Stream::Worker(worker_id),
-                )?),
+                state: TailState::after(&load_base(rows, Stream::Worker(worker_id))?),
                 entries: Vec::new(),
             }),
         }
@@ -170,18 +190,55 @@ impl Tail {
     }
 }
 
-/// What was trimmed from the front of a stream; nothing, when there is no row.
-pub(crate) fn load_base(
-    rows: &mut impl Rows,
-    stream: worker_runtime_core::Stream,
-) -> Result<Base, StoreError> {
+/// What was trimmed from the front of a stream; nothing, when there is no row. When the row is damaged,
+/// the first pack that is left tells the same, but for the position: of that it tells an upper bound.
+///
+/// # Errors
+/// When both are damaged.
+pub(crate) fn load_base(rows: &mut impl Rows, stream: Stream) -> Result<Base, StoreError> {
     let key = stream::base_key(stream);
     let base = rows.get(stream::TABLE, key.as_bytes(), |value| {
         value.map(|value| crate::codec::open_record::<Base>(stream::TABLE, key.as_bytes(), value))
     })?;
-    base.transpose()
-        .map(Option::unwrap_or_default)
-        .map_err(|damage: Damage| damage.in_table(stream::TABLE))
+    let damage = match base {
+        None => return Ok(Base::default()),
+        Some(Ok(base)) => return Ok(base),
+        Some(Err(damage)) => damage,
+    };
+    tracing::warn!(?stream, %damage, "the record of what was trimmed is damaged");
+    let (table, from, to) = match stream {
+        Stream::Runtime => (
+            log::TABLE,
+            log::key(Position(0)),
+            log::key(Position(u64::MAX)),
+        ),
+        Stream::Worker(worker_id) => (
+            history::TABLE,
+            history::key(worker_id, Position(0)),
+            history::key(worker_id, Position(u64::MAX)),
+        ),
+    };
+    let range = (from.as_bytes(), to.as_bytes());
+    let first = rows.at_end(table, range, End::First, |key, value| {
+        Pack::open_header(table, key, value)
+    })?;
+    match first {
+        Some(Ok(header)) => Ok(Base::before(&header)),
+        _ => Err(damage.in_table(stream::TABLE)),
+    }
+}
+
+impl Base {
+    /// What was trimmed before this pack.
+    fn before(header: &Header) -> Self {
+        Self {
+            position: Position(header.first_position.0.saturating_sub(1)),
+            seq: Seq(header.first_seq.0.saturating_sub(1)),
+            items: header.first_item,
+            chain: header.chain_before,
+            bytes: header.bytes_before,
+        }
+    }
 }
 
 /// All tails, and the position up to which they are true.
