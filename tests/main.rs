@@ -40,6 +40,7 @@ mod quiet_ends;
 mod races;
 mod restart;
 mod submit;
+mod transcripts;
 
 /// A test file that is no module is never run, and nobody would notice.
 #[test]

@@ -190,8 +190,15 @@ fn count(
     let base = load_base(rows, Stream::Worker(worker_id))?;
     let (mut counted, mut after) = (exact(base.items), base.position);
     if let Some((first, header)) = header_at(rows, worker_id, until)? {
+        let tail = snapshot.tail.as_ref().map(|tail| &tail.header);
+        let in_tail = tail.is_some_and(|tail| tail.first_position <= until);
         match header {
-            Ok(header) if header.last_position <= until => return Ok(exact(header.next_item())),
+            Ok(header) if header.last_position <= until => {
+                if !in_tail {
+                    return Ok(exact(header.next_item()));
+                }
+                (counted.items, after) = (header.next_item(), header.last_position);
+            }
             Ok(header) => {
                 counted.items = header.first_item;
                 after = Position(first.0.saturating_sub(1));
