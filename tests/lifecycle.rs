@@ -5,8 +5,8 @@ use worker_runtime_core::{
     backend::{BackendError, BackendErrorKind},
     error::{LifecycleError, SubmitError},
     run::{OutcomeKind, StopReason},
-    view::Phase,
-    worker::{CreateWorker, EndKind, UpdateWorker},
+    view::{LifecycleReceipt, Phase},
+    worker::{CreateWorker, EndKind, Intent, UpdateWorker},
 };
 
 use crate::support::{Host, Say, assistant, input, queued, scripted, write};
@@ -366,4 +366,74 @@ async fn names_and_labels_change_and_stay_within_their_limits() {
     );
     assert_eq!(host.view(worker_id).labels.len(), 2);
     host.end().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_repeated_gives_the_receipt_of_the_one_that_made_the_change() {
+    let host = Host::open().await;
+    let worker_id = host.create(assistant()).await;
+    let catalog = host.runtime.catalog();
+    let same = |first: LifecycleReceipt, again: LifecycleReceipt| {
+        assert_eq!((first.repeated, again.repeated), (false, true));
+        assert_eq!(
+            (first.position, first.cursor),
+            (again.position, again.cursor)
+        );
+    };
+    let first = catalog.pause(worker_id).await.unwrap();
+    host.create(assistant()).await;
+    same(first, catalog.pause(worker_id).await.unwrap());
+    let first = catalog.resume(worker_id).await.unwrap();
+    same(first, catalog.resume(worker_id).await.unwrap());
+    let first = catalog.cancel(worker_id, no_reason()).await.unwrap();
+    let position = host.observation().runtime().position;
+    same(
+        first.clone(),
+        catalog.cancel(worker_id, no_reason()).await.unwrap(),
+    );
+    let archived = catalog.archive(worker_id).await.unwrap();
+    same(archived, catalog.archive(worker_id).await.unwrap());
+    same(first, catalog.stop(worker_id, no_reason()).await.unwrap());
+    assert_eq!(
+        host.observation().runtime().position.0,
+        position.0 + 1,
+        "repeating tells nothing"
+    );
+    let other = host.create(assistant()).await;
+    catalog.stop(other, no_reason()).await.unwrap();
+    let first = catalog.restore(other).await.unwrap();
+    same(first, catalog.restore(other).await.unwrap());
+    host.end().await;
+}
+
+#[tokio::test]
+async fn nothing_of_what_a_deleted_worker_was_is_kept() {
+    for purge in [false, true] {
+        let host = Host::open().await;
+        let mut request = CreateWorker {
+            display_name: Some("secret-name".into()),
+            labels: [("secret-key".to_owned(), "secret-value".to_owned())].into(),
+            ..holding("secret-path")
+        };
+        request.spec.intent = Intent::Assistant {
+            purpose: Some("secret-purpose".into()),
+        };
+        let worker_id = host.create(request).await;
+        let run = host.start(worker_id, "secret-input").await;
+        run.sink.status("mode", &"secret-mode").await.unwrap();
+        run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+        let reason = EndOptions {
+            reason: Some("secret-reason".into()),
+            ..no_reason()
+        };
+        let catalog = host.runtime.catalog();
+        catalog.stop(worker_id, reason).await.unwrap();
+        host.until(worker_id, EventType::WORKER_STOPPED).await;
+        catalog.delete(worker_id, purge).await.unwrap();
+        let kept = format!("{:?}", host.faults.loaded());
+        assert!(kept.contains(&worker_id.to_string()), "its id");
+        assert!(!kept.contains("secret"), "{kept}");
+        drop(run);
+        host.end().await;
+    }
 }

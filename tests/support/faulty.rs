@@ -148,6 +148,11 @@ impl Faults {
         self.plan(|plan| plan.load_failures = count);
     }
 
+    /// What the store holds beside history.
+    pub(crate) fn loaded(&self) -> Loaded {
+        self.0.store.lock().unwrap().load().unwrap()
+    }
+
     /// From the next opening on, this is lost.
     pub(crate) fn lose(&self, lost: Lost) {
         self.plan(|plan| plan.lost.push(lost));

@@ -9,12 +9,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActionId, Digest, Epoch, Fence, Generation, HeldScope, Incarnation, InputId, Position,
+    ActionId, AsJson, Digest, Epoch, Fence, Generation, HeldScope, Incarnation, InputId, Position,
     Revision, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     input::{Input, InputMode},
     profile::ResolvedProfile,
     run::{Outcome, Usage},
-    worker::{BackendSelection, EndKind, WorkerSpec},
+    worker::{BackendSelection, CreateWorker, EndKind, Intent, WorkerSpec},
 };
 
 /// What the Runtime keeps about itself.
@@ -124,6 +124,9 @@ pub struct WorkerRecord {
     pub paused: bool,
     /// Put away by a user; only an ended Worker can be.
     pub archived: bool,
+    /// The last change of its life (paused, resumed, archived, restored; at first its creation), for
+    /// the receipt of a call that asks for it again.
+    pub changed: Recorded,
     /// The generation of its last run.
     pub generation: Generation,
     /// Grows with every change of this record.
@@ -143,6 +146,30 @@ pub struct WorkerRecord {
     pub unproven: Option<String>,
     /// Latest-wins facts that the backend told (modes, commands, ...): name -> JSON.
     pub status: BTreeMap<String, String>,
+}
+
+impl WorkerRecord {
+    /// Leaves a tombstone: the id, and when it was made and deleted.
+    pub(crate) fn bury(&mut self, deleted: Recorded) {
+        let nothing = Intent::Assistant { purpose: None };
+        self.spec = AsJson(CreateWorker::new(nothing).spec);
+        self.display_name = None;
+        self.labels.clear();
+        self.profile.description.clear();
+        self.profile.instructions.clear();
+        self.profile.tools.clear();
+        self.backend = None;
+        self.scope = None;
+        self.lifecycle = Lifecycle::Deleted;
+        self.ending = None;
+        self.changed = deleted;
+        self.resume = None;
+        self.last_run = None;
+        self.usage = Usage::default();
+        self.processes.clear();
+        self.unproven = None;
+        self.status.clear();
+    }
 }
 
 /// That a Worker holds a scope.

@@ -56,7 +56,10 @@ impl State {
         self.insert_worker(worker_id, request, fingerprint, &checked)?;
         let granted = checked.scope.clone();
         let created = self.emit_created(worker_id)?;
-        self.update(worker_id, |record| record.created = created)?;
+        self.update(worker_id, |record| {
+            record.created = created;
+            record.changed = created;
+        })?;
         if let Some(scope) = granted {
             self.grant(worker_id, scope)?;
         }
@@ -175,6 +178,7 @@ impl State {
             ending: None,
             paused: false,
             archived: false,
+            changed: nowhere,
             generation: Generation(0),
             revision: Revision(0),
             input_count: 0,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Effect, State, dispatch::RunEnd, draft};
 use crate::{
-    EventType, Position, WorkerId,
+    EventType, WorkerId,
     backend::BackendError,
     error::{FieldInvalid, LifecycleError, RunError, Unavailable},
     record::{CancelCause, Ending, Lifecycle, Recorded},
@@ -131,7 +131,10 @@ impl State {
             return Ok(self.unchanged(worker_id)?);
         }
         let recorded = self.emit(worker_id, draft(kind, None, &json!({}))?)?;
-        self.update(worker_id, |record| record.paused = paused)?;
+        self.update(worker_id, |record| {
+            record.paused = paused;
+            record.changed = recorded;
+        })?;
         if !paused {
             self.dispatch(worker_id)?;
         }
@@ -148,15 +151,10 @@ impl State {
         assume_dead: bool,
     ) -> Result<LifecycleReceipt, LifecycleError> {
         let record = self.worker(worker_id)?.record.clone();
-        if let (Some(ending), false) = (&record.ending, assume_dead) {
-            let receipt = self.unchanged(worker_id)?;
-            return Ok(LifecycleReceipt {
-                position: ending.position,
-                ..receipt
-            });
-        }
-        if record.lifecycle != Lifecycle::Active {
-            return Ok(self.unchanged(worker_id)?);
+        // An operator's word that its processes are dead is news for as long as nobody knows.
+        let is_news = assume_dead && record.unproven.is_some();
+        if record.lifecycle != Lifecycle::Active || (record.ending.is_some() && !is_news) {
+            return Ok(self.end_again(worker_id)?);
         }
         let data = json!({ "kind": kind, "reason": reason, "assume_dead": assume_dead });
         let recorded = self.emit(worker_id, draft(EventType::WORKER_ENDING, None, &data)?)?;
@@ -279,7 +277,10 @@ impl State {
             worker_id,
             draft(EventType::WORKER_ARCHIVED, None, &json!({}))?,
         )?;
-        self.update(worker_id, |record| record.archived = true)?;
+        self.update(worker_id, |record| {
+            record.archived = true;
+            record.changed = recorded;
+        })?;
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
     }
 
@@ -313,6 +314,7 @@ impl State {
             record.epoch = epoch;
             record.ending = None;
             record.archived = false;
+            record.changed = recorded;
         })?;
         if let Some(scope) = record.scope.clone() {
             self.grant(worker_id, scope)?;
@@ -320,7 +322,7 @@ impl State {
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
     }
 
-    /// Leaves a tombstone: the id is never used again. With `purge` the bytes go at once.
+    /// Leaves a tombstone: the id is never used again, and nothing of what the Worker was is kept.
     fn delete(
         &mut self,
         worker_id: WorkerId,
@@ -331,18 +333,9 @@ impl State {
             worker_id,
             draft(EventType::WORKER_DELETED, None, &json!({ "purge": purge }))?,
         )?;
-        self.update(worker_id, |record| {
-            record.lifecycle = Lifecycle::Deleted;
-            record.labels.clear();
-            record.resume = None;
-            record.status.clear();
-        })?;
-        if purge {
-            self.change(Change::Trim(
-                worker_id,
-                crate::Seq(recorded.seq.0.saturating_sub(1)),
-            ));
-        }
+        self.update(worker_id, |record| record.bury(recorded))?;
+        let last = crate::Seq(recorded.seq.0.saturating_sub(1));
+        self.change(Change::Trim(worker_id, last));
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
     }
 
@@ -386,21 +379,35 @@ impl State {
         }
     }
 
-    /// What a call answers that changes nothing because it is so already.
+    /// What a call answers that changes nothing because it is so already: the receipt of the call
+    /// that made it so.
     fn unchanged(&self, worker_id: WorkerId) -> Result<LifecycleReceipt, Unavailable> {
-        let record = self.workers.get(&worker_id).map(|worker| &worker.record);
-        let position = record
-            .and_then(|record| record.ending.as_ref().map(|ending| ending.position))
-            .unwrap_or(Position(0))
-            .max(record.map_or(Position(0), |record| record.created.position));
-        let incarnation_id = crate::runtime::incarnation_at(&self.incarnations, position);
-        let recorded = Recorded {
+        let changed = self.workers.get(&worker_id).map(|it| it.record.changed);
+        self.repeated(worker_id, changed)
+    }
+
+    /// As [`unchanged`](Self::unchanged), for an end: the first one wins within an epoch.
+    fn end_again(&self, worker_id: WorkerId) -> Result<LifecycleReceipt, Unavailable> {
+        let worker = self.workers.get(&worker_id);
+        let ending = worker.and_then(|worker| worker.record.ending.as_ref());
+        let asked = ending.map(|ending| Recorded {
             seq: crate::Seq(0),
-            position,
-            at: self.now(),
-            incarnation_id,
-        };
-        self.lifecycle_receipt(worker_id, recorded, true)
+            position: ending.position,
+            at: ending.at,
+            incarnation_id: crate::runtime::incarnation_at(&self.incarnations, ending.position),
+        });
+        self.repeated(worker_id, asked)
+    }
+
+    fn repeated(
+        &self,
+        worker_id: WorkerId,
+        first: Option<Recorded>,
+    ) -> Result<LifecycleReceipt, Unavailable> {
+        let first = first.ok_or_else(|| Unavailable::Bug {
+            invariant: format!("what was asked for again of Worker {worker_id} was never recorded"),
+        })?;
+        self.lifecycle_receipt(worker_id, first, true)
     }
 
     fn lifecycle_receipt(

@@ -58,7 +58,8 @@ impl State {
     }
 
     /// Its processes can't be shown to be dead: it keeps its run and its scope, and nothing is
-    /// dispatched, until that can be shown or an operator says so.
+    /// dispatched, until that can be shown or an operator says so. Why is told by the diagnostics
+    /// alone: it may name processes and what a backend keeps to itself (I11).
     pub(super) fn set_unproven(
         &mut self,
         worker_id: WorkerId,
@@ -66,7 +67,7 @@ impl State {
     ) -> Result<(), Unavailable> {
         let data = json!({
             "code": crate::Code::RunUnproven,
-            "message": format!("its processes can't be shown to be dead: {reason}"),
+            "message": "its processes can't be shown to be dead",
             "command": format!("worker-runtime worker cancel {worker_id} --assume-dead"),
         });
         let run_id = self.current_run(worker_id).map(|run| run.run_id);

@@ -195,15 +195,16 @@ pub(super) fn json(index: usize, len: usize) -> String {
 /// A Worker's record.
 pub fn worker_record(worker_id: WorkerId) -> WorkerRecord {
     let create = CreateWorker::new(Intent::Assistant { purpose: None });
+    let created = Recorded {
+        seq: Seq(1),
+        position: Position(1),
+        at: Timestamp::from_unix_ms(5),
+        incarnation_id: 7,
+    };
     WorkerRecord {
         worker_id,
         fingerprint: create.fingerprint().unwrap(),
-        created: Recorded {
-            seq: Seq(1),
-            position: Position(1),
-            at: Timestamp::from_unix_ms(5),
-            incarnation_id: 7,
-        },
+        created,
         spec: AsJson(create.spec),
         display_name: Some("ada".to_owned()),
         labels: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
@@ -217,6 +218,7 @@ pub fn worker_record(worker_id: WorkerId) -> WorkerRecord {
         ending: None,
         paused: false,
         archived: false,
+        changed: created,
         generation: Generation(3),
         revision: Revision(1),
         input_count: 0,
