@@ -132,11 +132,16 @@ impl FileStore {
         let witnessed = read_witness(&dir)?;
         let ballast = Ballast::open(&dir, &lock, ballast_bytes).map_err(io_error("ballast"))?;
         let ballast = Arc::new(ballast);
-        medium::make_room(&ballast)?;
+        // What was there is recovered also when the disk is full; only new work is refused then.
+        let room = medium::make_room(&ballast, dir.has_store());
         let file = if dir.has_store() {
+            if let Err(error) = room {
+                tracing::warn!(%error, "the disk is full, and nothing of it is kept back");
+            }
             let open = File::options().read(true).write(true).open(dir.store());
             open.map_err(io_error("the store's file"))?
         } else {
+            room?;
             make_store(&dir, &lock, &ballast, &mut store)?
         };
         let cache_bytes = store.cache_bytes;
@@ -208,6 +213,10 @@ impl Store for FileStore {
 
     fn load(&mut self) -> Result<Loaded, StoreError> {
         self.0.load()
+    }
+
+    fn has_room(&mut self) -> Result<(), StoreError> {
+        self.0.has_room()
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {

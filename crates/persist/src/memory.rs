@@ -80,6 +80,10 @@ impl Store for MemoryStore {
         self.0.load()
     }
 
+    fn has_room(&mut self) -> Result<(), StoreError> {
+        self.0.has_room()
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.0.commit(batch)
     }
@@ -105,7 +109,7 @@ impl Medium for Memory {
         CommitMode::Memory
     }
 
-    fn make_room(&mut self) -> Result<(), StoreError> {
+    fn make_room(&mut self, _must_happen: bool) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -26,10 +26,13 @@ pub(super) struct FileMedium {
     pub(super) cache_bytes: usize,
 }
 
-pub(super) fn make_room(ballast: &Ballast) -> Result<(), StoreError> {
-    ballast.ensure().map_err(|full| StoreError::Full {
-        needed_bytes: full.needed_bytes,
-    })
+pub(super) fn make_room(ballast: &Ballast, must_happen: bool) -> Result<(), StoreError> {
+    match ballast.ensure() {
+        Err(_) if must_happen && ballast.held_bytes() > 0 => Ok(()),
+        ensured => ensured.map_err(|full| StoreError::Full {
+            needed_bytes: full.needed_bytes,
+        }),
+    }
 }
 
 impl Medium for FileMedium {
@@ -37,8 +40,8 @@ impl Medium for FileMedium {
         CommitMode::Durable
     }
 
-    fn make_room(&mut self) -> Result<(), StoreError> {
-        make_room(&self.ballast)
+    fn make_room(&mut self, must_happen: bool) -> Result<(), StoreError> {
+        make_room(&self.ballast, must_happen)
     }
 
     fn witness(&mut self, witnessed: Witnessed) {

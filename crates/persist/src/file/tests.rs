@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod full;
 mod isolation;
 mod model;
 mod open;

@@ -22,7 +22,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -42,6 +42,8 @@ pub(crate) const BATCH_BYTES: u64 = 2 << 20;
 pub(crate) const BALLAST_BYTES_DEFAULT: u64 = 8 * BATCH_BYTES;
 
 const FILL_BYTES: usize = 64 << 10;
+/// What `st_blocks` counts in.
+const BLOCK_BYTES: u64 = 512;
 
 /// The space that commits rely on could not be set aside. New work must be refused.
 #[derive(Debug, thiserror::Error)]
@@ -72,20 +74,23 @@ impl Ballast {
     /// When the file can't be made or removed.
     pub(crate) fn open(dir: &StateDir, _lock: &WriterLock, wanted_bytes: u64) -> io::Result<Self> {
         let path = dir.ballast();
-        let file = if wanted_bytes == 0 {
+        let (file, held_bytes) = if wanted_bytes == 0 {
             remove_if_there(path)?;
-            None
+            (None, 0)
         } else {
             let file = private_file().create(true).truncate(false).open(path)?;
             if file.metadata()?.len() > wanted_bytes {
                 file.set_len(wanted_bytes)?;
             }
-            Some(file)
+            // What an earlier opening kept is there for the recovery, also when the disk is full.
+            let kept = file.metadata()?;
+            let is_whole = kept.blocks().saturating_mul(BLOCK_BYTES) >= kept.len();
+            (Some(file), if is_whole { kept.len() } else { 0 })
         };
         Ok(Self {
             file,
             wanted_bytes,
-            held_bytes: AtomicU64::new(0),
+            held_bytes: AtomicU64::new(held_bytes),
             change: Mutex::new(()),
         })
     }

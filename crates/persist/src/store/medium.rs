@@ -22,11 +22,11 @@ pub(crate) trait Medium: Send + 'static {
     /// What a commit is.
     fn mode(&self) -> CommitMode;
 
-    /// Makes sure that the next batch has room.
+    /// Makes sure that the next batch has room. What must happen may take of the reserve.
     ///
     /// # Errors
     /// [`StoreError::Full`]: nothing was written.
-    fn make_room(&mut self) -> Result<(), StoreError>;
+    fn make_room(&mut self, must_happen: bool) -> Result<(), StoreError>;
 
     /// Notes what is about to be acknowledged.
     fn witness(&mut self, witnessed: Witnessed);

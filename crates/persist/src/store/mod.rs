@@ -234,12 +234,16 @@ impl Store for PackedStore {
         Ok(loaded)
     }
 
+    fn has_room(&mut self) -> Result<(), StoreError> {
+        self.medium.make_room(false)
+    }
+
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.known()?;
         if batch.is_empty() {
             return Ok(());
         }
-        self.medium.make_room()?;
+        self.medium.make_room(batch.must_happen)?;
         self.commit_batch(batch, commit::Flush::Old)
     }
 
@@ -254,8 +258,12 @@ impl Store for PackedStore {
 
     fn idle(&mut self) -> Result<(), StoreError> {
         self.known()?;
+        if let Err(error) = self.medium.make_room(false) {
+            // Only the next opening would be faster; the reserve is for what must happen.
+            tracing::debug!(%error, "the store is not settled");
+            return Ok(());
+        }
         if !self.unflushed.is_empty() {
-            self.medium.make_room()?;
             self.commit_batch(&Batch::default(), commit::Flush::All)?;
         }
         self.settle()

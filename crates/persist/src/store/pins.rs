@@ -15,6 +15,7 @@ impl PackedStore {
     /// Keeps retention from trimming anything at or after `from`.
     pub(crate) fn pin(&mut self, from: Position) -> Result<u64, StoreError> {
         let id = self.pins.last_key_value().map_or(1, |(id, _)| id + 1);
+        self.medium.make_room(false)?;
         self.change_pin(|rows| {
             let key = pin::key(id);
             rows.put_record(pin::TABLE, key.as_bytes(), &Pin { id, from })

@@ -1,4 +1,3 @@
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use super::super::dir::WhenMissing;
@@ -39,6 +38,12 @@ fn the_space_is_really_taken_given_back_in_batches_and_taken_again() {
 fn a_ballast_that_is_there_is_kept_cut_down_and_removed() {
     let home = tempfile::tempdir().unwrap();
     open(&home, 2 * BATCH_BYTES).ensure().unwrap();
+    let same = open(&home, 2 * BATCH_BYTES);
+    assert_eq!(
+        same.held_bytes(),
+        2 * BATCH_BYTES,
+        "it is there for the recovery"
+    );
     let smaller = open(&home, BATCH_BYTES);
     assert!(allocated_bytes(&home) < 2 * BATCH_BYTES);
     smaller.ensure().unwrap();
