@@ -1,6 +1,11 @@
 //! Records of a Worker that are lost: its id stays its own, and so does what it holds (I5, I6, I7).
 
-use worker_runtime_core::{Code, WorkerId, run::StopReason, worker::CreateWorker};
+use worker_runtime_core::{
+    Code, EventType, Position, WorkerId,
+    run::StopReason,
+    store::{DamagedRecord, WentBack},
+    worker::CreateWorker,
+};
 
 use crate::support::{Host, Lost, assistant, input, scripted, write};
 
@@ -53,4 +58,62 @@ async fn an_id_whose_record_is_lost_is_not_used_again() {
         let run = host.start(other, "beside").await;
         run.sink.finish(StopReason::EndTurn, None).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn state_that_went_back_is_told_until_somebody_acknowledges_it() {
+    let host = Host::open().await;
+    host.worker().await;
+    let went = WentBack {
+        witnessed: Position(90),
+        found: Position(2),
+    };
+    host.faults
+        .find(move |loaded| loaded.went_back = Some(went));
+    let mut host = host.crash().await;
+    for _ in 0..2 {
+        let management = host.runtime.management();
+        let told = management.status().went_back.unwrap();
+        assert_eq!((told.witnessed, told.found), (went.witnessed, went.found));
+        assert_eq!(management.diagnostics()[0].code, Code::StateWentBack);
+        host.worker().await;
+        host = host.crash().await;
+    }
+    let management = host.runtime.management();
+    management.acknowledge_went_back().await.unwrap();
+    assert_eq!(management.status().went_back, None);
+    let position = management.acknowledge_went_back().await.unwrap();
+    assert_eq!(position, host.observation().runtime().position);
+    let host = host.crash().await;
+    assert_eq!(host.runtime.management().status().went_back, None);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_scope_whose_record_was_damaged_is_held_under_a_new_fence() {
+    let host = Host::open().await;
+    let worker_id = host
+        .create(CreateWorker {
+            scope: write("src"),
+            ..scripted()
+        })
+        .await;
+    let before = host.start(worker_id, "one").await.request.fence;
+    host.faults.find(move |loaded| {
+        loaded.allocations.clear();
+        loaded.damaged.push(DamagedRecord {
+            table: "allocation",
+            worker_id: Some(worker_id),
+            detail: "the test wants it".into(),
+        });
+    });
+    let host = host.crash().await;
+    let fence = host.view(worker_id).fence;
+    assert!(fence > before, "{fence:?} after {before:?}");
+    let told = host.until(worker_id, EventType::DIAGNOSTIC).await;
+    assert_eq!(told["code"], Code::RecordDamaged.as_str());
+    let host = host.crash().await;
+    assert_eq!(host.view(worker_id).fence, fence, "it is durable");
+    assert_eq!(host.count(worker_id, EventType::DIAGNOSTIC), 1);
+    host.end().await;
 }

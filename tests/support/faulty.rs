@@ -43,7 +43,12 @@ struct Plan {
     recovers_fail: bool,
     /// Workers whose records are lost, and how much else of them.
     lost: Vec<Lost>,
+    /// What the next opening finds.
+    found: Option<Found>,
 }
+
+/// Changes what an opening finds.
+type Found = Box<dyn FnOnce(&mut Loaded) + Send>;
 
 /// What is lost of a Worker.
 #[derive(Clone, Copy)]
@@ -153,6 +158,11 @@ impl Faults {
         self.0.store.lock().unwrap().load().unwrap()
     }
 
+    /// The next opening finds something else than there is.
+    pub(crate) fn find(&self, found: impl FnOnce(&mut Loaded) + Send + 'static) {
+        self.plan(|plan| plan.found = Some(Box::new(found)));
+    }
+
     /// From the next opening on, this is lost.
     pub(crate) fn lose(&self, lost: Lost) {
         self.plan(|plan| plan.lost.push(lost));
@@ -239,6 +249,9 @@ impl Store for Reopenable {
                 let mut loaded = self.0.0.store.lock().unwrap().load()?;
                 let lost = self.0.plan(|plan| plan.lost.clone());
                 lost.iter().for_each(|lost| lost.hide(&mut loaded));
+                if let Some(found) = self.0.plan(|plan| plan.found.take()) {
+                    found(&mut loaded);
+                }
                 Ok(loaded)
             }
         }

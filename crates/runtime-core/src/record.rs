@@ -28,6 +28,19 @@ pub struct RuntimeRecord {
     pub stopped: bool,
     /// The last fence that was granted.
     pub fence: Fence,
+    /// That acknowledged state is gone; kept until an operator acknowledges it.
+    pub went_back: Option<WentBackRecord>,
+}
+
+/// Acknowledged state was found to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WentBackRecord {
+    /// The newest position that was ever acknowledged.
+    pub witnessed: Position,
+    /// The newest position that was found.
+    pub found: Position,
+    /// When it was found.
+    pub at: Timestamp,
 }
 
 /// One opening for writing, and where it began.

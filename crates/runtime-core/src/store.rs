@@ -16,7 +16,7 @@ use crate::{
     BlockId, Code, Event, ItemIndex, Position, Seq, Stream, Timestamp, WorkerId,
     record::{
         AllocationRecord, IncarnationRecord, ReceiptRecord, RuntimeRecord, UnfinishedRecord,
-        WorkerRecord,
+        WentBackRecord, WorkerRecord,
     },
 };
 
@@ -152,6 +152,15 @@ pub struct WentBack {
     pub witnessed: Position,
     /// The newest position in the store.
     pub found: Position,
+}
+
+impl From<WentBackRecord> for WentBack {
+    fn from(record: WentBackRecord) -> Self {
+        Self {
+            witnessed: record.witnessed,
+            found: record.found,
+        }
+    }
 }
 
 /// Where a Worker's stream stands.

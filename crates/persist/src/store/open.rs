@@ -241,6 +241,7 @@ pub(crate) fn create(
         created_at: now,
         stopped: false,
         fence: Fence(0),
+        went_back: None,
     };
     let mut state = State {
         tail_floor: Position(1),

@@ -32,6 +32,7 @@ pub(crate) enum Command {
         reply: Reply<Position, Unavailable>,
     },
     StartRuntime(Reply<Position, Unavailable>),
+    AcknowledgeWentBack(Reply<Position, Unavailable>),
     /// A Worker's backend was stopped: all that it ran is quiet, or can't be shown to be.
     BackendQuiet(WorkerId, Result<(), BackendError>),
     /// Something may be due.
@@ -112,6 +113,7 @@ impl Command {
             // What a tick ends is seen when it is done.
             Self::Tick => false,
             Self::CancelRun(..)
+            | Self::AcknowledgeWentBack(_)
             | Self::StopRuntime { .. }
             | Self::BackendQuiet(..)
             | Self::Close(_)
@@ -130,9 +132,9 @@ impl Command {
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Sink(message) => drop(message.reply.send(Err(failure.into()))),
-            Self::StopRuntime { reply, .. } | Self::StartRuntime(reply) => {
-                drop(reply.send(Err(failure)))
-            }
+            Self::StopRuntime { reply, .. }
+            | Self::StartRuntime(reply)
+            | Self::AcknowledgeWentBack(reply) => drop(reply.send(Err(failure))),
             Self::Close(reply) => drop(reply.send(Err(failure))),
             Self::BackendQuiet(..) | Self::Tick | Self::Abandon => {}
         }

@@ -88,6 +88,18 @@ impl Management {
         Ok(halted.await?)
     }
 
+    /// Says that an operator knows that acknowledged state is gone: status and diagnostics tell it
+    /// until then, over any restart. Without anything to acknowledge it changes nothing.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`.
+    pub async fn acknowledge_went_back(&self) -> Result<Position, Unavailable> {
+        self.runtime.ask(Command::AcknowledgeWentBack).await
+    }
+
     /// Takes input again and dispatches what waits.
     ///
     /// # Errors

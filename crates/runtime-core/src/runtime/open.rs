@@ -137,7 +137,7 @@ fn recover(
     went_back: Option<crate::store::WentBack>,
     proven: Vec<ProvenWorker>,
 ) -> Result<(), OpenError> {
-    state.recover_start(went_back.map(Into::into), VERSION)?;
+    state.recover_start(went_back, VERSION)?;
     for worker in proven {
         state.recover_worker(worker)?;
     }

@@ -87,6 +87,9 @@ impl Shared {
         writes: bool,
     ) -> Self {
         let position = loaded.position;
+        let went_back = loaded
+            .went_back
+            .or_else(|| loaded.runtime.went_back.map(Into::into));
         let mut workers: HashMap<WorkerId, PublishedWorker> = loaded
             .workers
             .into_iter()
@@ -138,7 +141,7 @@ impl Shared {
                 workers,
                 deleted,
                 damaged: loaded.damaged,
-                went_back: loaded.went_back,
+                went_back,
             }),
             news: Mutex::new(News::Open {
                 runtime: watch::Sender::new(position),
@@ -182,6 +185,7 @@ impl Shared {
         }
         if snapshot.runtime != state.runtime {
             snapshot.runtime = state.runtime.clone();
+            snapshot.went_back = state.runtime.went_back.map(Into::into);
         }
         self.late_messages
             .store(state.late_messages, Ordering::Relaxed);

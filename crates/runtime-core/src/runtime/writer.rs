@@ -177,6 +177,9 @@ impl Writer {
                 reply,
             } => Answer::new(reply, state.stop_runtime(end_runs, reason)),
             Command::StartRuntime(reply) => Answer::new(reply, state.start_runtime()),
+            Command::AcknowledgeWentBack(reply) => {
+                Answer::new(reply, state.acknowledge_went_back())
+            }
             Command::BackendQuiet(worker_id, quiet) => {
                 self.shared.live.remove_owner(worker_id);
                 self.backend_quiet(worker_id, quiet);

@@ -18,6 +18,9 @@ use crate::{
     store::{DamagedRecord, StoreError, StoreReader},
 };
 
+/// Stands for a fence that was lost, until the opening grants another one; none is ever 0.
+pub(super) const FENCE_LOST: Fence = Fence(0);
+
 /// A Worker whose allocation record is damaged still holds what it was granted at its creation.
 pub(super) fn hold_undamaged(
     workers: &mut HashMap<WorkerId, WorkerState>,
@@ -36,7 +39,7 @@ pub(super) fn hold_undamaged(
                 worker_id: worker.record.worker_id,
                 parent: worker.record.spec.parent,
                 scope,
-                fence: Fence(0),
+                fence: FENCE_LOST,
                 granted_at: worker.record.created.at,
             }));
         }

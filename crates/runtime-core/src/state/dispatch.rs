@@ -158,7 +158,7 @@ impl State {
         }
     }
 
-    fn renew_fence(&mut self, worker_id: WorkerId) -> Result<crate::Fence, Unavailable> {
+    pub(super) fn renew_fence(&mut self, worker_id: WorkerId) -> Result<crate::Fence, Unavailable> {
         let fence = self.grant_fence();
         let worker = self.worker_mut(worker_id)?;
         if let Some(allocation) = &mut worker.allocation {

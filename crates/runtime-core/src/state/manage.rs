@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{State, draft};
 use crate::{
-    EventType, Position, WorkerId, error::Unavailable, record::CancelCause, store::Change,
+    Code, EventType, Position, WorkerId, error::Unavailable, record::CancelCause, store::Change,
 };
 
 impl State {
@@ -39,6 +39,21 @@ impl State {
             let resumed = draft(EventType::RUNTIME_RESUMED, None, &json!({}))?;
             self.emit_runtime(resumed);
             self.dispatch_waiting()?;
+        }
+        Ok(self.position)
+    }
+
+    /// An operator knows that acknowledged state is gone.
+    pub(crate) fn acknowledge_went_back(&mut self) -> Result<Position, Unavailable> {
+        if let Some(went) = self.runtime.went_back.take() {
+            self.change(Change::Runtime(self.runtime.clone()));
+            let data = json!({
+                "code": Code::StateWentBack,
+                "message": "it was acknowledged that state is gone",
+                "went_back": went,
+            });
+            let told = draft(EventType::DIAGNOSTIC, None, &data)?;
+            self.emit_runtime(told);
         }
         Ok(self.position)
     }

@@ -3,10 +3,16 @@
 
 use serde_json::json;
 
-use super::{State, dispatch::RunEnd, draft};
+use super::{State, damage, dispatch::RunEnd, draft};
 use crate::{
-    EventType, WorkerId, backend::Proof, error::Unavailable, run::StopReason,
-    runtime::PartialBlock, view::WentBackView,
+    Code, EventType, WorkerId,
+    backend::Proof,
+    error::Unavailable,
+    record::WentBackRecord,
+    run::StopReason,
+    runtime::PartialBlock,
+    store::{Change, WentBack},
+    view::WentBackView,
 };
 
 /// A Worker that an earlier incarnation left running, and what is known of its processes.
@@ -21,12 +27,47 @@ impl State {
     /// Records the beginning of this incarnation.
     pub(crate) fn recover_start(
         &mut self,
-        went_back: Option<WentBackView>,
+        went_back: Option<WentBack>,
         version: &str,
     ) -> Result<(), Unavailable> {
-        let data = json!({ "version": version, "went_back": went_back });
+        let told = went_back.map(WentBackView::from);
+        let data = json!({ "version": version, "went_back": told });
         let started = draft(EventType::RUNTIME_STARTED, None, &data)?;
         self.emit_runtime(started);
+        if let Some(went) = went_back {
+            // The witness forgets it with the next commit; an operator must not.
+            self.runtime.went_back = Some(WentBackRecord {
+                witnessed: went.witnessed,
+                found: went.found,
+                at: self.now(),
+            });
+            self.change(Change::Runtime(self.runtime.clone()));
+        }
+        self.renew_rebuilt()
+    }
+
+    /// What a Worker holds was made anew from its record: nobody knows the fence that was last shown
+    /// for it, so it gets the next one.
+    fn renew_rebuilt(&mut self) -> Result<(), Unavailable> {
+        let rebuilt = self.workers.values().filter(|worker| {
+            let held = worker.allocation.as_ref();
+            held.is_some_and(|allocation| allocation.fence == damage::FENCE_LOST)
+        });
+        let mut rebuilt: Vec<WorkerId> = rebuilt.map(|it| it.record.worker_id).collect();
+        rebuilt.sort_unstable();
+        for worker_id in rebuilt {
+            let fence = self.renew_fence(worker_id)?;
+            self.touched.insert(worker_id);
+            // Where its stream goes on may be damaged too; then the diagnostics alone tell.
+            if self.check_head(worker_id).is_ok() {
+                let data = json!({
+                    "code": Code::RecordDamaged,
+                    "message": "the record of the scope that it holds was damaged; it holds the one that it was made with, under a new fence",
+                    "fence": fence,
+                });
+                self.emit(worker_id, draft(EventType::DIAGNOSTIC, None, &data)?)?;
+            }
+        }
         Ok(())
     }
 
