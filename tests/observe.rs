@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    BlockId, Delta, DeltaOp, EventType, ObserveOptions, ObserveStream, Observed, PageSize, Stream,
-    WorkerId, cursor::From as Start, run::StopReason, store::BlockKind,
+    BlockId, Delta, DeltaOp, EndOptions, EventType, ObserveOptions, ObserveStream, Observed,
+    PageSize, Stream, WorkerId, cursor::From as Start, run::StopReason, store::BlockKind,
 };
 
 use crate::support::{Host, TakenRun, Told, data, within};
@@ -352,4 +352,28 @@ async fn a_delta_of_a_block_that_has_ended_is_not_told_to_who_reads_late() {
         assert_eq!(screen.open, BTreeMap::new());
     }
     host.end().await;
+}
+
+#[tokio::test]
+async fn the_stream_of_a_worker_that_is_deleted_ends_after_it_was_told() {
+    for purge in [false, true] {
+        let host = Host::open().await;
+        let worker_id = host.worker().await;
+        let mut stream = with_deltas(&host, worker_id, Start::Beginning);
+        while !matches!(stream.observed().await, Observed::UpToDate(_)) {}
+        let catalog = host.runtime.catalog();
+        catalog
+            .stop(worker_id, EndOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(stream.event().await.kind, EventType::WORKER_ENDING);
+        assert_eq!(stream.event().await.kind, EventType::WORKER_STOPPED);
+        catalog.delete(worker_id, purge).await.unwrap();
+        if !purge {
+            assert_eq!(stream.event().await.kind, EventType::WORKER_DELETED);
+        }
+        let rest = within("the end", stream.collect::<Vec<_>>()).await;
+        assert!(rest.iter().all(Result::is_ok), "{rest:?}");
+        host.end().await;
+    }
 }

@@ -21,11 +21,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
 
-use preview::snapshot;
+use preview::{Listeners, snapshot};
 
-use super::Delta;
+pub(crate) use preview::Listening;
+
 use crate::{
     BlockId, Generation, Position, RunId, WorkerId, error::SinkError, limits::Limits, run::Usage,
     store::BlockKind,
@@ -86,7 +86,7 @@ pub(crate) struct LiveRuns {
     runs: Mutex<HashMap<WorkerId, LiveRun>>,
     /// Workers whose backend may run something.
     owners: Mutex<BTreeSet<WorkerId>>,
-    listeners: Mutex<HashMap<WorkerId, broadcast::Sender<Arc<Delta>>>>,
+    listeners: Mutex<Listeners>,
     /// Output of runs that were over, dropped before the writer saw it.
     late: AtomicU64,
 }

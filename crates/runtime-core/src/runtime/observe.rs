@@ -3,6 +3,9 @@
 //! Events are always read from the store, so a slow reader costs memory for two pages and misses
 //! nothing (I10). Between pages it waits for news of its own stream and costs nothing.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     pin::Pin,
     sync::Arc,
@@ -10,11 +13,13 @@ use std::{
 };
 
 use futures_core::Stream as FutureStream;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{
     Delta,
+    live::Listening,
     observation::{Observation, PageSize},
+    shared::NewsOf,
 };
 use crate::{
     Cursor, CursorError, Event, Position, Stream, WorkerId,
@@ -43,13 +48,15 @@ pub enum Observed {
 pub struct ObserveOptions {
     /// How much is read at once; what bounds the memory of an observer.
     pub page: PageSize,
-    /// Previews of blocks that have not ended too; only for one Worker's stream.
+    /// Previews of blocks that have not ended too. Only one Worker's stream has them: in the Runtime's
+    /// this changes nothing.
     pub deltas: bool,
     /// End when everything there was is delivered.
     pub until_up_to_date: bool,
 }
 
-/// An endless stream of [`Observed`]; it ends when the Runtime is closed or the store can't be read.
+/// An endless stream of [`Observed`]; it ends when the Runtime is closed or the store can't be read,
+/// and a Worker's also after the Worker was deleted.
 pub struct ObserveStream {
     pages: mpsc::Receiver<Page>,
     /// What was not taken yet of the last page.
@@ -90,6 +97,8 @@ impl Observation {
         start: Start,
         options: ObserveOptions,
     ) -> Result<ObserveStream, ReadError> {
+        // Who is refused leaves nothing behind.
+        self.start_or_gap(stream, start)?;
         // Listen before the first look, so that nothing falls between.
         let news = self.shared.watch(stream);
         let presence = self.shared.presence();
@@ -107,6 +116,7 @@ impl Observation {
             deltas,
             sender,
             options,
+            over: false,
             _presence: presence,
         };
         tokio::spawn(observer.run(gap));
@@ -150,18 +160,18 @@ const PAGES_AHEAD_MAX: usize = 1;
 struct DeltaSource {
     observation: Observation,
     worker_id: WorkerId,
-    receiver: broadcast::Receiver<Arc<Delta>>,
+    listening: Listening,
     waiting: std::collections::VecDeque<Arc<Delta>>,
 }
 
 impl DeltaSource {
     fn new(observation: &Observation, worker_id: WorkerId) -> Self {
-        let (receiver, picture) = observation.shared.live.listen(worker_id);
+        let (listening, picture) = observation.shared.live.listen(worker_id);
         let waiting = picture.into_iter().map(Arc::new).collect();
         Self {
             observation: observation.clone(),
             worker_id,
-            receiver,
+            listening,
             waiting,
         }
     }
@@ -172,7 +182,7 @@ impl DeltaSource {
             if let Some(delta) = self.waiting.pop_front() {
                 return delta;
             }
-            match self.receiver.recv().await {
+            match self.listening.receiver.recv().await {
                 Ok(delta) => return delta,
                 Err(_lagged_or_replaced) => {
                     *self = Self::new(&self.observation.clone(), self.worker_id)
@@ -186,10 +196,12 @@ struct Observer {
     observation: Observation,
     stream: Stream,
     after: Position,
-    news: watch::Receiver<Position>,
+    news: NewsOf,
     deltas: Option<DeltaSource>,
     sender: mpsc::Sender<Page>,
     options: ObserveOptions,
+    /// Nothing will follow what was delivered.
+    over: bool,
     /// While it is held, a close waits for this observer.
     _presence: Option<std::sync::mpsc::Sender<()>>,
 }
@@ -213,13 +225,10 @@ impl Observer {
         self.catch_up().await?;
         self.send(Observed::UpToDate(self.cursor(self.after)))
             .await?;
-        if self.options.until_up_to_date {
-            return Ok(());
-        }
-        loop {
+        while !self.options.until_up_to_date && !self.over {
             let delta = tokio::select! {
                 () = self.sender.closed() => return Err(Gone),
-                changed = self.news.changed() => match changed {
+                changed = self.news.receiver.changed() => match changed {
                     Ok(()) => None,
                     // The Runtime is closed: what it wrote last, and the end.
                     Err(_) => return self.catch_up().await,
@@ -235,13 +244,17 @@ impl Observer {
                 self.send(Observed::Delta(delta)).await?;
             }
         }
+        Ok(())
     }
 
     /// Delivers everything up to what is published.
     async fn catch_up(&mut self) -> Result<(), Gone> {
+        // Before the position is taken, so that the last event is delivered when this is noticed.
+        let over = self.is_deleted();
         loop {
             let until = self.observation.shared.position();
             if self.after >= until {
+                self.over = over;
                 return Ok(());
             }
             // Room first, so that what is read does not wait beside what waits already.
@@ -302,6 +315,17 @@ impl Observer {
         let events = page.events.into_iter();
         observed.extend(events.map(|(cursor, event)| Observed::Event(cursor, event)));
         Ok((observed, after.max(page.next.position())))
+    }
+
+    /// Whether the Worker was deleted: nothing follows that.
+    fn is_deleted(&self) -> bool {
+        match self.stream {
+            Stream::Runtime => false,
+            Stream::Worker(worker_id) => {
+                let (snapshot, _) = self.observation.shared.read();
+                snapshot.deleted.contains(&worker_id)
+            }
+        }
     }
 
     fn cursor(&self, after: Position) -> Cursor {

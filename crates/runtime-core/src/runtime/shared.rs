@@ -4,7 +4,7 @@
 //! the records in one short look, so that every view carries the cursor at which it is true.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
@@ -75,6 +75,30 @@ enum News {
     },
     /// The Runtime is closed: there is none any more.
     Closed,
+}
+
+/// News of one stream. When nobody waits for a Worker's any more, nothing of that stays.
+pub(crate) struct NewsOf {
+    pub(crate) receiver: watch::Receiver<Position>,
+    // After the receiver, so that it is not counted any more when this one goes.
+    _entry: Option<NewsEntry>,
+}
+
+/// That somebody waits for a Worker's news.
+struct NewsEntry {
+    shared: Arc<Shared>,
+    worker_id: WorkerId,
+}
+
+impl Drop for NewsEntry {
+    fn drop(&mut self) {
+        if let News::Open { workers, .. } = &mut *self.shared.news()
+            && let Entry::Occupied(entry) = workers.entry(self.worker_id)
+            && entry.get().receiver_count() == 0
+        {
+            entry.remove();
+        }
+    }
 }
 
 impl Shared {
@@ -234,16 +258,32 @@ impl Shared {
     }
 
     /// Waits for news of a stream; what is seen first is the newest position there was.
-    pub(crate) fn watch(&self, stream: Stream) -> watch::Receiver<Position> {
+    pub(crate) fn watch(self: &Arc<Self>, stream: Stream) -> NewsOf {
         let newest = || watch::Sender::new(self.position());
-        match (&mut *self.news(), stream) {
+        let mut entry = None;
+        let receiver = match (&mut *self.news(), stream) {
             (News::Open { runtime, .. }, Stream::Runtime) => runtime.subscribe(),
             (News::Open { workers, .. }, Stream::Worker(worker_id)) => {
                 let sender = workers.entry(worker_id).or_insert_with(newest);
+                let shared = self.clone();
+                entry = Some(NewsEntry { shared, worker_id });
                 sender.subscribe()
             }
             // Its sender is gone at once, which is what it is to hear.
             (News::Closed, _) => newest().subscribe(),
+        };
+        NewsOf {
+            receiver,
+            _entry: entry,
+        }
+    }
+
+    /// How many Workers somebody waits for news of.
+    #[cfg(test)]
+    pub(crate) fn watched(&self) -> usize {
+        match &*self.news() {
+            News::Open { workers, .. } => workers.len(),
+            News::Closed => 0,
         }
     }
 
