@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{commands, exit::Exit, output};
+use crate::{commands, exit::Exit, output, timeout};
 
 /// Run, watch and manage durable agent Workers.
 #[derive(Debug, Parser)]
@@ -46,6 +46,9 @@ pub(crate) struct Global {
         default_value = "table"
     )]
     pub(crate) output: Format,
+    /// How long to wait for a store that another process holds, such as 30s; without it, not at all
+    #[arg(long, global = true, value_name = "TIME", value_parser = timeout::parse_ms)]
+    pub(crate) wait: Option<u64>,
     /// How to print times in tables; relative at a terminal, else iso
     #[arg(long, global = true, value_name = "STYLE")]
     pub(crate) time: Option<TimeStyle>,
@@ -96,7 +99,7 @@ pub(crate) enum TimeStyle {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a Worker of a command, send it an input, and follow it to its outcome
-    Run(commands::run::RunArgs),
+    Run(Box<commands::run::RunArgs>),
     /// Workers: list, make, send input, end
     #[command(subcommand)]
     Worker(commands::worker::WorkerCommand),

@@ -12,6 +12,7 @@ use worker_runtime_core::{
         WorkerError,
     },
     store::StoreError,
+    view::Phase,
 };
 
 use crate::{exit::Exit, suggest::Suggestion};
@@ -122,10 +123,18 @@ impl From<SubmitError> for CliError {
         match error {
             SubmitError::Worker(error) => error.into(),
             SubmitError::Unavailable(error) => error.into(),
+            // On a stopped store an input waits until somebody runs it.
+            SubmitError::Busy {
+                worker_id,
+                phase: Phase::Queued,
+                ..
+            }
+            | SubmitError::QueueFull { worker_id, .. } => told
+                .hint(Suggestion::worker_run(worker_id))
+                .hint(Suggestion::worker_show(worker_id)),
             SubmitError::NotActive { worker_id, .. }
             | SubmitError::Incapable { worker_id, .. }
             | SubmitError::Busy { worker_id, .. }
-            | SubmitError::QueueFull { worker_id, .. }
             | SubmitError::Quota { worker_id, .. } => told.hint(Suggestion::worker_show(worker_id)),
             _ => told.hint(Suggestion::help(&["worker", "send"])),
         }

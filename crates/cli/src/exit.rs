@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use worker_runtime_core::Code;
+use worker_runtime_core::{Code, store::Gap};
 
 macro_rules! exits {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $words:literal;)*) => {
@@ -104,6 +104,14 @@ impl Exit {
             // A code that this version does not know: unknown means failure.
             _ => Self::Failed,
         }
+    }
+}
+
+impl Exit {
+    /// What a read ends with that met these gaps: damage is no success, and retention is.
+    pub(crate) fn of_gaps<'a>(gaps: impl IntoIterator<Item = &'a Gap>) -> Self {
+        let code = gaps.into_iter().find_map(|gap| gap.code);
+        code.map_or(Self::Done, Self::of)
     }
 }
 

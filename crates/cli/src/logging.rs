@@ -8,8 +8,10 @@ use worker_runtime_core::Code;
 
 use crate::{args::Global, error::CliError};
 
-/// What is printed unless asked otherwise. What a backend warns of is told by the events of its run.
-const DEFAULT_FILTER: &str = "warn,worker_runtime_execution=error";
+/// What is printed unless asked otherwise. What a backend warns of is told by the events of its run,
+/// and what a read of the store meets by the command itself, with its code.
+const DEFAULT_FILTER: &str =
+    "warn,worker_runtime_execution=error,worker_runtime_persist::read=error";
 
 /// Starts logging, once, as the command line or the environment asks.
 ///

@@ -12,6 +12,7 @@
 //!
 //! A read changes no byte (I12): every command that only reads goes through `target::open_read`.
 
+mod advice;
 mod args;
 mod commands;
 mod error;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::{args::Cli, output::Printer};
+use crate::{args::Cli, error::Failure, output::Printer};
 
 fn main() -> ExitCode {
     // Before anything else, and before any thread: a command's monitor is this very program.
@@ -52,7 +53,11 @@ fn run() -> exit::Exit {
     let result = logging::start(&cli.global)
         .map_err(Into::into)
         .and_then(|()| commands::run(cli.command, &cli.global, &mut printer))
-        .and_then(|exit| printer.flush().map(|()| exit));
+        .and_then(|exit| match printer.flush() {
+            // Nobody reads what is left; what became of the command is what it ends with.
+            Err(Failure::ClosedPipe) => Ok(exit),
+            flushed => flushed.map(|()| exit),
+        });
     match result {
         Ok(exit) => exit,
         Err(failure) => printer.fail(&failure),

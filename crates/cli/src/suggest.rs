@@ -3,27 +3,72 @@
 
 use std::path::Path;
 
-use worker_runtime_core::{Code, Cursor, InputId, WorkerId};
+use worker_runtime_core::{Code, Cursor, WorkerId};
 
 use crate::shell;
 
-/// A command of this program, without its name and without `--state`.
+/// What stands where only the user knows the words; a shell would not take it for a text.
+const TEXT: &str = "<your text>";
+
+/// A command to type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Suggestion(Vec<String>);
+pub(crate) struct Suggestion {
+    words: Vec<String>,
+    whose: Whose,
+}
+
+/// Whose command it is, and so what stands before its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// This program's, on the same state directory.
+    Ours,
+    /// This program's, and it needs or names no state directory of this call.
+    OursAnywhere,
+    /// The system's.
+    System,
+}
 
 impl Suggestion {
     fn new(words: &[&str]) -> Self {
-        Self(words.iter().map(|word| (*word).to_owned()).collect())
+        Self {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            whose: Whose::Ours,
+        }
+    }
+
+    fn of(self, whose: Whose) -> Self {
+        Self { whose, ..self }
     }
 
     pub(crate) fn run_example() -> Self {
         Self::new(&["run", "--", "sh", "-c", "echo hello"])
     }
 
+    /// Where the directory that was named can't be meant.
+    pub(crate) fn other_state() -> Self {
+        Self::new(&["--state", "DIR", "status"]).of(Whose::OursAnywhere)
+    }
+
+    /// What a process is.
+    pub(crate) fn process(pid: u32) -> Self {
+        Self::new(&["ps", "-fp", &pid.to_string()]).of(Whose::System)
+    }
+
+    /// Who may do what with a directory.
+    pub(crate) fn directory(path: &Path) -> Self {
+        Self::new(&["ls", "-ld", &path.display().to_string()]).of(Whose::System)
+    }
+
+    /// A copy of the state directory, before anything else is tried.
+    pub(crate) fn copy(path: &Path, suffix: &str) -> Self {
+        let path = path.display().to_string();
+        Self::new(&["cp", "-a", &path, &format!("{path}.{suffix}")]).of(Whose::System)
+    }
+
     pub(crate) fn help(command: &[&str]) -> Self {
         let mut words = command.to_vec();
         words.push("--help");
-        Self::new(&words)
+        Self::new(&words).of(Whose::OursAnywhere)
     }
 
     pub(crate) fn worker_ls() -> Self {
@@ -46,6 +91,15 @@ impl Suggestion {
         Self::new(&["worker", "resume", &worker_id.to_string()])
     }
 
+    /// What waits is run, in order.
+    pub(crate) fn worker_run(worker_id: WorkerId) -> Self {
+        Self::new(&["worker", "run", &worker_id.to_string()])
+    }
+
+    pub(crate) fn worker_assume_dead(worker_id: WorkerId) -> Self {
+        Self::new(&["worker", "cancel", &worker_id.to_string(), "--assume-dead"])
+    }
+
     pub(crate) fn worker_restore(worker_id: WorkerId) -> Self {
         Self::new(&["worker", "restore", &worker_id.to_string()])
     }
@@ -59,20 +113,7 @@ impl Suggestion {
     }
 
     pub(crate) fn worker_send(worker_id: WorkerId) -> Self {
-        Self::new(&["worker", "send", &worker_id.to_string(), "TEXT"])
-    }
-
-    /// The same input again: it has its first receipt and is run only if it was not.
-    pub(crate) fn worker_send_again(worker_id: WorkerId, input_id: &InputId) -> Self {
-        let worker_id = worker_id.to_string();
-        Self::new(&[
-            "worker",
-            "send",
-            &worker_id,
-            "--id",
-            input_id.as_str(),
-            "TEXT",
-        ])
+        Self::new(&["worker", "send", &worker_id.to_string(), TEXT])
     }
 
     pub(crate) fn transcript_show(worker_id: WorkerId) -> Self {
@@ -89,7 +130,7 @@ impl Suggestion {
     pub(crate) fn event_ls_after(worker_id: Option<WorkerId>, cursor: Cursor) -> Self {
         let mut suggestion = Self::event_ls(worker_id);
         suggestion
-            .0
+            .words
             .extend(["--after".to_owned(), cursor.to_string()]);
         suggestion
     }
@@ -103,17 +144,20 @@ impl Suggestion {
     }
 
     pub(crate) fn explain(code: Code) -> Self {
-        Self::new(&["errors", "explain", code.as_str()])
+        Self::new(&["errors", "explain", code.as_str()]).of(Whose::OursAnywhere)
     }
 
     /// The line to type. `state` is the directory that was named on the command line: what is
     /// suggested must find the same store.
     pub(crate) fn line(&self, state: Option<&Path>) -> String {
-        let mut words = vec!["worker-runtime".to_owned()];
-        if let Some(state) = state {
+        let mut words = match self.whose {
+            Whose::System => Vec::new(),
+            Whose::Ours | Whose::OursAnywhere => vec!["worker-runtime".to_owned()],
+        };
+        if let (Some(state), Whose::Ours) = (state, self.whose) {
             words.extend(["--state".to_owned(), state.display().to_string()]);
         }
-        words.extend(self.0.iter().cloned());
+        words.extend(self.words.iter().cloned());
         shell::join(words.iter().map(String::as_str))
     }
 }

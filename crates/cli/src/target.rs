@@ -7,6 +7,8 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use etcetera::BaseStrategy;
@@ -21,11 +23,20 @@ use crate::{
     args::Global,
     error::{CliError, Failure},
     here::Here,
+    output::Printer,
     suggest::Suggestion,
 };
 
 /// The name of our directory below the platform's.
 const DIRECTORY: &str = "worker-runtime";
+
+/// How often a store that another process holds is tried again.
+const POLL: Duration = Duration::from_millis(20);
+/// The words of commands that change a store.
+const VERBS: &[&str] = &[
+    "run", "worker", "create", "send", "stop", "cancel", "pause", "resume", "archive", "restore",
+    "rm",
+];
 
 /// A stopped store that is being read.
 pub(crate) struct ReadTarget {
@@ -74,7 +85,7 @@ pub(crate) fn backends() -> Vec<Arc<dyn BackendFactory>> {
 /// When there is none, or another process holds it.
 pub(crate) fn open_read(global: &Global) -> Result<ReadTarget, CliError> {
     let path = path(global)?;
-    let store = ReadStore::open(&path)?;
+    let store = waiting(global, || ReadStore::open(&path))?;
     let loaded = store.load()?;
     let limits = Limits::default();
     let observation = open_read_only(loaded.clone(), store.reader(), backends(), limits)?;
@@ -86,27 +97,53 @@ pub(crate) fn open_read(global: &Global) -> Result<ReadTarget, CliError> {
     })
 }
 
-/// How a store is opened to be changed.
+/// How a Runtime is opened to change a store.
 pub(crate) struct Writing {
-    /// Whether a store is made where there is none.
-    pub(crate) create: bool,
     /// Which Workers' inputs are run.
     pub(crate) dispatch: Dispatch,
     /// The directory in which the command was started.
     pub(crate) here: Here,
 }
 
-/// Opens the store to change it, with whatever recovery finds recorded. Needs a tokio runtime.
+/// Opens the store's files to change them, before anything runs: a signal still ends the program
+/// while it waits.
 ///
 /// # Errors
-/// When there is none and none is to be made, or another process holds it.
-pub(crate) async fn open_write(global: &Global, writing: Writing) -> Result<Runtime, CliError> {
+/// When there is none and `create` is not set, or another process holds it.
+pub(crate) fn open_files(global: &Global, create: bool) -> Result<FileStore, CliError> {
     let path = path(global)?;
-    let options = FileOptions {
-        create: writing.create,
-        ..FileOptions::default()
+    let open = || {
+        let options = FileOptions {
+            create,
+            ..FileOptions::default()
+        };
+        FileStore::open(&path, options)
     };
-    let mut store = FileStore::open(&path, options)?;
+    Ok(waiting(global, open)?)
+}
+
+/// Tries again while another process holds the store, for as long as the user wants to wait.
+fn waiting<T>(global: &Global, open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let wait = Duration::from_millis(global.wait.unwrap_or(0));
+    let started = Instant::now();
+    loop {
+        match open() {
+            Err(OpenError::Locked { .. }) if started.elapsed() < wait => thread::sleep(POLL),
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens the store to change it, with whatever recovery finds recorded, and tells if it is not
+/// what it was. Needs a tokio runtime.
+///
+/// # Errors
+/// When the store can't be read or written.
+pub(crate) async fn open_write(
+    mut store: FileStore,
+    writing: Writing,
+    printer: &Printer,
+) -> Result<Runtime, CliError> {
     let mounts = writing.here.mounts(&store.load()?)?;
     let options = RuntimeOptions {
         backends: backends(),
@@ -114,7 +151,17 @@ pub(crate) async fn open_write(global: &Global, writing: Writing) -> Result<Runt
         dispatch: writing.dispatch,
         ..RuntimeOptions::default()
     };
-    Ok(Runtime::open(Box::new(store), options).await?)
+    let runtime = Runtime::open(Box::new(store), options).await?;
+    if let Some(went) = runtime.observation().runtime().went_back {
+        printer.warn_code(
+            Code::StateWentBack,
+            format_args!(
+                "acknowledged state is gone: position {} was acknowledged, and the store went back to {}",
+                went.witnessed, went.found
+            ),
+        );
+    }
+    Ok(runtime)
 }
 
 /// Whether a store is there, without opening it.
@@ -127,19 +174,64 @@ impl From<OpenError> for CliError {
         let code = error.code();
         match error {
             // The details name the directory themselves.
-            OpenError::Missing { detail, .. } => {
-                Self::new(code, detail).hint(Suggestion::run_example())
+            OpenError::Missing { path, detail } => Self::new(code, detail).hint(
+                // Where something else is, no store would be made.
+                match is_free(&path) {
+                    true => Suggestion::run_example(),
+                    false => Suggestion::other_state(),
+                },
+            ),
+            OpenError::Locked { pid, detail, .. } => locked(pid, &detail),
+            OpenError::Damaged { path, detail } => Self::new(code, detail)
+                .hint(Suggestion::state_info())
+                .hint(Suggestion::copy(&path, "damaged")),
+            OpenError::Foreign { detail, .. } => {
+                Self::new(code, detail).hint(Suggestion::other_state())
             }
-            OpenError::Locked { detail, .. } | OpenError::Damaged { detail, .. } => {
-                Self::new(code, detail).hint(Suggestion::state_info())
-            }
-            OpenError::Foreign { detail, .. } | OpenError::Denied { detail, .. } => {
-                Self::new(code, detail)
-            }
+            OpenError::Denied { path, detail } => Self::new(code, detail)
+                .hint(Suggestion::directory(&path))
+                .hint(Suggestion::other_state()),
             OpenError::Store(error) => error.into(),
-            other => Self::new(code, other.to_string()),
+            other => Self::new(code, other.to_string()).hint(Suggestion::other_state()),
         }
     }
+}
+
+/// Whether a store could be made here: nothing is there, or nothing but what we leave.
+fn is_free(path: &Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// That another process has the store, and what that process is, where the system tells.
+fn locked(pid: Option<u32>, detail: &str) -> CliError {
+    let Some(pid) = pid else {
+        return CliError::new(Code::StateLocked, detail).hint(Suggestion::state_info());
+    };
+    let message = match verb_of(pid) {
+        None => detail.to_owned(),
+        Some(verb) => format!("{detail}, busy with `{verb}`"),
+    };
+    CliError::new(Code::StateLocked, message).hint(Suggestion::process(pid))
+}
+
+/// The command that a process of this program carries out: its verb alone, as what else was typed
+/// may be nobody's business.
+fn verb_of(pid: u32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let program = words.next()?;
+    if Path::new(program.as_ref()).file_name()? != "worker-runtime" {
+        return None;
+    }
+    let is_verb = |word: &str| VERBS.contains(&word);
+    let verb = words
+        .skip_while(|word| !is_verb(word))
+        .take_while(|word| is_verb(word));
+    let verb = verb.take(2).collect::<Vec<_>>().join(" ");
+    (!verb.is_empty()).then_some(verb)
 }
 
 /// Runs what needs tokio. What still runs when it returns is let go.
@@ -164,14 +256,17 @@ pub(crate) fn block_on<T, E: From<CliError>>(
 /// Opens the store, changes it, and closes it clean, whatever became of the change.
 ///
 /// # Errors
-/// As [`open_write`] and `change`, or when the store can't be closed clean.
+/// As [`open_files`], [`open_write`] and `change`, or when the store can't be closed clean.
 pub(crate) fn change<T>(
     global: &Global,
+    create: bool,
     writing: Writing,
+    printer: &Printer,
     change: impl AsyncFnOnce(&Runtime) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
+    let store = open_files(global, create)?;
     block_on(async {
-        let runtime = open_write(global, writing).await?;
+        let runtime = open_write(store, writing, printer).await?;
         let changed = change(&runtime).await;
         let closed = runtime.close().await;
         let changed = changed?;

@@ -1,7 +1,11 @@
 //! Which Worker a user means: its id, the beginning of its id, or its name when only one has it.
 //! Names are for people; from here on only the id counts.
 
-use worker_runtime_core::{Code, ListOrder, Observation, WorkerFilter, WorkerId, view::WorkerView};
+use std::collections::BTreeMap;
+
+use worker_runtime_core::{
+    Code, ListOrder, Observation, WorkerFilter, WorkerId, error::WorkerError, view::WorkerView,
+};
 
 use crate::{error::CliError, suggest::Suggestion};
 
@@ -21,20 +25,51 @@ pub(crate) fn all(observation: &Observation) -> Vec<WorkerView> {
         .workers
 }
 
+/// Workers whose own records can't be used, each once. Only their ids are known.
+pub(crate) fn damaged(observation: &Observation) -> BTreeMap<WorkerId, String> {
+    let status = observation.runtime();
+    let named = status
+        .damaged
+        .into_iter()
+        .filter_map(|record| Some((record.worker_id?, record.detail)));
+    // A damaged record of another table leaves its Worker as it is.
+    named
+        .filter(|(worker_id, _)| {
+            matches!(
+                observation.worker(*worker_id),
+                Err(WorkerError::Damaged { .. })
+            )
+        })
+        .collect()
+}
+
 /// The Worker that is meant.
 ///
 /// # Errors
-/// When none is meant, or more than one: the message names them.
+/// When none is meant, or more than one: the message names them; or when its record is damaged.
 pub(crate) fn find(observation: &Observation, text: &str) -> Result<WorkerView, CliError> {
+    Ok(observation.worker(find_id(observation, text)?)?)
+}
+
+/// The id of the Worker that is meant, whatever is the matter with it: a Worker that was deleted or
+/// whose record is damaged still has events.
+///
+/// # Errors
+/// When none is meant, or more than one: the message names them.
+pub(crate) fn find_id(observation: &Observation, text: &str) -> Result<WorkerId, CliError> {
     if let Ok(worker_id) = text.parse::<WorkerId>() {
-        return Ok(observation.worker(worker_id)?);
+        return Ok(worker_id);
     }
-    let mut found = all(observation);
-    found.retain(|worker| means(text, worker.worker_id, worker.display_name.as_deref()));
-    match found.len() {
-        1 => found.pop().ok_or_else(|| unknown(text)),
-        0 => Err(unknown(text)),
-        _ => Err(ambiguous(text, &found)),
+    let mut whole = all(observation);
+    whole.retain(|worker| means(text, worker.worker_id, worker.display_name.as_deref()));
+    let mut damaged = damaged(observation);
+    damaged.retain(|worker_id, _| means(text, *worker_id, None));
+    let mut found: Vec<WorkerId> = whole.iter().map(|worker| worker.worker_id).collect();
+    found.extend(damaged.keys());
+    match found.as_slice() {
+        [worker_id] => Ok(*worker_id),
+        [] => Err(unknown(text)),
+        _ => Err(ambiguous(text, &whole, &damaged)),
     }
 }
 
@@ -60,29 +95,24 @@ fn unknown(text: &str) -> CliError {
     CliError::new(Code::WorkerUnknown, message).hint(Suggestion::worker_ls())
 }
 
-fn ambiguous(text: &str, found: &[WorkerView]) -> CliError {
-    let named = found.iter().take(CANDIDATES_MAX).map(|worker| {
+fn ambiguous(text: &str, whole: &[WorkerView], damaged: &BTreeMap<WorkerId, String>) -> CliError {
+    let count = whole.len() + damaged.len();
+    let whole = whole.iter().map(|worker| {
         let name = worker.display_name.as_deref().unwrap_or("unnamed");
         format!("{} ({name}, {})", worker.worker_id, worker.lifecycle)
     });
-    let mut named: Vec<String> = named.collect();
-    if found.len() > CANDIDATES_MAX {
-        named.push(format!("and {} more", found.len() - CANDIDATES_MAX));
+    let damaged = damaged.keys().map(|id| format!("{id} (damaged)"));
+    let mut named: Vec<String> = whole.chain(damaged).take(CANDIDATES_MAX).collect();
+    if count > CANDIDATES_MAX {
+        named.push(format!("and {} more", count - CANDIDATES_MAX));
     }
-    let message = format!(
-        "{text:?} means {} Workers: {}",
-        found.len(),
-        named.join("; ")
-    );
+    let message = format!("{text:?} means {count} Workers: {}", named.join("; "));
     CliError::new(Code::WorkerAmbiguous, message).hint(Suggestion::worker_ls())
 }
 
 /// The shortest beginnings of these ids that tell them apart from each other, for a table.
-pub(crate) fn short_ids(all: &[WorkerView]) -> impl Fn(WorkerId) -> String {
-    let mut sorted: Vec<String> = all
-        .iter()
-        .map(|worker| worker.worker_id.to_string())
-        .collect();
+pub(crate) fn short_ids(all: impl Iterator<Item = WorkerId>) -> impl Fn(WorkerId) -> String {
+    let mut sorted: Vec<String> = all.map(|worker_id| worker_id.to_string()).collect();
     sorted.sort_unstable();
     // Where two neighbours first differ; ids sort by time, so neighbours are the closest.
     let shared = sorted.windows(2).map(|pair| match pair {

@@ -3,17 +3,15 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use worker_runtime_core::{
-    Code, Cursor, PageSize, Stream, WireEvent, WorkerId, cursor::From as Start, view::EventPage,
+    Code, Cursor, CursorError, Observation, PageSize, RuntimeId, Stream, WireEvent, WorkerId,
+    cursor::From as Start, error::ReadError, store::Gap, view::EventPage,
 };
 
 use crate::{
     args::{Format, Global},
     error::{CliError, Failure},
     exit::Exit,
-    output::{
-        Printer, Table,
-        summary::{event_summary, gap_text},
-    },
+    output::{Printer, Table, summary::event_summary},
     suggest::Suggestion,
     target, worker_name,
 };
@@ -60,7 +58,7 @@ pub(crate) fn run(
     let target = target::open_read(global)?;
     let named = args.worker.as_ref().or(args.worker_option.as_ref());
     let worker_id = named
-        .map(|text| stream_of(&target.observation, text))
+        .map(|text| worker_name::find_id(&target.observation, text))
         .transpose()?;
     let stream = worker_id.map_or(Stream::Runtime, Stream::Worker);
     let start = match (after, args.from) {
@@ -68,44 +66,74 @@ pub(crate) fn run(
         (None, From::Beginning) => Start::Beginning,
         (None, From::Now) => Start::Now,
     };
-    let size = PageSize {
-        events_max: usize::try_from(args.limit).unwrap_or(usize::MAX),
-        ..PageSize::default()
-    };
-    let page = target
-        .observation
-        .events(stream, start, size)
+    let count = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let read = read(&target.observation, stream, start, count)
         .map_err(|error| told_with_stream(error, worker_id))?;
     match printer.format() {
-        Format::Json => json_page(&page, printer)?,
-        Format::Jsonl => jsonl(&page, printer)?,
-        Format::Table | Format::Wide | Format::Name => table(&page, worker_id, printer)?,
+        Format::Json => json_page(&read, printer)?,
+        Format::Jsonl => jsonl(&read, printer)?,
+        Format::Table | Format::Wide | Format::Name => table(&read, worker_id, printer)?,
     }
     printer.flush()?;
-    printer.words(format_args!("next cursor: {}", page.next));
-    if !page.up_to_date {
-        printer.hint(&Suggestion::event_ls_after(worker_id, page.next));
+    printer.words(format_args!("next cursor: {}", read.next));
+    if !read.up_to_date {
+        printer.hint(&Suggestion::event_ls_after(worker_id, read.next));
     }
-    Ok(Exit::Done)
+    let exit = Exit::of_gaps(read.gaps());
+    if exit == Exit::Damaged {
+        printer.hint(&Suggestion::explain(Code::EventDamaged));
+    }
+    Ok(exit)
 }
 
-/// Whose stream is meant. A Worker that was deleted or whose record is damaged still has one.
-fn stream_of(
-    observation: &worker_runtime_core::Observation,
-    text: &str,
-) -> Result<WorkerId, CliError> {
-    match text.parse::<WorkerId>() {
-        Ok(worker_id) => Ok(worker_id),
-        Err(_) => Ok(worker_name::find(observation, text)?.worker_id),
+/// What was read: a page ends before a gap, and a user wants what is behind it too.
+struct Read {
+    runtime_id: RuntimeId,
+    pages: Vec<EventPage>,
+    next: Cursor,
+    up_to_date: bool,
+}
+
+impl Read {
+    fn gaps(&self) -> impl Iterator<Item = &Gap> {
+        self.pages.iter().filter_map(|page| page.gap.as_ref())
+    }
+}
+
+fn read(
+    observation: &Observation,
+    stream: Stream,
+    start: Start,
+    count: usize,
+) -> Result<Read, ReadError> {
+    let PageSize { bytes_max, .. } = PageSize::default();
+    let (mut pages, mut events_max, mut bytes) = (Vec::new(), count, 0_usize);
+    let mut start = start;
+    loop {
+        let size = PageSize {
+            events_max,
+            bytes_max: bytes_max.saturating_sub(bytes),
+        };
+        let page = observation.events(stream, start, size)?;
+        let read: usize = page.events.iter().map(|(_, event)| event.data.len()).sum();
+        bytes = bytes.saturating_add(read);
+        events_max = events_max.saturating_sub(page.events.len());
+        let (runtime_id, next, up_to_date) = (page.runtime_id, page.next, page.up_to_date);
+        start = Start::After(next);
+        pages.push(page);
+        if up_to_date || events_max == 0 || bytes >= bytes_max {
+            return Ok(Read {
+                runtime_id,
+                pages,
+                next,
+                up_to_date,
+            });
+        }
     }
 }
 
 /// The suggestion of a cursor must be for the stream that was asked for.
-fn told_with_stream(
-    error: worker_runtime_core::error::ReadError,
-    worker_id: Option<WorkerId>,
-) -> CliError {
-    use worker_runtime_core::{CursorError, error::ReadError};
+fn told_with_stream(error: ReadError, worker_id: Option<WorkerId>) -> CliError {
     let cursor = match &error {
         ReadError::Cursor(CursorError::Expired { earliest, .. }) => Some(*earliest),
         ReadError::Cursor(CursorError::Ahead { tail }) => Some(*tail),
@@ -129,8 +157,9 @@ fn wire(page: &EventPage) -> impl Iterator<Item = WireEvent<'_>> {
     })
 }
 
-fn json_page(page: &EventPage, printer: &mut Printer) -> Result<(), Failure> {
-    let events: Result<Vec<Value>, _> = wire(page).map(serde_json::to_value).collect();
+fn json_page(read: &Read, printer: &mut Printer) -> Result<(), Failure> {
+    let events = read.pages.iter().flat_map(wire);
+    let events: Result<Vec<Value>, _> = events.map(serde_json::to_value).collect();
     let events = events.map_err(|error| {
         CliError::new(
             Code::Bug,
@@ -138,29 +167,26 @@ fn json_page(page: &EventPage, printer: &mut Printer) -> Result<(), Failure> {
         )
     })?;
     printer.json(&json!({
-        "runtime_id": page.runtime_id,
-        "gap": page.gap,
+        "runtime_id": read.runtime_id,
+        "gaps": read.gaps().collect::<Vec<_>>(),
         "events": events,
-        "next": page.next,
-        "up_to_date": page.up_to_date,
+        "next": read.next,
+        "up_to_date": read.up_to_date,
     }))
 }
 
-fn jsonl(page: &EventPage, printer: &mut Printer) -> Result<(), Failure> {
-    if let Some(gap) = &page.gap {
-        printer.json(&json!({ "type": "gap", "gap": gap }))?;
+fn jsonl(read: &Read, printer: &mut Printer) -> Result<(), Failure> {
+    for page in &read.pages {
+        if let Some(gap) = &page.gap {
+            printer.json(&json!({ "type": "gap", "gap": gap }))?;
+        }
+        wire(page).try_for_each(|event| printer.json(&event))?;
     }
-    wire(page).try_for_each(|event| printer.json(&event))
+    Ok(())
 }
 
-fn table(
-    page: &EventPage,
-    worker_id: Option<WorkerId>,
-    printer: &mut Printer,
-) -> Result<(), Failure> {
-    if let Some(gap) = &page.gap {
-        printer.warn(gap_text(gap));
-    }
+fn table(read: &Read, worker_id: Option<WorkerId>, printer: &mut Printer) -> Result<(), Failure> {
+    read.gaps().for_each(|gap| printer.warn_gap(gap));
     let mut header = vec!["SEQ", "POSITION", "TIME", "TYPE", "SUMMARY"];
     let with_worker = worker_id.is_none();
     if with_worker {
@@ -170,7 +196,7 @@ fn table(
         header.push("CURSOR");
     }
     let mut table = Table::new(&header);
-    for (cursor, event) in &page.events {
+    for (cursor, event) in read.pages.iter().flat_map(|page| &page.events) {
         let place = event.worker;
         let mut cells = vec![
             place.map_or_else(String::new, |place| place.seq.to_string()),

@@ -26,7 +26,7 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     match command {
-        Command::Run(args) => run::run(args, global, printer),
+        Command::Run(args) => run::run(*args, global, printer),
         Command::Worker(command) => worker::run(command, global, printer),
         Command::Transcript(TranscriptCommand::Show(args)) => {
             transcript_show::run(&args, global, printer)

@@ -71,15 +71,12 @@ pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Resu
     let path = target::path(global)?;
     let is_new = !target::has_store(&path);
     let dispatch = Dispatch::Only(request.worker_id.into_iter().collect());
-    let writing = Writing {
-        create: true,
-        dispatch,
-        here,
-    };
+    let writing = Writing { dispatch, here };
+    let store = target::open_files(global, true)?;
     let (begun, seen) = target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.
         let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
-        let runtime = target::open_write(global, writing).await?;
+        let runtime = target::open_write(store, writing, printer).await?;
         if is_new {
             printer.words(format_args!("made a store in {}", path.display()));
         }
@@ -101,6 +98,7 @@ pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Resu
         name: name.as_deref(),
         repeated: begun.repeated,
         holds_scope: args.spec.has_scope() && !args.once,
+        one_of_many: false,
     };
     account.print(printer)?;
     Ok(seen.exit())

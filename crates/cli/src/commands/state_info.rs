@@ -5,13 +5,14 @@ use std::{fs, io, path::Path};
 
 use serde::Serialize;
 use serde_json::json;
-use worker_runtime_core::{Code, RuntimeId, Timestamp};
+use worker_runtime_core::{Code, RuntimeId, Timestamp, store::Loaded};
 
 use crate::{
     args::Global,
     error::{CliError, Failure},
     exit::Exit,
     output::{Printer, Table},
+    suggest::Suggestion,
     target::{self, ReadTarget},
 };
 
@@ -67,15 +68,67 @@ pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failur
         print(&path, info.as_ref(), &entries, printer)?;
     }
     printer.flush()?;
+    if let Ok(target) = &opened {
+        tell_trouble(&target.loaded, printer);
+    }
     // This is the command that it would suggest.
-    opened.map_err(|error| CliError {
-        hints: Vec::new(),
-        ..error
+    opened.map_err(|mut error| {
+        error.hints.retain(|hint| *hint != Suggestion::state_info());
+        error
     })?;
-    Ok(match info.is_some_and(|info| info.went_back) {
-        true => Exit::WentBack,
-        false => Exit::Done,
+    let Some(info) = info else {
+        return Ok(Exit::Done);
+    };
+    if info.damaged > 0 {
+        printer.next(
+            "something is damaged and is not used; keep a copy, then see what it is",
+            &[Suggestion::copy(&path, "damaged"), Suggestion::status()],
+        );
+    }
+    if info.went_back {
+        printer.next(
+            "keep a copy before anything else",
+            &[
+                Suggestion::copy(&path, "went-back"),
+                Suggestion::explain(Code::StateWentBack),
+            ],
+        );
+    }
+    Ok(match (info.went_back, info.damaged) {
+        (true, _) => Exit::WentBack,
+        (false, 0) => Exit::Done,
+        (false, _) => Exit::Damaged,
     })
+}
+
+fn tell_trouble(loaded: &Loaded, printer: &Printer) {
+    if let Some(went) = loaded.went_back {
+        printer.warn_code(
+            Code::StateWentBack,
+            format_args!(
+                "acknowledged state is gone: position {} was acknowledged, {} is the newest that is left",
+                went.witnessed, went.found
+            ),
+        );
+    }
+    for record in &loaded.damaged {
+        let of = record
+            .worker_id
+            .map(|worker_id| format!(" of Worker {worker_id}"));
+        printer.warn_code(
+            match record.table {
+                "worker" => Code::WorkerDamaged,
+                "history" => Code::EventDamaged,
+                _ => Code::RecordDamaged,
+            },
+            format_args!(
+                "a record of table {}{} is damaged: {}",
+                record.table,
+                of.unwrap_or_default(),
+                record.detail
+            ),
+        );
+    }
 }
 
 impl Info {
@@ -194,9 +247,6 @@ fn print(
         ];
         for (name, value) in lines {
             printer.line(format_args!("{name:<11}  {value}"))?;
-        }
-        if info.went_back {
-            printer.warn_code(Code::StateWentBack, "acknowledged state is gone");
         }
     }
     printer.line("")?;

@@ -2,21 +2,24 @@
 
 use serde_json::json;
 use worker_runtime_core::{
-    ListOrder, WorkerFilter,
+    Code, ListOrder, WorkerFilter,
     view::{Diagnostic, RuntimeStatus, WorkerView},
 };
 
 use crate::{
+    advice,
     args::Global,
     error::Failure,
     exit::Exit,
-    output::{Printer, Table},
+    output::{Printer, Table, one_line},
     suggest::Suggestion,
     target::{self, ReadTarget},
 };
 
 /// How many busy Workers and diagnostics are shown: it is one screen.
 const ROWS_MAX: usize = 10;
+/// How much of a name is repeated.
+const NAME_CHARS_MAX: usize = 40;
 
 pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
     let target = target::open_read(global)?;
@@ -41,11 +44,12 @@ pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failur
         print_busy(&busy.workers, busy.total, printer)?;
         printer.flush()?;
         print_diagnostics(&diagnostics, printer);
-        suggest(&status, printer);
+        suggest(&target, &status, &busy.workers, printer);
     }
     Ok(match status.went_back {
         Some(_) => Exit::WentBack,
-        None => Exit::Done,
+        None if status.damaged.is_empty() => Exit::Done,
+        None => Exit::Damaged,
     })
 }
 
@@ -121,7 +125,7 @@ fn print_diagnostics(diagnostics: &[Diagnostic], printer: &Printer) {
             format_args!("{about}{}", diagnostic.message),
         );
         if let Some(command) = &diagnostic.command {
-            printer.hint_line(command);
+            printer.hint_command(command);
         }
     }
     if diagnostics.len() > ROWS_MAX {
@@ -130,9 +134,34 @@ fn print_diagnostics(diagnostics: &[Diagnostic], printer: &Printer) {
     }
 }
 
-fn suggest(status: &RuntimeStatus, printer: &Printer) {
-    let has_workers = status.workers.values().any(|count| *count > 0);
-    if has_workers {
+/// What to do first is first: what was lost, then what is held, then what waits.
+fn suggest(target: &ReadTarget, status: &RuntimeStatus, busy: &[WorkerView], printer: &Printer) {
+    let mut advised = false;
+    if status.went_back.is_some() {
+        let copy = Suggestion::copy(&target.path, "went-back");
+        let explain = Suggestion::explain(Code::StateWentBack);
+        printer.next("keep a copy before anything else", &[copy, explain]);
+        advised = true;
+    }
+    if !status.damaged.is_empty() {
+        let why = "keep a copy; what is damaged is not used, and this version repairs nothing";
+        let copy = Suggestion::copy(&target.path, "damaged");
+        printer.next(why, &[copy, Suggestion::state_info()]);
+        advised = true;
+    }
+    for worker in busy {
+        if let Some(advice) = advice::for_worker(worker) {
+            let name = worker.display_name.as_deref().unwrap_or("unnamed");
+            let name = one_line(name, NAME_CHARS_MAX);
+            let about = format_args!("Worker {} ({name}): {}", worker.worker_id, advice.why);
+            printer.next(about, &advice.suggestions);
+            advised = true;
+        }
+    }
+    let has_workers = !status.damaged.is_empty() || status.workers.values().any(|count| *count > 0);
+    if advised {
+        // What has to be done hides among what could be looked at.
+    } else if has_workers {
         printer.hint(&Suggestion::worker_ls());
         printer.hint(&Suggestion::event_ls(None));
     } else {

@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{
-    TranscriptFrom,
+    Code, TranscriptFrom,
+    store::StoreError,
     view::{TranscriptItem, TranscriptPage, UnfinishedBlock},
 };
 
@@ -11,7 +12,8 @@ use crate::{
     args::{Format, Global},
     error::Failure,
     exit::Exit,
-    output::{Printer, shown, summary::gap_text},
+    output::{Printer, shown},
+    suggest::Suggestion,
     target, worker_name,
 };
 
@@ -37,20 +39,34 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let target = target::open_read(global)?;
-    let worker = worker_name::find(&target.observation, &args.worker)?;
+    let worker_id = worker_name::find_id(&target.observation, &args.worker)?;
     let from = args
         .before
         .map_or(TranscriptFrom::End, TranscriptFrom::Before);
     let count = usize::try_from(args.last).unwrap_or(usize::MAX);
-    let page = target
-        .observation
-        .transcript(worker.worker_id, from, count)?;
+    let page = target.observation.transcript(worker_id, from, count)?;
+    // How much was said is in the newest events: with them damaged, nobody knows what is missing.
+    let newest = target.store.reader().worker_head(worker_id);
     match printer.format() {
         Format::Json => printer.json(&page)?,
         Format::Jsonl => jsonl(&page, printer)?,
-        Format::Table | Format::Wide | Format::Name => text(&page, printer)?,
+        Format::Table | Format::Wide | Format::Name => text(&page, newest.is_ok(), printer)?,
     }
-    Ok(Exit::Done)
+    let mut exit = Exit::of_gaps(&page.gap);
+    if let Err(StoreError::Damaged { detail, .. }) = newest {
+        printer.flush()?;
+        printer.warn_code(
+            Code::EventDamaged,
+            format_args!("what was said last can't be read: {detail}"),
+        );
+        exit = Exit::Damaged;
+    }
+    if exit == Exit::Damaged {
+        printer.flush()?;
+        printer.hint(&Suggestion::event_ls(Some(worker_id)));
+        printer.hint(&Suggestion::explain(Code::EventDamaged));
+    }
+    Ok(exit)
 }
 
 fn jsonl(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
@@ -62,9 +78,9 @@ fn jsonl(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
     page.unfinished.iter().try_for_each(unfinished)
 }
 
-fn text(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
+fn text(page: &TranscriptPage, is_whole: bool, printer: &mut Printer) -> Result<(), Failure> {
     if let Some(gap) = &page.gap {
-        printer.warn(gap_text(gap));
+        printer.warn_gap(gap);
     }
     for item in &page.items {
         let head = heading(item, printer);
@@ -78,7 +94,9 @@ fn text(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
         .first()
         .map_or(page.items_total, |item| item.item);
     if page.items.is_empty() && page.unfinished.is_empty() {
-        printer.words("nothing was said yet");
+        if is_whole && page.gap.is_none() {
+            printer.words("nothing was said yet");
+        }
     } else if first > 0 && page.gap.is_none() {
         printer.words(format_args!(
             "{first} earlier items are not shown; --before {first} shows those before these"

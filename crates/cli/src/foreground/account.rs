@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 use worker_runtime_core::{
-    Cursor, InputId, RunId, WorkerId,
+    Code, Cursor, InputId, RunId, WorkerId,
     run::{Outcome, OutcomeKind, StopReason},
 };
 
 use super::{Ended, Followed, Seen};
 use crate::{
-    error::Failure,
+    error::{CliError, Failure},
     output::{Printer, duration_text},
     suggest::Suggestion,
 };
@@ -23,6 +23,8 @@ pub(crate) struct Account<'a> {
     pub(crate) repeated: bool,
     /// Whether the Worker holds a scope after the run.
     pub(crate) holds_scope: bool,
+    /// Whether it is one of several inputs, so that its id must be told.
+    pub(crate) one_of_many: bool,
 }
 
 /// The summary object of `-o json` and the last line of `-o jsonl`.
@@ -36,6 +38,7 @@ struct Summary<'a> {
     /// `completed`, `failed`, `cancelled`, `interrupted`, or what is the case instead.
     state: &'static str,
     outcome: Option<&'a Outcome>,
+    detail: Option<&'a str>,
     run_id: Option<RunId>,
     duration_ms: Option<u64>,
     cursor: Cursor,
@@ -49,10 +52,15 @@ impl Account<'_> {
     /// When stdout can't be written.
     pub(crate) fn print(&self, printer: &mut Printer) -> Result<(), Failure> {
         if self.seen.pipe_closed {
-            return Ok(());
+            self.headline(printer);
+            return self.written();
         }
         if printer.format().is_json() {
-            return printer.json(&self.summary());
+            return match printer.json(&self.summary()) {
+                // The exit code is the run's, whoever reads its output.
+                Err(Failure::ClosedPipe) => Ok(()),
+                printed => printed,
+            };
         }
         if printer.out_is_terminal() && !self.seen.ends_line {
             printer.words("");
@@ -76,8 +84,10 @@ impl Account<'_> {
             if paused {
                 rows.push(("resume it", Suggestion::worker_resume(worker_id)));
             }
-            let again = Suggestion::worker_send_again(worker_id, &self.followed.input_id);
-            rows.push(("go on", again));
+            rows.push(("go on", Suggestion::worker_run(worker_id)));
+        }
+        if let Some(code) = self.code() {
+            rows.push(("details", Suggestion::explain(code)));
         }
         for (what, suggestion) in rows {
             printer.words(format_args!(
@@ -88,7 +98,23 @@ impl Account<'_> {
         Ok(())
     }
 
-    fn headline(&self, printer: &Printer) {
+    /// That the output could not be written, with what became of the run all the same.
+    fn written(&self) -> Result<(), Failure> {
+        let Some(error) = &self.seen.output_error else {
+            return Ok(());
+        };
+        let worker_id = self.followed.worker_id;
+        let message = format!(
+            "can't write the output: {error}; input {} of Worker {worker_id} is {}, and what it said is kept",
+            self.followed.input_id.as_str(),
+            self.state(),
+        );
+        let error = CliError::new(Code::OutputIo, message);
+        Err(error.hint(Suggestion::transcript_show(worker_id)).into())
+    }
+
+    /// One line: what became of the input.
+    pub(crate) fn headline(&self, printer: &Printer) {
         let end = match &self.seen.ended {
             Ended::Outcome(end) => end,
             Ended::Waits { paused: true } => {
@@ -100,6 +126,12 @@ impl Account<'_> {
             Ended::Left => return printer.bad("left:", "nobody waited for the run's end"),
         };
         let mut text = stop_text(&end.outcome.stop);
+        if let Some(detail) = &end.detail {
+            text = format!("{text}: {detail}");
+        }
+        if self.one_of_many {
+            text = format!("input {}: {text}", self.followed.input_id.as_str());
+        }
         if let Some(started_at) = end.started_at {
             text = format!("{text}, after {}", duration_text(end.at.since(started_at)));
         }
@@ -108,13 +140,33 @@ impl Account<'_> {
         }
         match end.outcome.kind {
             OutcomeKind::Completed => printer.good("completed:", text),
-            OutcomeKind::Failed => printer.bad("failed:", text),
+            OutcomeKind::Failed => match code_of(&end.outcome.stop) {
+                Some(code) => printer.bad(&format!("failed[{code}]:"), text),
+                None => printer.bad("failed:", text),
+            },
             OutcomeKind::Cancelled => printer.bad("cancelled:", text),
             OutcomeKind::Interrupted => printer.bad("interrupted:", text),
         }
     }
 
-    fn summary(&self) -> Summary<'_> {
+    fn code(&self) -> Option<Code> {
+        match &self.seen.ended {
+            Ended::Outcome(end) => code_of(&end.outcome.stop),
+            Ended::Waits { .. } | Ended::Left => None,
+        }
+    }
+
+    /// The word for where the input stands.
+    fn state(&self) -> &'static str {
+        match &self.seen.ended {
+            Ended::Outcome(end) => outcome_word(end.outcome.kind),
+            Ended::Waits { .. } => "waiting",
+            Ended::Left => "left",
+        }
+    }
+
+    /// The same for a program.
+    pub(crate) fn summary(&self) -> impl Serialize {
         let end = match &self.seen.ended {
             Ended::Outcome(end) => Some(end),
             Ended::Waits { .. } | Ended::Left => None,
@@ -126,18 +178,26 @@ impl Account<'_> {
             display_name: self.name,
             input_id: &self.followed.input_id,
             repeated: self.repeated,
-            state: match &self.seen.ended {
-                Ended::Outcome(end) => outcome_word(end.outcome.kind),
-                Ended::Waits { .. } => "waiting",
-                Ended::Left => "left",
-            },
+            state: self.state(),
             outcome: end.map(|end| &end.outcome),
+            detail: end.and_then(|end| end.detail.as_deref()),
             run_id: end.and_then(|end| end.run_id),
             duration_ms: duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
             cursor: self.seen.cursor,
             exit_code: self.seen.exit().number(),
         }
     }
+}
+
+/// The code of an error that ended a run, if it has one of ours.
+fn code_of(stop: &StopReason) -> Option<Code> {
+    let StopReason::Error {
+        code: Some(code), ..
+    } = stop
+    else {
+        return None;
+    };
+    Code::ALL.iter().find(|ours| ours.as_str() == code).copied()
 }
 
 /// The word for an outcome, as in JSON.

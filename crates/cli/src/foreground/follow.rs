@@ -4,26 +4,34 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    BlockId, Cursor, Delta, Event, EventType, ObserveOptions, ObserveStream, Observed, RunId,
-    Runtime, Stream, Timestamp, WireEvent,
+    ActionId, BlockId, Cursor, Delta, Event, EventType, ObserveOptions, ObserveStream, Observed,
+    RunId, Runtime, Stream, Timestamp, WireEvent, WorkerId,
     cursor::From,
     error::{ReadError, Unavailable},
     run::{Outcome, OutcomeKind, StopReason},
     store::BlockKind,
+    view::Phase,
 };
 
 use super::{
-    Ended, Followed, RunEnd, Seen, Signals, blocks::Blocks, outlet::Outlet, signals::Asked,
+    Ended, Followed, RunEnd, Seen, Signals,
+    blocks::Blocks,
+    outlet::Outlet,
+    question::{Question, Questions},
+    signals::Asked,
 };
 use crate::{
     args::Format,
     error::{CliError, Failure},
-    output::{Printer, summary::gap_text, write_words},
+    output::{Printer, write_words},
 };
 
 pub(super) struct Follow<'a> {
     runtime: &'a Runtime,
-    followed: &'a Followed,
+    followed: Followed,
+    /// Whether other inputs wait behind this one, which a cancel must not set off.
+    others_wait: bool,
+    questions: Questions,
     printer: &'a Printer,
     stream: ObserveStream,
     cursor: Cursor,
@@ -44,7 +52,8 @@ pub(super) struct Follow<'a> {
 impl<'a> Follow<'a> {
     pub(super) fn new(
         runtime: &'a Runtime,
-        followed: &'a Followed,
+        followed: Followed,
+        others_wait: bool,
         printer: &'a Printer,
     ) -> Result<Self, Failure> {
         let options = ObserveOptions {
@@ -56,10 +65,12 @@ impl<'a> Follow<'a> {
         let stream = observation.observe(stream, From::After(followed.after), options)?;
         Ok(Self {
             runtime,
+            cursor: followed.after,
             followed,
+            others_wait,
+            questions: Questions::new(),
             printer,
             stream,
-            cursor: followed.after,
             // The newest event is of this opening, which begins with one.
             incarnation_id: observation.runtime().cursor.incarnation_id(),
             run_id: None,
@@ -78,6 +89,15 @@ impl<'a> Follow<'a> {
         self.closing.take()
     }
 
+    pub(super) const fn worker_id(&self) -> WorkerId {
+        self.followed.worker_id
+    }
+
+    /// Whether the user wants no more of it.
+    pub(super) const fn is_over(&self) -> bool {
+        self.cancelling || self.closing.is_some()
+    }
+
     pub(super) async fn run(&mut self, signals: &mut Signals) -> Result<Seen, Failure> {
         let outlet = Outlet::open().map_err(|error| Failure::of_output(&error))?;
         let mut pipe_closed = false;
@@ -92,7 +112,12 @@ impl<'a> Follow<'a> {
                 () = outlet.pieces.closed(), if !pipe_closed => {
                     pipe_closed = true;
                     self.piece.clear();
-                    self.cancel();
+                    if self.ended.is_none() {
+                        self.printer.words("nothing more can be printed; the run goes on, and Ctrl-C cancels it");
+                    }
+                }
+                (action_id, option) = self.questions.answer(), if self.ended.is_none() => {
+                    self.answer(action_id, option);
                 }
                 room = outlet.pieces.reserve(), if !self.piece.is_empty() && !pipe_closed => {
                     if let Ok(room) = room {
@@ -115,24 +140,27 @@ impl<'a> Follow<'a> {
                 }
             }
         }
+        let mut output_error = None;
         tokio::select! {
-            written = outlet.close() => match written {
-                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                    return Err(Failure::of_output(&error));
-                }
-                written => pipe_closed |= written.is_err(),
+            written = outlet.close() => if let Err(error) = written {
+                pipe_closed = true;
+                output_error = (error.kind() != std::io::ErrorKind::BrokenPipe).then(|| error.to_string());
             },
             () = signals.insisted() => {
                 return Ok(Seen { at_once: true, ..self.seen(pipe_closed) });
             }
         }
-        Ok(self.seen(pipe_closed))
+        Ok(Seen {
+            output_error,
+            ..self.seen(pipe_closed)
+        })
     }
 
     fn seen(&self, pipe_closed: bool) -> Seen {
         Seen {
             ended: self.ended.clone().unwrap_or(Ended::Left),
             pipe_closed,
+            output_error: None,
             ends_line: self.ends_line,
             at_once: false,
             cursor: self.cursor,
@@ -176,7 +204,12 @@ impl<'a> Follow<'a> {
         match self.run_id.or_else(running) {
             Some(run_id) => {
                 let interaction = self.runtime.interaction();
+                let catalog = self.others_wait.then(|| self.runtime.catalog());
                 tokio::spawn(async move {
+                    if let Some(catalog) = catalog {
+                        // Refused only when the Worker ends, and then nothing of it begins either.
+                        let _ = catalog.pause(worker_id).await;
+                    }
                     // Refused when the run has ended meanwhile; then its outcome is on its way.
                     let _ = interaction.cancel_run(worker_id, run_id).await;
                 });
@@ -184,6 +217,19 @@ impl<'a> Follow<'a> {
             // It waits behind another one: it stays where it is.
             None => self.ended = Some(Ended::Waits { paused: false }),
         }
+    }
+
+    /// Sends a user's answer; what became of it comes as an event.
+    fn answer(&self, action_id: ActionId, option: String) {
+        let Some(run_id) = self.run_id else { return };
+        let interaction = self.runtime.interaction();
+        let worker_id = self.followed.worker_id;
+        tokio::spawn(async move {
+            let answered = interaction.answer(worker_id, run_id, action_id, option);
+            if let Err(error) = answered.await {
+                write_words(&format!("the answer was not taken: {error}\n"));
+            }
+        });
     }
 
     fn observed(&mut self, observed: Result<Observed, ReadError>) -> Result<(), Failure> {
@@ -198,7 +244,7 @@ impl<'a> Follow<'a> {
                 if self.printer.format() == Format::Jsonl {
                     self.object(&json!({ "type": "gap", "cursor": cursor, "gap": gap }))?;
                 } else {
-                    self.printer.warn(gap_text(&gap));
+                    self.printer.warn_gap(&gap);
                 }
             }
             Observed::UpToDate(_) => self.up_to_date(),
@@ -218,6 +264,7 @@ impl<'a> Follow<'a> {
             started_at: self.started_at,
             at: last.at,
             before,
+            detail: None,
         });
         (last.input_id == self.followed.input_id).then_some(ended)
     }
@@ -233,6 +280,9 @@ impl<'a> Follow<'a> {
             self.ended = self.recorded(true);
         } else if worker.paused && !(is_ours && activity.run_id.is_some()) {
             self.ended = Some(Ended::Waits { paused: true });
+        } else if activity.phase == Some(Phase::Unproven) {
+            // Nothing is dispatched until somebody says that its processes are dead.
+            self.ended = Some(Ended::Waits { paused: false });
         }
     }
 
@@ -262,6 +312,14 @@ impl<'a> Follow<'a> {
                 let message = data.get("message").and_then(Value::as_str);
                 self.printer.warn(message.unwrap_or_default());
             }
+            kind if *kind == EventType::RUN_REQUIRES_ACTION && self.is_our_run(event.run_id) => {
+                if let Some(question) = Question::of(&data) {
+                    self.questions.asked(question, self.printer);
+                }
+            }
+            kind if *kind == EventType::RUN_ACTION_ANSWERED && self.is_our_run(event.run_id) => {
+                self.questions.over(&data);
+            }
             kind if is_ours
                 && (*kind == EventType::RUN_FINISHED || *kind == EventType::INPUT_FINISHED) =>
             {
@@ -271,6 +329,10 @@ impl<'a> Follow<'a> {
                     started_at: self.started_at,
                     at: event.at,
                     before: self.cursor.incarnation_id() != self.incarnation_id,
+                    detail: data
+                        .get("detail")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned),
                 }));
             }
             _ => {}

@@ -4,6 +4,7 @@
 //! - `follow`: the loop over events, signals and output
 //! - `blocks`: which text of a block is still to be printed
 //! - `outlet`: stdout, written by a thread of its own
+//! - `question`: what a run asks for, and who answers
 //! - `signals`: Ctrl-C and what asks a process to end
 //! - `account`: the short account at the end, and the JSON summary
 //!
@@ -14,6 +15,7 @@ mod account;
 mod blocks;
 mod follow;
 mod outlet;
+mod question;
 mod signals;
 
 use worker_runtime_core::{
@@ -48,6 +50,8 @@ pub(crate) struct RunEnd {
     pub(crate) at: Timestamp,
     /// Whether it had ended before this call.
     pub(crate) before: bool,
+    /// What else there is to know, such as the exit status of an agent that died.
+    pub(crate) detail: Option<String>,
 }
 
 /// Which input is followed, and from where.
@@ -73,6 +77,8 @@ pub(crate) struct Seen {
     pub(crate) ended: Ended,
     /// Whether whoever read stdout has gone.
     pub(crate) pipe_closed: bool,
+    /// Why stdout could not be written, other than that nobody reads it.
+    pub(crate) output_error: Option<String>,
     /// Whether what was printed last ends a line.
     pub(crate) ends_line: bool,
     /// Whether the user wants no more waiting.
@@ -92,8 +98,50 @@ pub(crate) async fn to_outcome(
     mut signals: Signals,
     after: Afterwards,
 ) -> Result<Seen, Failure> {
-    let mut follow = follow::Follow::new(&runtime, &followed, printer)?;
-    let mut seen = follow.run(&mut signals).await?;
+    let mut follow = follow::Follow::new(&runtime, followed, false, printer)?;
+    let seen = follow.run(&mut signals).await?;
+    close(&runtime, follow, seen, signals, after).await
+}
+
+/// Follows inputs that wait to their outcomes, one after the other, and closes the Runtime. A
+/// cancelled run leaves those behind it waiting, and their Worker paused.
+///
+/// # Errors
+/// As [`to_outcome`].
+pub(crate) async fn to_outcomes(
+    runtime: Runtime,
+    inputs: &[Followed],
+    printer: &Printer,
+    mut signals: Signals,
+) -> Result<Vec<Seen>, Failure> {
+    let mut all: Vec<Seen> = Vec::new();
+    for (at, input) in inputs.iter().enumerate() {
+        let followed = Followed {
+            after: all.last().map_or(input.after, |seen| seen.cursor),
+            ..input.clone()
+        };
+        let is_last = at + 1 == inputs.len();
+        let mut follow = follow::Follow::new(&runtime, followed, !is_last, printer)?;
+        let seen = follow.run(&mut signals).await?;
+        let has_outcome = matches!(seen.ended, Ended::Outcome(_));
+        if is_last || follow.is_over() || !has_outcome {
+            all.push(close(&runtime, follow, seen, signals, Afterwards::Stays).await?);
+            return Ok(all);
+        }
+        all.push(seen);
+    }
+    runtime.close().await?;
+    Ok(all)
+}
+
+/// Closes the Runtime after the last input that was followed.
+async fn close(
+    runtime: &Runtime,
+    mut follow: follow::Follow<'_>,
+    mut seen: Seen,
+    mut signals: Signals,
+    after: Afterwards,
+) -> Result<Seen, Failure> {
     let closing = follow.closing();
     if seen.at_once {
         // Dropped, not closed: what ran ends with this process, and the next opening says so.
@@ -109,7 +157,7 @@ pub(crate) async fn to_outcome(
                 ..EndOptions::default()
             };
             // Refused only when it has ended already, and then there is nothing left to do.
-            let _ = runtime.catalog().stop(followed.worker_id, options).await;
+            let _ = runtime.catalog().stop(follow.worker_id(), options).await;
         }
         runtime.close().await
     };
@@ -130,9 +178,6 @@ impl Seen {
     /// What the program ends with.
     pub(crate) fn exit(&self) -> Exit {
         use worker_runtime_core::run::OutcomeKind;
-        if self.pipe_closed {
-            return Exit::Done;
-        }
         match &self.ended {
             Ended::Waits { .. } => Exit::Partly,
             Ended::Left => Exit::Interrupted,

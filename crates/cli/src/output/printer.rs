@@ -7,9 +7,9 @@ use std::{
 };
 
 use serde::Serialize;
-use worker_runtime_core::{Clock, Code, SystemClock};
+use worker_runtime_core::{Clock, Code, SystemClock, store::Gap};
 
-use super::{Table, TimePrinter};
+use super::{Table, TimePrinter, summary::gap_text};
 use crate::{
     args::{Format, Global, TimeStyle},
     error::{CliError, Failure},
@@ -173,10 +173,27 @@ impl Printer {
         ));
     }
 
-    /// A warning with a code.
+    /// A warning with a code, whatever the format.
     pub(crate) fn warn_code(&self, code: Code, text: impl Display) {
         let word = self.toned(Tone::Careful, &format!("warning[{code}]"));
-        self.words(format_args!("{word}: {text}"));
+        let text = super::shown(&text.to_string());
+        write_words(&format!("{word}: {text}\n"));
+    }
+
+    /// That part of a stream is missing: by its code, if it has one.
+    pub(crate) fn warn_gap(&self, gap: &Gap) {
+        match gap.code {
+            Some(code) => self.warn_code(code, gap_text(gap)),
+            None => self.warn(gap_text(gap)),
+        }
+    }
+
+    /// What to type next, and why.
+    pub(crate) fn next(&self, why: impl Display, suggestions: &[Suggestion]) {
+        self.words(format_args!("{}: {why}", self.toned(Tone::Help, "next")));
+        for suggestion in suggestions {
+            self.words(format_args!("  {}", self.command(suggestion)));
+        }
     }
 
     /// What to type next.
@@ -184,8 +201,18 @@ impl Printer {
         self.hint_line(&self.command(suggestion));
     }
 
-    /// What to type next, in the core's own words.
-    pub(crate) fn hint_line(&self, command: &str) {
+    /// What to type next, in the core's own words, which know no state directory.
+    pub(crate) fn hint_command(&self, command: &str) {
+        match (command.strip_prefix("worker-runtime "), &self.state) {
+            (Some(rest), Some(state)) => {
+                let state = crate::shell::quote(&state.display().to_string());
+                self.hint_line(&format!("worker-runtime --state {state} {rest}"));
+            }
+            _ => self.hint_line(command),
+        }
+    }
+
+    fn hint_line(&self, command: &str) {
         self.words(format_args!(
             "{}: {command}",
             self.toned(Tone::Help, "hint")
@@ -220,7 +247,7 @@ impl Printer {
             let word = self.toned(Tone::Bad, &format!("error[{}]", error.code));
             self.words(format_args!("{word}: {}", super::shown(&error.message)));
             error.hints.iter().for_each(|hint| self.hint(hint));
-            let explain = Suggestion::explain(error.code).line(None);
+            let explain = self.command(&Suggestion::explain(error.code));
             self.words(format_args!("for details: {explain}"));
         }
         error.exit()

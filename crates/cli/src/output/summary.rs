@@ -95,11 +95,13 @@ pub(crate) fn gap_text(gap: &Gap) -> String {
         Ok(Value::String(word)) => word,
         _ => "unknown".to_owned(),
     };
-    let stretch = match gap.seqs {
-        Some((from, to)) => format!("seq {from} to {to}"),
-        None => format!("positions {} to {}", gap.from, gap.to),
-    };
-    format!("events are missing here, {stretch}: {cause}")
+    let seqs = gap.seqs.map(|(from, to)| format!(" (seqs {from} to {to})"));
+    format!(
+        "events are missing, positions {} to {}{}: {cause}",
+        gap.from,
+        gap.to,
+        seqs.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 )]
 
 mod changes;
+mod damage;
 mod lines;
 mod mistakes;
 mod pipes;

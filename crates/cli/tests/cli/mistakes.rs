@@ -1,6 +1,6 @@
 //! What users get wrong, and what they are told.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use crate::support::{Place, Running, snapshot};
 
@@ -118,4 +118,39 @@ fn a_command_line_that_is_not_understood_ends_with_2() {
         place.run(&["worker", "ls", "--log", "a=b=c"]),
     ];
     snapshot(&place, "usage", &calls);
+}
+
+#[test]
+fn six_commands_at_once_take_turns_when_they_may_wait() {
+    let place = Place::new();
+    let create = ["worker", "create", "--name", "w", "--", "cat"];
+    assert_eq!(place.run(&create).code, Some(0));
+    let children: Vec<_> = (0..6)
+        .map(|number| {
+            let text = number.to_string();
+            let mut command = place.command(&["worker", "send", "w", &text, "--wait", "60s"]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+    }
+    let view = place.run(&["worker", "show", "w", "-o", "json"]).json();
+    assert_eq!(view["input_count"], 6);
+}
+
+#[test]
+fn a_wait_for_the_store_ends() {
+    let place = Place::new();
+    let command = ["run", "--", "sh", "-c", "echo ready; exec sleep 600"];
+    let mut first = Running::start(&place, &command);
+    assert_eq!(first.line(), "ready");
+    let read = place.run(&["worker", "ls", "--wait", "50ms"]);
+    let change = place.run(&["run", "--wait", "50ms", "--", "true"]);
+    first.signal(rustix::process::Signal::TERM);
+    assert_eq!(first.wait().0, Some(130));
+    assert_eq!((read.code, change.code), (Some(11), Some(11)));
 }

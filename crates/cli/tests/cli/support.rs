@@ -184,6 +184,7 @@ pub(crate) fn snapshot(place: &Place, name: &str, calls: &[Ran]) {
         (r"project-[0-9a-f]{8}", "project-[DIGEST]"),
         (r"\b(\d+)\.[0-9a-f]{8}\b", "$1.[INCARNATION]"),
         (r"process \d+", "process [PID]"),
+        (r"ps -fp \d+", "ps -fp [PID]"),
         (
             r"(?m)^((?:runtime\.redb|ballast|head|lock) +)\d+$",
             "$1[BYTES]",

@@ -37,11 +37,10 @@ pub(crate) fn run(
     }
     let takes_input = request.backend.is_some();
     let writing = Writing {
-        create: true,
         dispatch: Dispatch::None,
         here,
     };
-    let receipt = target::change(global, writing, async |runtime| {
+    let receipt = target::change(global, true, writing, printer, async |runtime| {
         Ok(runtime.catalog().create(request).await?)
     })?;
     print(&receipt, takes_input, printer)

@@ -114,12 +114,13 @@ impl Verb {
         }
     }
 
-    fn next(&self, worker_id: WorkerId) -> Option<Suggestion> {
+    fn next(&self, worker_id: WorkerId, waiting: bool) -> Option<Suggestion> {
         match self {
             Self::Stop(_) => Some(Suggestion::worker_restore(worker_id)),
             Self::Cancel(_) => Some(Suggestion::worker_archive(worker_id)),
             Self::Archive => Some(Suggestion::worker_rm(worker_id)),
             Self::Pause => Some(Suggestion::worker_resume(worker_id)),
+            Self::Resume if waiting => Some(Suggestion::worker_run(worker_id)),
             Self::Resume | Self::Restore => Some(Suggestion::worker_send(worker_id)),
             Self::Delete { .. } => None,
         }
@@ -166,16 +167,16 @@ pub(super) fn run_confirmed(
         confirm(&worker)?;
     }
     let writing = Writing {
-        create: false,
         dispatch: Dispatch::None,
         here: Here::current()?,
     };
     let worker_id = worker.worker_id;
     let call = verb.clone();
-    let receipt = target::change(global, writing, async |runtime| {
+    let receipt = target::change(global, false, writing, printer, async |runtime| {
         Ok(call.call(runtime, worker_id).await?)
     })?;
-    print(&verb, &receipt, printer)
+    let waiting = worker.activity.queued > 0;
+    print(&verb, &receipt, waiting, printer)
 }
 
 fn would(
@@ -205,7 +206,12 @@ fn would(
     })
 }
 
-fn print(verb: &Verb, receipt: &LifecycleReceipt, printer: &mut Printer) -> Result<Exit, Failure> {
+fn print(
+    verb: &Verb,
+    receipt: &LifecycleReceipt,
+    waiting: bool,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
     let worker_id = receipt.worker_id;
     match printer.format() {
         Format::Json | Format::Jsonl => printer.json(receipt)?,
@@ -228,7 +234,7 @@ fn print(verb: &Verb, receipt: &LifecycleReceipt, printer: &mut Printer) -> Resu
             if receipt.ending {
                 printer.words("it ends when everything that it ran is quiet");
             }
-            if let Some(next) = verb.next(worker_id) {
+            if let Some(next) = verb.next(worker_id, waiting) {
                 printer.hint(&next);
             }
         }

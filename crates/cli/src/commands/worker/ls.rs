@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use worker_runtime_core::{
-    ListOrder, WorkerFilter,
+    Code, ListOrder, WorkerFilter, WorkerId,
     view::{Activity, WorkerView},
 };
 
@@ -89,25 +89,41 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
         .observation
         .workers(&args.filter(), order, args.offset, args.limit);
     let everyone = worker_name::all(&target.observation);
+    let damaged = worker_name::damaged(&target.observation);
+    // Nobody knows whether a filter takes them; so they are on the last page of any.
+    let listed: Vec<_> = damaged
+        .keys()
+        .copied()
+        .filter(|_| list.next.is_none())
+        .collect();
     match printer.format() {
         Format::Json => printer.json(&json!({
             "workers": list.workers,
             "total": list.total,
+            "damaged": target.observation.runtime().damaged,
             "next": list.next,
             "cursor": list.cursor,
         }))?,
-        Format::Jsonl => list
-            .workers
-            .iter()
-            .try_for_each(|worker| printer.json(worker))?,
-        Format::Name => list
-            .workers
-            .iter()
-            .try_for_each(|worker| printer.line(worker.worker_id))?,
-        Format::Table | Format::Wide => table(&list.workers, &everyone, printer)?,
+        Format::Jsonl => {
+            list.workers
+                .iter()
+                .try_for_each(|worker| printer.json(worker))?;
+            listed.iter().try_for_each(|worker_id| {
+                printer.json(&json!({ "type": "damaged", "worker_id": worker_id, "code": Code::WorkerDamaged }))
+            })?;
+        }
+        Format::Name => {
+            let whole = list.workers.iter().map(|worker| worker.worker_id);
+            let mut ids = whole.chain(listed.iter().copied());
+            ids.try_for_each(|worker_id| printer.line(worker_id))?;
+        }
+        Format::Table | Format::Wide => table(&list.workers, &everyone, &listed, printer)?,
     }
     printer.flush()?;
-    if list.total == 0 && everyone.is_empty() {
+    told_damaged(&damaged, printer);
+    if list.total == 0 && !damaged.is_empty() {
+        // What there is was told.
+    } else if list.total == 0 && everyone.is_empty() {
         printer.words("no Workers");
         printer.hint(&Suggestion::run_example());
     } else if list.total == 0 {
@@ -120,12 +136,26 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
             list.total
         ));
     }
-    Ok(Exit::Done)
+    Ok(match damaged.is_empty() {
+        true => Exit::Done,
+        false => Exit::Damaged,
+    })
+}
+
+fn told_damaged(damaged: &BTreeMap<WorkerId, String>, printer: &Printer) {
+    for (worker_id, detail) in damaged {
+        printer.warn_code(
+            Code::WorkerDamaged,
+            format_args!("the record of Worker {worker_id} is damaged: {detail}"),
+        );
+        printer.hint(&Suggestion::event_ls(Some(*worker_id)));
+    }
 }
 
 fn table(
     workers: &[WorkerView],
     everyone: &[WorkerView],
+    damaged: &[WorkerId],
     printer: &mut Printer,
 ) -> Result<(), Failure> {
     let is_wide = printer.format() == Format::Wide;
@@ -133,15 +163,16 @@ fn table(
     if is_wide {
         header.extend(["INPUTS", "BACKEND", "PROFILE", "SCOPE", "LABELS"]);
     }
-    let short = worker_name::short_ids(everyone);
+    let ids = everyone.iter().map(|worker| worker.worker_id);
+    let short = worker_name::short_ids(ids.chain(damaged.iter().copied()));
+    let id_of = |worker_id: WorkerId| match is_wide {
+        true => worker_id.to_string(),
+        false => short(worker_id),
+    };
     let mut table = Table::new(&header);
     for worker in workers {
-        let id = match is_wide {
-            true => worker.worker_id.to_string(),
-            false => short(worker.worker_id),
-        };
         let mut cells = vec![
-            id,
+            id_of(worker.worker_id),
             worker.display_name.clone().unwrap_or_default(),
             state_text(worker),
             activity_text(&worker.activity),
@@ -160,6 +191,17 @@ fn table(
                 rules_text(&worker.scope),
                 labels.collect::<Vec<_>>().join(","),
             ]);
+        }
+        table.row(cells);
+    }
+    for worker_id in damaged {
+        let mut cells = vec![String::new(); header.len()];
+        for (cell, text) in
+            cells
+                .iter_mut()
+                .zip([id_of(*worker_id), String::new(), "damaged".to_owned()])
+        {
+            *cell = text;
         }
         table.row(cells);
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod create;
+mod drain;
 mod end;
 mod lifecycle;
 mod ls;
@@ -24,6 +25,8 @@ pub(crate) enum WorkerCommand {
     Create(Box<create::CreateArgs>),
     /// Send a Worker an input, and follow it to its outcome
     Send(send::SendArgs),
+    /// Run what waits for a Worker, in order, and follow it to its outcomes
+    Run(drain::DrainArgs),
     /// End a Worker and free its scope; it can be restored
     Stop(end::StopArgs),
     /// End a Worker for good
@@ -51,6 +54,7 @@ pub(crate) fn run(
         WorkerCommand::Show(args) => show::run(&args, global, printer),
         WorkerCommand::Create(args) => create::run(&args, global, printer),
         WorkerCommand::Send(args) => send::run(&args, global, printer),
+        WorkerCommand::Run(args) => drain::run(&args, global, printer),
         WorkerCommand::Stop(args) => end::stop(&args, global, printer),
         WorkerCommand::Cancel(args) => end::cancel(&args, global, printer),
         WorkerCommand::Pause(args) => lifecycle::run(Verb::Pause, &args, global, printer),

@@ -53,14 +53,14 @@ pub(crate) fn run(
     refuse(&worker, &input, args.queue)?;
     let worker_id = worker.worker_id;
     let writing = Writing {
-        create: false,
         dispatch: Dispatch::Only([worker_id].into()),
         here: Here::current()?,
     };
+    let store = target::open_files(global, false)?;
     let (followed, seen, repeated) = target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.
         let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
-        let runtime = target::open_write(global, writing).await?;
+        let runtime = target::open_write(store, writing, printer).await?;
         let receipt = match runtime.interaction().send_input(worker_id, input).await {
             Ok(receipt) => receipt,
             Err(error) => return Err(target::closed_after(&runtime, error).await),
@@ -89,6 +89,7 @@ pub(crate) fn run(
         name: worker.display_name.as_deref(),
         repeated,
         holds_scope: false,
+        one_of_many: false,
     };
     account.print(printer)?;
     Ok(seen.exit())

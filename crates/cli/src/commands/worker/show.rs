@@ -5,6 +5,7 @@ use worker_runtime_core::{error::describe_incapable, view::WorkerView, worker::I
 
 use super::ls::{activity_text, rules_text, state_text};
 use crate::{
+    advice,
     args::{Format, Global},
     error::Failure,
     exit::Exit,
@@ -33,6 +34,9 @@ pub(crate) fn run(
         Format::Table | Format::Wide => {
             print(&worker, printer)?;
             printer.flush()?;
+            if let Some(advice) = advice::for_worker(&worker) {
+                printer.next(advice.why, &advice.suggestions);
+            }
             printer.hint(&Suggestion::transcript_show(worker.worker_id));
             printer.hint(&Suggestion::event_ls(Some(worker.worker_id)));
         }

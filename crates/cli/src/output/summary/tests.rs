@@ -79,6 +79,6 @@ fn a_gap_names_its_stretch_and_its_cause() {
     };
     assert_eq!(
         gap_text(&gap),
-        "events are missing here, positions 3 to 9: retention"
+        "events are missing, positions 3 to 9: retention"
     );
 }

@@ -1,0 +1,153 @@
+//! `worker run WORKER`: runs what waits for a Worker on a stopped store, in order, in the foreground.
+//! What an earlier Runtime left behind gets its outcome first, as at every opening for writing.
+
+use clap::Args;
+use serde_json::{Value, json};
+use worker_runtime_core::{
+    Code, Dispatch, InputId,
+    error::SubmitError,
+    view::{Phase, WorkerView},
+};
+
+use crate::{
+    args::{Format, Global},
+    error::{CliError, Failure},
+    exit::Exit,
+    foreground::{Account, Followed, Seen, Signals, to_outcomes},
+    here::Here,
+    output::Printer,
+    suggest::Suggestion,
+    target::{self, Writing},
+    worker_name,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// The Worker: its id, the first digits of it, or its name
+    worker: String,
+}
+
+pub(crate) fn run(
+    args: &DrainArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    // Closed before the store is opened for writing, which waits for readers.
+    let (worker, inputs) = {
+        let target = target::open_read(global)?;
+        let worker = worker_name::find(&target.observation, &args.worker)?;
+        let unfinished = target.loaded.unfinished.iter();
+        let waiting = unfinished
+            .filter(|input| input.worker_id == worker.worker_id && input.run.is_none())
+            .map(|input| input.input.input_id.clone());
+        let waiting: Vec<InputId> = waiting.collect();
+        (worker, waiting)
+    };
+    refuse(&worker, inputs.len())?;
+    if worker.activity.phase.is_none() {
+        printer.words(format_args!(
+            "nothing waits for Worker {}",
+            worker.worker_id
+        ));
+        return print(&worker, &[], &[], printer);
+    }
+    let inputs: Vec<Followed> = inputs
+        .into_iter()
+        .map(|input_id| Followed {
+            worker_id: worker.worker_id,
+            input_id,
+            after: worker.cursor,
+        })
+        .collect();
+    let writing = Writing {
+        dispatch: Dispatch::Only([worker.worker_id].into()),
+        here: Here::current()?,
+    };
+    let store = target::open_files(global, false)?;
+    let seen = target::block_on::<_, Failure>(async {
+        // Before anything runs: no signal may end the process in between.
+        let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
+        let runtime = target::open_write(store, writing, printer).await?;
+        to_outcomes(runtime, &inputs, printer, signals).await
+    })?;
+    print(&worker, &inputs, &seen, printer)
+}
+
+/// Refuses what would wait for ever.
+fn refuse(worker: &WorkerView, waiting: usize) -> Result<(), CliError> {
+    let worker_id = worker.worker_id;
+    if worker.activity.phase == Some(Phase::Unproven) {
+        let message = format!(
+            "Worker {worker_id} runs nothing: processes of an earlier run can't be shown to be dead"
+        );
+        return Err(CliError::new(Code::RunUnproven, message)
+            .hint(Suggestion::event_ls(Some(worker_id)))
+            .hint(Suggestion::worker_assume_dead(worker_id)));
+    }
+    match worker.input_capable.reason.clone() {
+        Some(reason) if waiting > 0 => Err(SubmitError::Incapable { worker_id, reason }.into()),
+        _ => Ok(()),
+    }
+}
+
+fn print(
+    worker: &WorkerView,
+    inputs: &[Followed],
+    seen: &[Seen],
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let accounts: Vec<Account<'_>> = inputs
+        .iter()
+        .zip(seen)
+        .map(|(followed, seen)| Account {
+            followed,
+            seen,
+            name: worker.display_name.as_deref(),
+            repeated: false,
+            holds_scope: false,
+            one_of_many: inputs.len() > 1,
+        })
+        .collect();
+    let exits = seen.iter().map(Seen::exit);
+    // What was not reached waits.
+    let rest = (seen.len() < inputs.len()).then_some(Exit::Partly);
+    let exit = exits.chain(rest).find(|exit| *exit != Exit::Done);
+    let exit = exit.unwrap_or(Exit::Done);
+    if printer.format() == Format::Json {
+        let summaries: Result<Vec<Value>, _> = accounts
+            .iter()
+            .map(|account| serde_json::to_value(account.summary()))
+            .collect();
+        let summaries = summaries.map_err(|error| {
+            let message = format!("a bug: a summary can't be written as JSON: {error}");
+            CliError::new(Code::Bug, message)
+        })?;
+        let waiting = inputs.len() - seen.len();
+        printer.json(&json!({
+            "worker_id": worker.worker_id,
+            "inputs": summaries,
+            "waiting": waiting,
+            "exit_code": exit.number(),
+        }))?;
+        return Ok(exit);
+    }
+    if let Some((last, others)) = accounts.split_last() {
+        for account in others {
+            match printer.format() {
+                Format::Jsonl => account.print(printer)?,
+                _ => account.headline(printer),
+            }
+        }
+        last.print(printer)?;
+    }
+    if seen.len() < inputs.len() {
+        printer.next(
+            format_args!(
+                "{} more wait, and the Worker is paused",
+                inputs.len() - seen.len()
+            ),
+            &[Suggestion::worker_resume(worker.worker_id)],
+        );
+    }
+    Ok(exit)
+}

@@ -1,0 +1,149 @@
+//! Stores of which something is damaged or gone: it is said, with its code, and ends with its exit
+//! code; nothing is served in its place (I7, I10).
+
+use std::{fs, path::Path};
+
+use crate::support::{Place, Ran, snapshot};
+
+/// Changes one byte of a text wherever it stands in the store and the byte before says so.
+fn flip(place: &Place, text: &str, chosen: impl Fn(u8) -> bool) {
+    let path = place.state().join("runtime.redb");
+    let mut bytes = fs::read(&path).unwrap();
+    let places: Vec<usize> = (1..bytes.len() - text.len())
+        .filter(|at| bytes[*at..].starts_with(text.as_bytes()))
+        .filter(|at| chosen(bytes[at - 1]))
+        .collect();
+    assert!(!places.is_empty(), "{text} is not in the store");
+    for at in places {
+        bytes[at + text.len() / 2] ^= 1;
+    }
+    fs::write(&path, bytes).unwrap();
+}
+
+/// A Worker that said three things, each in a run of its own, each this long or more.
+fn place_with_three_turns(bytes: usize) -> Place {
+    let place = Place::new();
+    let create = ["worker", "create", "--name", "w", "--", "cat"];
+    assert_eq!(place.run(&create).code, Some(0));
+    for text in [
+        "unlikely text to find",
+        "another odd text",
+        "the newest of all",
+    ] {
+        let said = format!("{text} {}", "x".repeat(bytes));
+        let sent = place.run_with_input(&["worker", "send", "w", "-"], &said);
+        assert_eq!(sent.code, Some(0), "{sent}");
+    }
+    place
+}
+
+fn all_damaged(calls: &[Ran]) {
+    for ran in calls {
+        assert_eq!(ran.code, Some(21), "{ran}");
+    }
+}
+
+#[test]
+fn damaged_events_are_a_told_gap_and_no_success() {
+    // Too much for one pack: what is around the damage stays.
+    let place = place_with_three_turns(200_000);
+    flip(&place, "another odd text", |_| true);
+    let calls = [
+        place.run(&["event", "ls", "w"]),
+        place.run(&["event", "ls", "w", "-o", "name"]),
+    ];
+    all_damaged(&calls);
+    let shown = place.run(&["transcript", "show", "w"]);
+    assert_eq!(shown.code, Some(21), "{}", shown.stderr);
+    assert!(shown.stdout.contains("the newest of all"));
+    assert!(
+        shown.stderr.starts_with("warning[WR-EVENT-DAMAGED]"),
+        "{}",
+        shown.stderr
+    );
+    let json = place.run(&["event", "ls", "w", "-o", "json"]);
+    assert_eq!(json.code, Some(21), "{json}");
+    assert_eq!(json.json()["gaps"][0]["code"], "WR-EVENT-DAMAGED");
+    let lines = place.run(&["event", "ls", "w", "-o", "jsonl"]);
+    let is_gap = |line: &&str| line.contains(r#""code":"WR-EVENT-DAMAGED""#);
+    assert!(lines.stdout.lines().any(|line| is_gap(&line)));
+    assert_eq!(lines.code, Some(21));
+    let transcript = place.run(&["transcript", "show", "w", "-o", "json"]);
+    assert_eq!(transcript.code, Some(21), "{transcript}");
+    assert_eq!(transcript.json()["gap"]["code"], "WR-EVENT-DAMAGED");
+    snapshot(&place, "damaged_events", &calls);
+}
+
+#[test]
+fn what_was_said_last_is_missed_when_it_is_damaged() {
+    let place = place_with_three_turns(0);
+    flip(&place, "the newest of all", |_| true);
+    let calls = [
+        place.run(&["transcript", "show", "w"]),
+        place.run(&["transcript", "show", "w", "-o", "json"]),
+        place.run(&["event", "ls", "w"]),
+        place.run(&["worker", "send", "w", "more"]),
+    ];
+    all_damaged(&calls);
+    snapshot(&place, "damaged_newest", &calls);
+}
+
+#[test]
+fn a_worker_whose_record_is_damaged_is_listed_and_named() {
+    let place = Place::new();
+    let create = ["worker", "create", "--name", "unlikely-name", "--", "cat"];
+    assert_eq!(place.run(&create).code, Some(0));
+    let id = place.worker_id("unlikely-name");
+    // In events a name is text between quotes; in the record its length stands before it.
+    flip(&place, "unlikely-name", |before| before != b'"');
+    let calls = [
+        place.run(&["worker", "ls"]),
+        place.run(&["worker", "ls", "-o", "json"]),
+        place.run(&["worker", "show", &id]),
+        place.run(&["worker", "stop", &id[..13]]),
+        place.run(&["worker", "send", &id[..13], "hello"]),
+        place.run(&["status"]),
+        place.run(&["state", "info"]),
+    ];
+    all_damaged(&calls);
+    let names = place.run(&["worker", "ls", "-o", "name"]);
+    assert_eq!(names.stdout.trim(), id, "{names}");
+    let events = place.run(&["event", "ls", &id[..13]]);
+    assert!(events.stdout.contains("worker.created"), "{events}");
+    assert_eq!(events.code, Some(0), "{events}");
+    let calls = calls.map(|ran| {
+        ran.hide_typed(&id, "[ID]")
+            .hide_typed(&id[..13], "[PREFIX]")
+    });
+    snapshot(&place, "damaged_worker", &calls);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).unwrap();
+}
+
+#[test]
+fn a_store_that_went_back_says_so_at_every_change() {
+    let place = Place::new();
+    let run = ["run", "--name", "one", "--", "echo", "first"];
+    assert_eq!(place.run(&run).code, Some(0));
+    let (store, old) = (
+        place.state().join("runtime.redb"),
+        place.project().join("old"),
+    );
+    copy(&store, &old);
+    let run = ["run", "--name", "two", "--", "echo", "second"];
+    assert_eq!(place.run(&run).code, Some(0));
+    copy(&old, &store);
+    let status = place.run(&["status"]);
+    assert_eq!(status.code, Some(24), "{status}");
+    let info = place.run(&["state", "info"]);
+    assert_eq!(info.code, Some(24), "{info}");
+    let change = place.run(&["worker", "stop", "one"]);
+    assert_eq!(change.code, Some(0), "{change}");
+    assert!(
+        change.stderr.contains("warning[WR-STATE-WENT-BACK]"),
+        "{change}"
+    );
+    snapshot(&place, "went_back", &[status, info, change]);
+}
