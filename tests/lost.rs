@@ -2,12 +2,12 @@
 
 use worker_runtime_core::{
     Code, EventType, Position, WorkerId,
-    run::StopReason,
+    run::{OutcomeKind, StopReason},
     store::{DamagedRecord, WentBack},
     worker::CreateWorker,
 };
 
-use crate::support::{Host, Lost, assistant, input, scripted, write};
+use crate::support::{Host, Lost, assistant, input, queued, scripted, write};
 
 const ID: WorkerId = WorkerId::from_bytes([7; 16]);
 
@@ -104,6 +104,7 @@ async fn a_scope_whose_record_was_damaged_is_held_under_a_new_fence() {
         loaded.damaged.push(DamagedRecord {
             table: "allocation",
             worker_id: Some(worker_id),
+            seq: None,
             detail: "the test wants it".into(),
         });
     });
@@ -115,5 +116,38 @@ async fn a_scope_whose_record_was_damaged_is_held_under_a_new_fence() {
     let host = host.crash().await;
     assert_eq!(host.view(worker_id).fence, fence, "it is durable");
     assert_eq!(host.count(worker_id, EventType::DIAGNOSTIC), 1);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn an_input_whose_record_is_damaged_is_interrupted_and_the_next_one_runs() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "one").await;
+    let second = host.send(worker_id, queued("two")).await;
+    host.send(worker_id, queued("three")).await;
+    host.faults.find(move |loaded| {
+        let seq = second.accepted.seq;
+        loaded.unfinished.retain(|input| input.accepted.seq != seq);
+        loaded.damaged.push(DamagedRecord {
+            table: "unfinished",
+            worker_id: Some(worker_id),
+            seq: Some(seq),
+            detail: "the test wants it".into(),
+        });
+    });
+    let host = host.crash().await;
+    drop(run);
+    let stop = StopReason::RuntimeLost;
+    for id in ["one", "two"] {
+        host.ends(worker_id, id, OutcomeKind::Interrupted, stop.clone())
+            .await;
+    }
+    let run = host.script.run().await;
+    assert_eq!(run.input_id(), "three");
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let host = host.crash().await;
+    assert_eq!(host.count(worker_id, EventType::INPUT_FINISHED), 1);
+    assert!(host.script.try_run().is_none(), "nothing runs again");
     host.end().await;
 }

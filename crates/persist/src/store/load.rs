@@ -7,7 +7,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use worker_runtime_core::{
-    WorkerId,
+    Seq, WorkerId,
     record::{AllocationRecord, IncarnationRecord, RuntimeRecord, UnfinishedRecord, WorkerRecord},
     store::{DamagedRecord, Loaded, StoreError},
 };
@@ -76,6 +76,7 @@ pub(super) fn load_table<T: DeserializeOwned>(
                 damaged.push(DamagedRecord {
                     table: table.name,
                     worker_id: worker_of(table, key),
+                    seq: seq_of(table, key),
                     detail: damage.to_string(),
                 });
             }
@@ -89,6 +90,7 @@ pub(super) fn load_table<T: DeserializeOwned>(
         damaged.push(DamagedRecord {
             table: table.name,
             worker_id: None,
+            seq: None,
             detail: format!(
                 "{} rows were written last and {} are there, or a row is of an older commit",
                 expected.rows, found.rows
@@ -102,4 +104,14 @@ fn worker_of(table: Table, key: &[u8]) -> Option<WorkerId> {
     let is_workers = [worker::TABLE, allocation::TABLE, unfinished::TABLE].contains(&table);
     let id = Cut::new(key).array().ok()?;
     is_workers.then(|| WorkerId::from_bytes(id))
+}
+
+/// Which input a row is about.
+fn seq_of(table: Table, key: &[u8]) -> Option<Seq> {
+    if table != unfinished::TABLE {
+        return None;
+    }
+    let mut key = Cut::new(key);
+    let _worker_id: [u8; 16] = key.array().ok()?;
+    Some(Seq(u64::from_be_bytes(key.array().ok()?)))
 }

@@ -117,6 +117,7 @@ fn named(loss: &Loss) -> DamagedRecord {
     DamagedRecord {
         table: log::TABLE.name,
         worker_id: None,
+        seq: None,
         detail: format!(
             "the events at positions {} to {} are lost",
             loss.from, loss.to
@@ -226,6 +227,7 @@ impl Settling<'_> {
                     self.damaged.push(DamagedRecord {
                         table,
                         worker_id,
+                        seq: None,
                         detail,
                     });
                     None

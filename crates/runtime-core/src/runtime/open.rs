@@ -141,6 +141,7 @@ fn recover(
     for worker in proven {
         state.recover_worker(worker)?;
     }
+    state.recover_damaged_inputs()?;
     state.batch.must_happen = true;
     let (batch, _effects, _touched) = state.take_batch();
     match store.commit(&batch) {

@@ -56,6 +56,7 @@ pub(super) fn name_lost(damaged: &mut Vec<DamagedRecord>, ownerless: BTreeSet<Wo
             damaged.push(DamagedRecord {
                 table: "worker",
                 worker_id: Some(worker_id),
+                seq: None,
                 detail: "it is missing, and other records of the Worker are there".to_owned(),
             });
         }
@@ -93,6 +94,7 @@ pub(super) fn set_aside(
                 aside.damaged.push(DamagedRecord {
                     table,
                     worker_id: Some(*worker_id),
+                    seq: None,
                     detail,
                 });
                 false

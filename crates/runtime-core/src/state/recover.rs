@@ -5,13 +5,13 @@ use serde_json::json;
 
 use super::{State, damage, dispatch::RunEnd, draft};
 use crate::{
-    Code, EventType, WorkerId,
+    Code, EventType, Position, Seq, Stream, WorkerId,
     backend::Proof,
     error::Unavailable,
     record::WentBackRecord,
-    run::StopReason,
+    run::{Outcome, StopReason},
     runtime::PartialBlock,
-    store::{Change, WentBack},
+    store::{Change, ReplayRequest, WentBack},
     view::WentBackView,
 };
 
@@ -95,6 +95,68 @@ impl State {
                 self.finish_run(worker_id, StopReason::RuntimeLost, RunEnd::default())
             }
             None => self.settle_end(worker_id),
+        }
+    }
+
+    /// Gives inputs whose records are damaged their outcome: what is left of them is that they were
+    /// accepted (I4). Those of a Worker that may still run one wait for the next opening.
+    pub(crate) fn recover_damaged_inputs(&mut self) -> Result<(), Unavailable> {
+        let inputs = self.damaged.iter().filter_map(|record| {
+            let is_input = record.table == "unfinished";
+            is_input.then_some((record.worker_id?, record.seq?))
+        });
+        let inputs: Vec<(WorkerId, Seq)> = inputs.collect();
+        for (worker_id, seq) in inputs {
+            if !self.workers.contains_key(&worker_id)
+                || self.is_unproven(worker_id)
+                || self.check_head(worker_id).is_err()
+            {
+                continue;
+            }
+            let outcome = Outcome::from(StopReason::RuntimeLost);
+            let data = json!({
+                "input_id": self.accepted_input_id(worker_id, seq)?,
+                "outcome": outcome,
+                "detail": "its record was damaged",
+            });
+            self.emit(worker_id, draft(EventType::INPUT_FINISHED, None, &data)?)?;
+            self.change(Change::Finished(worker_id, seq));
+            self.touched.insert(worker_id);
+            self.damaged
+                .retain(|record| record.worker_id != Some(worker_id) || record.seq != Some(seq));
+        }
+        Ok(())
+    }
+
+    /// The id of an input, from the event of its acceptance; `None` when that is gone too.
+    fn accepted_input_id(
+        &self,
+        worker_id: WorkerId,
+        seq: Seq,
+    ) -> Result<Option<String>, Unavailable> {
+        let mut after = Position(0);
+        loop {
+            let page = self.around.reader.replay(&ReplayRequest {
+                stream: Stream::Worker(worker_id),
+                after,
+                until: self.position,
+                events_max: self.around.limits.page_events_max,
+                bytes_max: self.around.limits.page_bytes_max,
+            })?;
+            let found = page
+                .events
+                .iter()
+                .find(|event| event.worker.is_some_and(|place| place.seq == seq));
+            if let Some(event) = found {
+                let data: serde_json::Value =
+                    serde_json::from_slice(&event.data).unwrap_or_default();
+                let input_id = data.get("input_id").and_then(serde_json::Value::as_str);
+                return Ok(input_id.map(str::to_owned));
+            }
+            if page.up_to_date || page.scanned_to <= after {
+                return Ok(None);
+            }
+            after = page.scanned_to;
         }
     }
 

@@ -59,6 +59,7 @@ fn observation(workers: u16) -> Observation {
     let damaged = (0..workers).map(|number| DamagedRecord {
         table: "worker",
         worker_id: Some(worker(number)),
+        seq: None,
         detail: String::new(),
     });
     let loaded = Loaded {
