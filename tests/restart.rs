@@ -5,6 +5,7 @@ use serde_json::json;
 use worker_runtime_core::{
     Code, EndOptions, EventType,
     backend::Proof,
+    error::SubmitError,
     record::{ProcessLife, ProcessRecord},
     run::{OutcomeKind, StopReason},
     view::Phase,
@@ -256,11 +257,21 @@ async fn processes_that_are_proven_dead_by_a_later_opening_free_their_worker() {
     let host = host
         .crash_and(|script| script.plan(|plan| plan.proof = unproven))
         .await;
-    assert_eq!(
-        host.view(worker_id).activity.run_id,
-        Some(run.request.run_id)
-    );
+    let view = host.view(worker_id);
+    assert_eq!(view.activity.run_id, Some(run.request.run_id));
+    // It is shown as it is refused, and nobody runs it.
+    assert_eq!(view.activity.phase, Some(Phase::Unproven));
+    assert!(view.unproven);
+    let interaction = host.runtime.interaction();
+    let refused = interaction.send_input(worker_id, input("two")).await;
+    let Err(SubmitError::Busy { phase, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(phase, Phase::Unproven);
+    let status = host.runtime.management().status();
+    assert_eq!((status.busy, status.unproven), (0, 1));
     let host = host.crash().await;
+    assert!(!host.view(worker_id).unproven);
     host.ends(
         worker_id,
         "one",

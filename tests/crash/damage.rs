@@ -4,8 +4,9 @@
 use std::{fs, path::Path};
 
 use worker_runtime_core::{
-    Code, Cursor, Event, Mounts, Observation, PageSize, Permission, Runtime, RuntimeOptions, Scope,
-    ScopeRule, Stream, WorkerId,
+    Code, Cursor, Event, ListOrder, Mounts, Observation, PageSize, Permission, Runtime,
+    RuntimeOptions, Scope, ScopeRule, Stream, WorkerFilter, WorkerId,
+    backend::IncapableReason,
     cursor::From as Start,
     error::{CreateError, WorkerError},
     limits::Limits,
@@ -255,6 +256,13 @@ fn a_changed_byte_of_a_workers_newest_event_is_a_told_gap_too() {
         let sent = interaction.send_input(workers[1], input("more"));
         let refused = within("a refusal", sent).await.unwrap_err();
         assert_eq!(refused.code(), Code::WorkerDamaged, "{refused}");
+        let capable = |worker| runtime.observation().worker(worker).unwrap().input_capable;
+        let told = capable(workers[1]);
+        assert_eq!(
+            (told.capable, told.reason),
+            (false, Some(IncapableReason::Damaged))
+        );
+        assert!(capable(workers[0]).capable);
         for worker_id in [workers[0], workers[2], workers[3]] {
             write(&runtime, &script, worker_id, "after", "what came after").await;
         }
@@ -306,6 +314,7 @@ fn a_damaged_worker_whose_input_waits_keeps_no_other_one_waiting() {
         let observation = runtime.observation();
         let refused = observation.worker(workers[1]).unwrap_err();
         assert_eq!(refused.code(), Code::WorkerDamaged);
+        lists_all(&observation, &workers);
         let mut diagnostics = observation.diagnostics().into_iter();
         let told = diagnostics.find(|told| told.worker_id == Some(workers[1]));
         assert_eq!(told.unwrap().code, Code::EventDamaged);
@@ -373,6 +382,7 @@ fn is_told(observation: &Observation, workers: &[WorkerId]) {
         let view = observation.worker(workers[worker]).unwrap();
         assert_eq!(view.display_name, Some(name(worker)));
     }
+    lists_all(observation, workers);
     let diagnostics = observation.diagnostics();
     let told = diagnostics.iter();
     let told: Vec<Option<WorkerId>> = told
@@ -380,4 +390,22 @@ fn is_told(observation: &Observation, workers: &[WorkerId]) {
         .map(|told| told.worker_id)
         .collect();
     assert_eq!(told, [Some(workers[1])]);
+}
+
+/// A list has the damaged Worker apart, and the others as ever; also when the filter takes none.
+fn lists_all(observation: &Observation, workers: &[WorkerId]) {
+    let none = WorkerFilter {
+        lifecycles: vec!["cancelled".to_owned()],
+        ..WorkerFilter::default()
+    };
+    for (filter, shown) in [(WorkerFilter::default(), WORKERS - 1), (none, 0)] {
+        let list = observation.workers(&filter, ListOrder::Created, 0, 100);
+        assert_eq!((list.workers.len(), list.total), (shown, shown));
+        let damaged: Vec<_> = list
+            .damaged
+            .iter()
+            .map(|damaged| damaged.worker_id)
+            .collect();
+        assert_eq!(damaged, [Some(workers[1])]);
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     Cursor, WorkerId,
     error::{CreateError, LifecycleError, WorkerError},
     state::LifecycleOp,
-    view::{CreateReceipt, LifecycleReceipt, WorkerView},
+    view::{CreateReceipt, DamagedView, LifecycleReceipt, WorkerView},
     worker::{CreateWorker, EndKind, UpdateWorker},
 };
 
@@ -45,6 +45,9 @@ pub struct WorkerList {
     pub total: usize,
     /// The offset to go on from.
     pub next: Option<usize>,
+    /// Workers that can't be shown because what is stored of them is damaged; on every page, whatever
+    /// the filter.
+    pub damaged: Vec<DamagedView>,
     /// Where this is true, in the Runtime's stream.
     pub cursor: Cursor,
 }

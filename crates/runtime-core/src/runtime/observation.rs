@@ -19,7 +19,8 @@ use crate::{
     error::WorkerError,
     record::Lifecycle,
     state::count_lifecycles,
-    view::{Diagnostic, RuntimeStatus, WorkerView},
+    store::StoreError,
+    view::{DamagedView, Diagnostic, Phase, RuntimeStatus, WorkerView, phase},
 };
 
 pub use events::PageSize;
@@ -68,12 +69,11 @@ impl Observation {
             workers: count_lifecycles(records.clone().map(|worker| &*worker.record)),
             busy: records
                 .clone()
-                .filter(|worker| {
-                    worker
-                        .unfinished
-                        .front()
-                        .is_some_and(|front| front.run.is_some())
-                })
+                .filter(|worker| phase(worker, self.is_live()).is_some_and(Phase::is_running))
+                .count(),
+            unproven: records
+                .clone()
+                .filter(|worker| worker.record.unproven.is_some())
                 .count(),
             queued: waiting.sum(),
             allocations: records.filter(|worker| worker.allocation.is_some()).count(),
@@ -166,15 +166,21 @@ impl Observation {
     /// # Errors
     /// [`WorkerError`].
     pub fn worker(&self, worker_id: WorkerId) -> Result<WorkerView, WorkerError> {
-        let (snapshot, position) = self.shared.read();
-        self.shared.check_readable(&snapshot, worker_id)?;
-        match snapshot.workers.get(&worker_id) {
-            Some(worker) => Ok(self.view(worker, position)),
-            None => Err(damaged(&snapshot, worker_id)),
-        }
+        // The store is read when the records are let go of: the writer waits for no reader.
+        let (worker, position) = {
+            let (snapshot, position) = self.shared.read();
+            self.shared.check_readable(&snapshot, worker_id)?;
+            match snapshot.workers.get(&worker_id) {
+                Some(worker) => (worker.clone(), position),
+                None => return Err(damaged(&snapshot, worker_id)),
+            }
+        };
+        let damaged = self.has_damaged_end(&worker);
+        Ok(self.view(&worker, damaged, position))
     }
 
-    /// Workers, filtered, sorted and paged.
+    /// Workers, filtered, sorted and paged. What is shown of each costs no read of the store: whether
+    /// its newest events are damaged, so that it takes no input, is told by [`worker`](Self::worker).
     pub fn workers(
         &self,
         filter: &WorkerFilter,
@@ -201,7 +207,7 @@ impl Observation {
             .into_iter()
             .skip(offset)
             .take(count_max)
-            .map(|worker| self.view(worker, position))
+            .map(|worker| self.view(worker, false, position))
             .collect();
         let end = offset.saturating_add(workers.len());
         let next = (end < total && !workers.is_empty()).then_some(end);
@@ -209,11 +215,12 @@ impl Observation {
             workers,
             total,
             next,
+            damaged: damaged_workers(&snapshot),
             cursor: self.shared.cursor(Stream::Runtime, position),
         }
     }
 
-    fn view(&self, worker: &PublishedWorker, position: Position) -> WorkerView {
+    fn view(&self, worker: &PublishedWorker, damaged: bool, position: Position) -> WorkerView {
         let cursor = self
             .shared
             .cursor(Stream::Worker(worker.record.worker_id), position);
@@ -222,9 +229,33 @@ impl Observation {
             self.shared.runtime_id,
             &self.shared.backends,
             self.is_live(),
+            damaged,
             cursor,
         )
     }
+
+    /// Whether it is not known where the Worker's stream goes on, so that it is given no input. Its
+    /// end is in memory, or one small read.
+    fn has_damaged_end(&self, worker: &PublishedWorker) -> bool {
+        let record = &worker.record;
+        record.lifecycle == Lifecycle::Active
+            && matches!(
+                self.shared.reader.worker_head(record.worker_id),
+                Err(StoreError::Damaged { .. })
+            )
+    }
+}
+
+/// Workers that are not among the others because what is stored of them is damaged.
+fn damaged_workers(snapshot: &Snapshot) -> Vec<DamagedView> {
+    let records = snapshot.damaged.iter().filter(|record| {
+        let is_shown = record
+            .worker_id
+            .map(|worker_id| snapshot.workers.contains_key(&worker_id));
+        // A key may be damaged too, and then it is a Worker all the same.
+        !is_shown.unwrap_or(record.table != "worker")
+    });
+    records.map(Into::into).collect()
 }
 
 fn damaged(snapshot: &Snapshot, worker_id: WorkerId) -> WorkerError {

@@ -17,9 +17,11 @@ use crate::{
     view::Phase,
 };
 
-/// How far an input is, from its run and whether a live owner has it.
-pub(crate) fn phase_of(run: Option<&RunRecord>, live: bool) -> Phase {
+/// How far a Worker's first input is: from its run, whether processes may live of which nobody knows
+/// more (`unproven`), and whether there is a live owner. One rule for what is shown and what is refused.
+pub(crate) fn phase_of(run: Option<&RunRecord>, unproven: bool, live: bool) -> Phase {
     match run {
+        _ if unproven => Phase::Unproven,
         None => Phase::Queued,
         Some(_) if !live => Phase::Lost,
         Some(run) if run.cancel.is_some() => Phase::Cancelling,

@@ -140,10 +140,7 @@ impl State {
                 worker_id,
                 input_id: front.input.input_id.clone(),
                 since: run.map_or(front.accepted.at, |run| run.started_at),
-                phase: match record.unproven {
-                    Some(_) => crate::view::Phase::Unproven,
-                    None => super::dispatch::phase_of(run, true),
-                },
+                phase: super::phase_of(run, record.unproven.is_some(), true),
             });
         }
         if worker.unfinished.len() >= self.around.limits.inputs_unfinished_max {

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use crate::{
     Cursor, Event, EventType, RuntimeId, Scope,
-    record::UnfinishedRecord,
+    backend::IncapableReason,
     runtime::{Backends, PublishedWorker},
     state::phase_of,
-    view::{ActionView, Activity, InputCapability, TranscriptItem, WorkerView, wire_rules},
+    view::{ActionView, Activity, InputCapability, Phase, TranscriptItem, WorkerView, wire_rules},
 };
 
 impl WorkerView {
@@ -16,10 +16,14 @@ impl WorkerView {
         runtime_id: RuntimeId,
         backends: &Backends,
         live: bool,
+        damaged: bool,
         cursor: Cursor,
     ) -> Self {
         let record = &worker.record;
-        let capable = backends.input_capable(record.backend.as_ref());
+        let capable = match damaged {
+            true => Err(IncapableReason::Damaged),
+            false => backends.input_capable(record.backend.as_ref()),
+        };
         let scope = worker.allocation.as_ref().map(|allocation| Scope {
             allow: wire_rules(&allocation.scope.allow),
             deny: wire_rules(&allocation.scope.deny),
@@ -43,7 +47,8 @@ impl WorkerView {
             epoch: record.epoch,
             paused: record.paused,
             archived: record.archived,
-            activity: activity(worker.unfinished.iter().map(|input| &**input), live),
+            activity: activity(worker, live),
+            unproven: record.unproven.is_some(),
             input_capable: InputCapability {
                 capable: capable.is_ok(),
                 reason: capable.err(),
@@ -70,12 +75,16 @@ impl WorkerView {
     }
 }
 
-fn activity<'a>(
-    mut unfinished: impl ExactSizeIterator<Item = &'a UnfinishedRecord>,
-    live: bool,
-) -> Activity {
-    let waiting = unfinished.len();
-    let Some(front) = unfinished.next() else {
+/// How far a Worker's first input without outcome is, if it has one.
+pub(crate) fn phase(worker: &PublishedWorker, live: bool) -> Option<Phase> {
+    let front = worker.unfinished.front()?;
+    let unproven = worker.record.unproven.is_some();
+    Some(phase_of(front.run.as_ref(), unproven, live))
+}
+
+fn activity(worker: &PublishedWorker, live: bool) -> Activity {
+    let waiting = worker.unfinished.len();
+    let Some(front) = worker.unfinished.front() else {
         return Activity {
             phase: None,
             input_id: None,
@@ -89,7 +98,7 @@ fn activity<'a>(
     let run = front.run.as_ref();
     let actions = run.map_or(&[][..], |run| &run.actions);
     Activity {
-        phase: Some(phase_of(run, live)),
+        phase: phase(worker, live),
         input_id: Some(front.input.input_id.clone()),
         run_id: run.map(|run| run.run_id),
         generation: run.map(|run| run.generation),

@@ -14,6 +14,7 @@ mod receipt;
 mod runtime;
 mod worker;
 
+pub(crate) use derive::phase;
 pub use owner::ScopeOwner;
 pub(crate) use owner::{wire_rule, wire_rules};
 pub use page::{EventPage, TranscriptItem, TranscriptPage, UnfinishedBlock};

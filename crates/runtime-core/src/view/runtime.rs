@@ -24,8 +24,10 @@ pub struct RuntimeStatus {
     pub stopped: bool,
     /// Workers by lifecycle.
     pub workers: BTreeMap<&'static str, usize>,
-    /// Workers with an input without outcome.
+    /// Workers whose run has a live owner.
     pub busy: usize,
+    /// Workers whose processes can't be shown to be dead: they keep their scopes and run nothing.
+    pub unproven: usize,
     /// Inputs that wait.
     pub queued: usize,
     /// Scopes that are held.

@@ -45,6 +45,16 @@ impl Phase {
     }
 }
 
+impl Phase {
+    /// Whether a live owner runs it.
+    pub const fn is_running(self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::RequiresAction | Self::Cancelling
+        )
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -67,7 +77,7 @@ pub struct ActionView {
 /// What a Worker does now: derived from its inputs without outcome and the live owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Activity {
-    /// `idle`, or how far its first input without outcome is.
+    /// How far its first input without outcome is; `None` when it has none.
     pub phase: Option<Phase>,
     /// That input.
     pub input_id: Option<InputId>,
@@ -118,6 +128,9 @@ pub struct WorkerView {
     pub archived: bool,
     /// What it does now.
     pub activity: Activity,
+    /// Its processes can't be shown to be dead: it keeps its scope and runs nothing until an operator
+    /// says that they are.
+    pub unproven: bool,
     /// Whether it takes input.
     pub input_capable: InputCapability,
     /// What it is for and what it needs.
