@@ -38,6 +38,7 @@ mod observe;
 mod outcomes;
 mod quiet_ends;
 mod races;
+mod recovery;
 mod restart;
 mod submit;
 mod transcripts;

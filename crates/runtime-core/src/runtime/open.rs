@@ -1,5 +1,5 @@
-//! Opening, in this order: prove the processes of unfinished runs dead; record their outcome and the
-//! new incarnation in one commit; only then serve and dispatch. Scopes stay held until then (I6).
+//! Opening, in this order: prove the processes of unfinished runs dead; record the new incarnation and
+//! their outcomes, in commits of bounded size; only then serve and dispatch. Scopes stay held until then (I6).
 
 use std::{
     collections::HashMap,
@@ -49,7 +49,7 @@ pub(super) async fn open(
     let live = Arc::new(LiveRuns::new(limits.clone()));
     let reader = store.reader();
     let loaded = store.load()?;
-    let proven = prove_all(loaded.clone(), backends.clone(), reader.clone()).await?;
+    let proven = prove_all(loaded.clone(), backends.clone()).await?;
     let mut seed = [0; 8];
     entropy.fill(&mut seed);
     let caller_entropy = crate::SeededEntropy::new(u64::from_le_bytes(seed));
@@ -66,7 +66,6 @@ pub(super) async fn open(
         at: time.at(clock.monotonic()),
     });
     recover(&mut state, &mut store, loaded.went_back, proven)?;
-    live.forget_closed();
 
     let shared = Arc::new(Shared::new(
         loaded,
@@ -130,22 +129,42 @@ pub(super) async fn open(
     }))
 }
 
-/// Gives every run of an earlier incarnation its outcome, in one commit.
+/// Gives every run of an earlier incarnation its outcome, in commits of bounded size. When it ends in
+/// the middle, the next opening goes on with what is left.
 fn recover(
     state: &mut State,
     store: &mut Box<dyn Store>,
     went_back: Option<crate::store::WentBack>,
     proven: Vec<ProvenWorker>,
 ) -> Result<(), OpenError> {
+    let around = state.around.clone();
     state.recover_start(went_back, VERSION)?;
     for worker in proven {
-        state.recover_worker(worker)?;
+        // Read one by one: output that was checkpointed is not all in memory at a time.
+        let partial = match worker.generation {
+            Some(generation) => partial_blocks(worker.worker_id, generation, &*around.reader)?,
+            None => Vec::new(),
+        };
+        state.recover_worker(worker, partial)?;
+        let limits = &around.limits;
+        if state.batch_bytes >= limits.batch_bytes_max
+            || state.batch.events.len() >= limits.batch_events_max
+        {
+            commit(state, store)?;
+        }
     }
     state.recover_damaged_inputs()?;
+    commit(state, store)
+}
+
+fn commit(state: &mut State, store: &mut Box<dyn Store>) -> Result<(), OpenError> {
     state.batch.must_happen = true;
     let (batch, _effects, _touched) = state.take_batch();
     match store.commit(&batch) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            state.around.live.forget_closed();
+            Ok(())
+        }
         Err(StoreError::Full { .. }) => Err(OpenError::Recovery(Unavailable::StorageFull)),
         Err(error) => Err(error.into()),
     }
@@ -156,7 +175,6 @@ fn recover(
 async fn prove_all(
     loaded: Loaded,
     backends: Arc<Backends>,
-    reader: Arc<dyn StoreReader>,
 ) -> Result<Vec<ProvenWorker>, OpenError> {
     let prove = move || {
         let running: HashMap<WorkerId, Generation> = loaded
@@ -175,23 +193,19 @@ async fn prove_all(
         });
         left.map(|worker| {
             let generation = running.get(&worker.worker_id).copied();
-            let partial = generation
-                .map(|generation| partial_blocks(worker.worker_id, generation, &*reader))
-                .transpose()?;
-            let proof = prove_dead(worker, &backends, |_| true);
-            Ok(ProvenWorker {
+            ProvenWorker {
                 worker_id: worker.worker_id,
-                proof,
-                partial: partial.unwrap_or_default(),
-            })
+                proof: prove_dead(worker, &backends, |_| true),
+                generation,
+            }
         })
-        .collect::<Result<Vec<_>, StoreError>>()
+        .collect()
     };
     let proven = tokio::task::spawn_blocking(prove).await;
-    let proven = proven.map_err(|error| StoreError::Bug {
-        invariant: format!("proving processes dead failed: {error}"),
-    })?;
-    Ok(proven?)
+    proven.map_err(|error| {
+        let invariant = format!("proving processes dead failed: {error}");
+        StoreError::Bug { invariant }.into()
+    })
 }
 
 /// What was checkpointed of a run's output. Checkpoints that are damaged are not served; the run

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{State, damage, dispatch::RunEnd, draft};
 use crate::{
-    Code, EventType, Position, Seq, Stream, WorkerId,
+    Code, EventType, Generation, Position, Seq, Stream, WorkerId,
     backend::Proof,
     error::Unavailable,
     record::WentBackRecord,
@@ -19,8 +19,8 @@ use crate::{
 pub(crate) struct ProvenWorker {
     pub(crate) worker_id: WorkerId,
     pub(crate) proof: Proof,
-    /// What was checkpointed of its run's output.
-    pub(crate) partial: Vec<PartialBlock>,
+    /// Of its run, when it left one.
+    pub(crate) generation: Option<Generation>,
 }
 
 impl State {
@@ -71,12 +71,15 @@ impl State {
         Ok(())
     }
 
-    /// Gives a Worker's run its outcome when its processes are shown to be dead.
-    pub(crate) fn recover_worker(&mut self, proven: ProvenWorker) -> Result<(), Unavailable> {
+    /// Gives a Worker's run its outcome when its processes are shown to be dead, and what was
+    /// checkpointed of its output.
+    pub(crate) fn recover_worker(
+        &mut self,
+        proven: ProvenWorker,
+        partial: Vec<PartialBlock>,
+    ) -> Result<(), Unavailable> {
         let ProvenWorker {
-            worker_id,
-            proof,
-            partial,
+            worker_id, proof, ..
         } = proven;
         if !self.workers.contains_key(&worker_id) {
             // Its record is damaged: there is nothing that could be changed.
