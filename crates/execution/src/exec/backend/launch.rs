@@ -14,6 +14,7 @@ use worker_runtime_core::{
     Fence, RunId, RunSink, WorkerId,
     backend::{BackendError, BackendErrorKind, SecretResolver, StartWorker},
     record::{ProcessLife, ProcessRecord},
+    worker::MountRef,
 };
 
 use super::super::{
@@ -31,6 +32,8 @@ pub(super) struct Launcher {
     pub(super) config: ExecConfig,
     pub(super) options: Arc<ExecOptions>,
     directory: PathBuf,
+    /// What the directory is to a client.
+    workspace: Option<MountRef>,
     secrets: Arc<dyn SecretResolver>,
     containment_told: AtomicBool,
 }
@@ -62,6 +65,7 @@ impl Launcher {
         Ok(Self {
             worker_id: start.worker_id,
             config: ExecConfig::parse(&start.config)?,
+            workspace: start.spec.workspace.clone().filter(|_| directory.is_some()),
             directory: directory.unwrap_or_else(|| options.directory.clone()),
             options,
             secrets: start.secrets.clone(),
@@ -173,9 +177,11 @@ impl Launcher {
         Ok(environment)
     }
 
+    /// The program as it was configured; of an absolute path only its name (I11).
     fn program_name(&self) -> String {
         let program = self.config.argv.first().map_or("", String::as_str);
-        let name = Path::new(program).file_name();
+        let path = Some(Path::new(program)).filter(|path| path.is_absolute());
+        let name = path.and_then(Path::file_name);
         name.map_or_else(
             || program.to_owned(),
             |name| name.to_string_lossy().into_owned(),
@@ -200,7 +206,10 @@ impl Launcher {
         start_failed(match error {
             SpawnError::Execute { source, .. } => format!("cannot execute {program:?}: {source}"),
             SpawnError::WorkingDirectory { source, .. } => {
-                format!("cannot enter the working directory of {program:?}: {source}")
+                let place = self.workspace.as_ref();
+                let place = place.map(|at| format!(" ({}:{})", at.mount, at.path));
+                let place = place.unwrap_or_default();
+                format!("cannot enter the working directory of {program:?}{place}: {source}")
             }
             SpawnError::Shim { source, .. } => {
                 format!("cannot start the shim above {program:?}: {source}")
