@@ -1,11 +1,13 @@
 //! What can be typed: the globals and the tree of commands. Each command's own arguments are in its
 //! own file under `commands`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{commands, exit::Exit, output, timeout};
+use worker_runtime_core::Code;
+
+use crate::{commands, exit::Exit, output, suggest::Suggestion, timeout};
 
 /// Run, watch and manage durable agent Workers.
 #[derive(Debug, Parser)]
@@ -137,6 +139,8 @@ pub(crate) enum EventCommand {
 pub(crate) enum StateCommand {
     /// Print what the state directory holds
     Info,
+    /// Go on with a state that is older than what was acknowledged
+    AcceptOlder(commands::accept_older::AcceptOlderArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -146,14 +150,45 @@ pub(crate) enum ErrorsCommand {
 }
 
 /// Prints what clap says of a command line that is not a command, help and version included.
-pub(crate) fn report(error: &clap::Error) -> Exit {
+/// `typed` is that line: what could not be understood may still say how errors are to be printed.
+pub(crate) fn report(error: &clap::Error, typed: impl Iterator<Item = OsString>) -> Exit {
     let text = error.render().to_string();
-    if error.use_stderr() {
-        output::write_words(&text);
-        Exit::Usage
-    } else {
-        output::write_data(&text)
+    if !error.use_stderr() {
+        return output::write_data(&text);
     }
+    let code = Code::Usage;
+    let Some(rest) = text.strip_prefix("error: ") else {
+        output::write_words(&text);
+        return Exit::Usage;
+    };
+    if asks_for_json(typed) {
+        // What clap says first; usage and tips are for people.
+        let message = rest.split("\n\n").next().unwrap_or(rest).trim();
+        let hint = Suggestion::help(&[]).line(None);
+        let object = serde_json::json!({ "code": code, "message": message, "hint": hint });
+        output::write_words(&format!("{object}\n"));
+    } else {
+        output::write_words(&format!("error[{code}]: {rest}"));
+    }
+    Exit::Usage
+}
+
+/// Whether the output was to be JSON, as far as that can be told.
+fn asks_for_json(typed: impl Iterator<Item = OsString>) -> bool {
+    let ours = typed.take_while(|word| word != "--");
+    let words: Vec<String> = ours
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let is_json = |word: &str| word == "json" || word == "jsonl";
+    let joined = words.iter().any(|word| {
+        let value = word.strip_prefix("--output=").or(word.strip_prefix("-o"));
+        value.is_some_and(|value| is_json(value.trim_start_matches('=')))
+    });
+    let apart = words.windows(2).any(|pair| match pair {
+        [option, value] => (option == "-o" || option == "--output") && is_json(value),
+        _ => false,
+    });
+    joined || apart
 }
 
 #[cfg(test)]

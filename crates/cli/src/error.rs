@@ -162,8 +162,9 @@ impl From<LifecycleError> for CliError {
 fn with_owners(told: CliError, owners: &[worker_runtime_core::view::ScopeOwner]) -> CliError {
     let mut named: Vec<WorkerId> = owners.iter().map(|owner| owner.worker_id).collect();
     named.dedup();
+    let stop = named.first().copied().map(Suggestion::worker_stop);
     let show = named.into_iter().take(3).map(Suggestion::worker_show);
-    show.fold(told, CliError::hint)
+    show.chain(stop).fold(told, CliError::hint)
 }
 
 impl From<RunError> for CliError {
@@ -197,7 +198,7 @@ impl From<CursorMalformed> for CliError {
 
 impl From<IdError> for CliError {
     fn from(error: IdError) -> Self {
-        Self::new(Code::FieldInvalid, error.to_string())
+        Self::new(Code::FieldInvalid, error.to_string()).hint(Suggestion::help(&["worker", "send"]))
     }
 }
 

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 fn run() -> exit::Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return args::report(&error),
+        Err(error) => return args::report(&error, std::env::args_os()),
     };
     let mut printer = Printer::new(&cli.global);
     let result = logging::start(&cli.global)

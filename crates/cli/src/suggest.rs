@@ -139,6 +139,10 @@ impl Suggestion {
         Self::new(&["state", "info"])
     }
 
+    pub(crate) fn accept_older() -> Self {
+        Self::new(&["state", "accept-older", "--yes"])
+    }
+
     pub(crate) fn status() -> Self {
         Self::new(&["status"])
     }

@@ -1,5 +1,6 @@
 //! The commands, one per file.
 
+pub(crate) mod accept_older;
 pub(crate) mod errors_explain;
 pub(crate) mod event_ls;
 pub(crate) mod run;
@@ -10,8 +11,8 @@ pub(crate) mod version;
 pub(crate) mod worker;
 
 use crate::{
-    args::{Command, ErrorsCommand, EventCommand, Global, StateCommand, TranscriptCommand},
-    error::Failure,
+    args::{Command, ErrorsCommand, EventCommand, Format, Global, StateCommand, TranscriptCommand},
+    error::{CliError, Failure},
     exit::Exit,
     output::Printer,
 };
@@ -25,6 +26,10 @@ pub(crate) fn run(
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
+    if printer.format() == Format::Name && !has_names(&command) {
+        let message = "-o name is for commands that print ids: worker ls, worker show, worker create and the commands that change one, and event ls";
+        return Err(CliError::usage(message, &[]).into());
+    }
     match command {
         Command::Run(args) => run::run(*args, global, printer),
         Command::Worker(command) => worker::run(command, global, printer),
@@ -33,8 +38,28 @@ pub(crate) fn run(
         }
         Command::Event(EventCommand::Ls(args)) => event_ls::run(&args, global, printer),
         Command::State(StateCommand::Info) => state_info::run(global, printer),
+        Command::State(StateCommand::AcceptOlder(args)) => {
+            accept_older::run(&args, global, printer)
+        }
         Command::Status => status::run(global, printer),
         Command::Errors(ErrorsCommand::Explain(args)) => errors_explain::run(&args, printer),
         Command::Version => version::run(printer),
+    }
+}
+
+/// Whether the command prints ids or cursors, one per line.
+const fn has_names(command: &Command) -> bool {
+    use worker::WorkerCommand;
+    match command {
+        Command::Event(EventCommand::Ls(_)) => true,
+        Command::Worker(command) => {
+            !matches!(command, WorkerCommand::Send(_) | WorkerCommand::Run(_))
+        }
+        Command::Run(_)
+        | Command::Transcript(_)
+        | Command::State(_)
+        | Command::Status
+        | Command::Errors(_)
+        | Command::Version => false,
     }
 }

@@ -3,7 +3,8 @@
 
 use clap::Args;
 use worker_runtime_core::{
-    Dispatch, InputId, Runtime, input::SubmitInput, view::CreateReceipt, worker::CreateWorker,
+    Code, Dispatch, InputId, Runtime, error::CreateError, input::SubmitInput, view::CreateReceipt,
+    worker::CreateWorker,
 };
 
 use super::worker::{
@@ -131,13 +132,24 @@ fn input(args: &RunArgs) -> Result<SubmitInput, CliError> {
     Ok(input)
 }
 
+/// A scope that is in the way is most often that of an earlier call.
+fn told(error: CreateError) -> CliError {
+    let mut told = CliError::from(error);
+    if told.code == Code::ScopeConflict {
+        told.message.push_str(
+            "; a Worker keeps its scope when its run is over, unless it was made with --once",
+        );
+    }
+    told
+}
+
 async fn begin(runtime: &Runtime, request: CreateWorker) -> Result<Begun, CliError> {
     let CreateReceipt {
         worker_id, input, ..
-    } = runtime.catalog().create(request).await?;
+    } = runtime.catalog().create(request).await.map_err(told)?;
     let input = input.ok_or_else(|| {
         let message = format!("a bug: Worker {worker_id} was made without its input");
-        CliError::new(worker_runtime_core::Code::Bug, message)
+        CliError::new(Code::Bug, message)
     })?;
     Ok(Begun {
         repeated: input.repeated,

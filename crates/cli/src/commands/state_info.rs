@@ -87,10 +87,11 @@ pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failur
     }
     if info.went_back {
         printer.next(
-            "keep a copy before anything else",
+            "keep a copy before anything else, then look for the newer state, or accept this one",
             &[
                 Suggestion::copy(&path, "went-back"),
                 Suggestion::explain(Code::StateWentBack),
+                Suggestion::accept_older(),
             ],
         );
     }

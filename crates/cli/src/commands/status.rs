@@ -140,7 +140,9 @@ fn suggest(target: &ReadTarget, status: &RuntimeStatus, busy: &[WorkerView], pri
     if status.went_back.is_some() {
         let copy = Suggestion::copy(&target.path, "went-back");
         let explain = Suggestion::explain(Code::StateWentBack);
-        printer.next("keep a copy before anything else", &[copy, explain]);
+        let why =
+            "keep a copy before anything else, then look for the newer state, or accept this one";
+        printer.next(why, &[copy, explain, Suggestion::accept_older()]);
         advised = true;
     }
     if !status.damaged.is_empty() {

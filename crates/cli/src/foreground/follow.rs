@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    ActionId, BlockId, Cursor, Delta, Event, EventType, ObserveOptions, ObserveStream, Observed,
-    RunId, Runtime, Stream, Timestamp, WireEvent, WorkerId,
+    ActionId, Cursor, Event, EventType, ObserveOptions, ObserveStream, Observed, RunId, Runtime,
+    Stream, Timestamp, WireEvent, WorkerId,
     cursor::From,
     error::{ReadError, Unavailable},
     run::{Outcome, OutcomeKind, StopReason},
-    store::BlockKind,
     view::Phase,
 };
+
+mod print;
 
 use super::{
     Ended, Followed, RunEnd, Seen, Signals,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     args::Format,
-    error::{CliError, Failure},
+    error::Failure,
     output::{Printer, write_words},
 };
 
@@ -342,50 +343,6 @@ impl<'a> Follow<'a> {
 
     fn is_our_run(&self, run_id: Option<RunId>) -> bool {
         run_id.is_some() && run_id == self.run_id
-    }
-
-    fn block(&mut self, data: &Value) {
-        let field = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
-        let is_text = field("kind") == "text";
-        if let (true, true, Ok(block)) = (
-            self.prints_text(),
-            is_text,
-            field("block").parse::<BlockId>(),
-        ) {
-            let rest = self.blocks.finished(block, field("text"));
-            self.piece.push_str(&rest);
-        }
-    }
-
-    /// What the command wrote to its standard error goes to ours.
-    fn stderr_of_command(&self, data: &Value) {
-        let field = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
-        if self.prints_text() && field("stream") == "stderr" {
-            write_words(field("text"));
-        }
-    }
-
-    fn delta(&mut self, delta: &Delta) {
-        let is_ours = self.is_our_run(Some(delta.run_id));
-        if is_ours && self.prints_text() && delta.kind == BlockKind::Text {
-            let rest = self.blocks.preview(delta);
-            self.piece.push_str(&rest);
-        }
-    }
-
-    fn prints_text(&self) -> bool {
-        !self.printer.format().is_json()
-    }
-
-    /// A line of JSON on its way to stdout.
-    fn object(&mut self, value: &impl serde::Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(value).map_err(|error| {
-            let message = format!("a bug: an event can't be written as JSON: {error}");
-            CliError::new(worker_runtime_core::Code::Bug, message)
-        })?;
-        self.piece.push_str(&text);
-        self.piece.push('\n');
-        Ok(())
     }
 }
 

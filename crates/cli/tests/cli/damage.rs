@@ -145,5 +145,20 @@ fn a_store_that_went_back_says_so_at_every_change() {
         change.stderr.contains("warning[WR-STATE-WENT-BACK]"),
         "{change}"
     );
-    snapshot(&place, "went_back", &[status, info, change]);
+    let still = place.run(&["status"]);
+    assert_eq!(still.code, Some(24), "{still}");
+    let unsure = place.run(&["state", "accept-older"]);
+    assert_eq!(unsure.code, Some(2), "{unsure}");
+    let rehearsed = place.run(&["state", "accept-older", "--dry-run"]);
+    assert_eq!(rehearsed.code, Some(23), "{rehearsed}");
+    let accepted = place.run(&["state", "accept-older", "--yes"]);
+    assert_eq!(accepted.code, Some(0), "{accepted}");
+    let after = place.run(&["status"]);
+    assert_eq!(after.code, Some(0), "{after}");
+    let again = place.run(&["state", "accept-older", "--yes"]);
+    snapshot(
+        &place,
+        "went_back",
+        &[status, info, change, unsure, rehearsed, accepted, again],
+    );
 }

@@ -125,3 +125,75 @@ fn a_variable_is_passed_through_or_set() {
         "a=b, host, none\n"
     );
 }
+
+/// An agent that asks for a decision, and ends as the answer says.
+const ASKS: &str = r#"
+printf '{"type":"hello","protocol":1}\n'
+read -r line
+read -r line
+run=${line#*'"run_id":"'}; run=${run%%'"'*}
+printf '{"type":"action","run_id":"%s","action_id":"write","options":["allow","deny"],"time_ms":%s,"detail":{"path":"src"}}\n' "$run" "$1"
+read -r line
+case $line in
+*'"lapsed":true'*) reason=lapsed ;;
+*) reason=${line#*'"option":"'}; reason=${reason%%'"'*} ;;
+esac
+printf '{"type":"end","run_id":"%s","reason":"%s"}\n' "$run" "$reason"
+read -r line
+"#;
+
+#[test]
+fn what_a_run_asks_for_is_told_and_lapses_where_nobody_answers() {
+    let place = Place::new();
+    fs::write(place.project().join("asks.sh"), ASKS).unwrap();
+    let run = [
+        "run", "--name", "asks", "--mode", "lines", "--input", "go", "--", "sh", "asks.sh", "50",
+    ];
+    let ran = place.run(&run);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    snapshot(&place, "action", &[ran]);
+}
+
+#[test]
+fn a_user_at_a_terminal_answers() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let place = Place::new();
+    fs::write(place.project().join("asks.sh"), ASKS).unwrap();
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let mut options = fs::File::options();
+    let user_side = options.read(true).write(true).open(name.to_str().unwrap());
+    let user_side = user_side.unwrap();
+    // The first line is no option; the second one is the number of one.
+    rustix::io::write(&terminal, b"perhaps\n2\n").unwrap();
+    let args = [
+        "run", "--mode", "lines", "--input", "go", "-o", "table", "--", "sh", "asks.sh", "60000",
+    ];
+    let status = place
+        .command(&args)
+        .stdin(user_side.try_clone().unwrap())
+        .stdout(std::process::Stdio::null())
+        .stderr(user_side)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    let events = place.run(&["event", "ls", "sh", "-o", "jsonl"]).stdout;
+    let answered = events
+        .lines()
+        .find(|line| line.contains("run.action_answered"));
+    assert!(answered.unwrap().contains(r#""option":"deny""#), "{events}");
+}
+
+#[test]
+fn the_exit_status_of_an_agent_that_died_is_told() {
+    let place = Place::new();
+    let script = r#"printf '{"type":"hello","protocol":1}\n'; read -r a; read -r b; exit 7"#;
+    let run = [
+        "run", "--mode", "lines", "--input", "go", "--", "sh", "-c", script,
+    ];
+    let ran = place.run(&run);
+    assert_eq!(ran.code, Some(130), "{ran}");
+    snapshot(&place, "agent_died", &[ran]);
+}

@@ -116,6 +116,10 @@ fn a_command_line_that_is_not_understood_ends_with_2() {
         place.run(&["errors", "explain", "STATE"]),
         place.run(&["errors", "explain", "wr-usage"]),
         place.run(&["worker", "ls", "--log", "a=b=c"]),
+        place.run(&["worker", "explode", "-o", "json"]),
+        place.run(&["run", "--output=jsonl", "--timeout", "soon", "--", "true"]),
+        place.run(&["status", "-o", "name"]),
+        place.run(&["run", "-o", "name", "--", "true"]),
     ];
     snapshot(&place, "usage", &calls);
 }
@@ -153,4 +157,12 @@ fn a_wait_for_the_store_ends() {
     first.signal(rustix::process::Signal::TERM);
     assert_eq!(first.wait().0, Some(130));
     assert_eq!((read.code, change.code), (Some(11), Some(11)));
+}
+
+#[test]
+fn a_second_run_in_the_same_scope_is_told_what_frees_it() {
+    let place = Place::new();
+    let run = ["run", "--scope", "write:.", "--", "true"];
+    assert_eq!(place.run(&run).code, Some(0));
+    snapshot(&place, "scope_conflict", &[place.run(&run)]);
 }

@@ -1,6 +1,6 @@
 //! Reads of a stopped store, which write nothing.
 
-use crate::support::{Place, snapshot};
+use crate::support::{Place, Running, is_alive, snapshot};
 
 const READS: &[&[&str]] = &[
     &["status"],
@@ -122,4 +122,24 @@ fn the_version_is_told() {
         place.run(&["--version"]).stdout,
         place.run(&["version"]).stdout
     );
+}
+
+#[test]
+fn a_run_that_was_lost_is_what_status_tells_first() {
+    let place = Place::new();
+    let script = "echo $$; exec sleep 600";
+    let run = [
+        "run", "--name", "w", "--scope", "write:.", "--", "sh", "-c", script,
+    ];
+    let mut running = Running::start(&place, &run);
+    let pid = running.line();
+    running.signal(rustix::process::Signal::KILL);
+    assert_eq!(running.wait().0, None);
+    let status = place.run(&["status"]);
+    let show = place.run(&["worker", "show", "w"]);
+    let settled = place.run(&["worker", "run", "w"]);
+    assert!(!is_alive(&pid));
+    assert_eq!(place.last_outcome("w"), "interrupted");
+    let after = place.run(&["status"]);
+    snapshot(&place, "lost", &[status, show, settled, after]);
 }

@@ -181,3 +181,31 @@ fn a_directory_that_was_named_is_in_what_is_suggested() {
     );
     assert!(!place.state().exists());
 }
+
+#[test]
+fn a_command_that_can_not_be_started_is_named_as_it_was_typed() {
+    let place = Place::new();
+    let gone = place.project().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    let absolute = gone.join("no-such-program");
+    let absolute = absolute.to_str().unwrap();
+    let create = place
+        .command(&["worker", "create", "--name", "w", "--", "true"])
+        .current_dir(&gone)
+        .output()
+        .unwrap();
+    assert!(create.status.success());
+    std::fs::remove_dir(&gone).unwrap();
+    let calls = [
+        place.run(&["run", "--", "./no-such-program"]),
+        place.run(&["run", "--", absolute]),
+        place.run(&["run", "-o", "json", "--", "no-such-program"]),
+        place.run(&["worker", "send", "w", "hello"]),
+    ];
+    assert!(calls.iter().all(|ran| ran.code == Some(1)));
+    assert_eq!(
+        calls[2].json()["outcome"]["stop"]["code"],
+        "WR-RUN-START-FAILED"
+    );
+    snapshot(&place, "start_failed", &calls);
+}

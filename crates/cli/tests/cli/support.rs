@@ -181,7 +181,7 @@ pub(crate) fn snapshot(place: &Place, name: &str, calls: &[Ran]) {
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "[TIME]"),
         (r"after (\d+ ms|\d+\.\d s)", "after [DURATION]"),
         (r#""duration_ms": ?\d+"#, r#""duration_ms": [NUMBER]"#),
-        (r"project-[0-9a-f]{8}", "project-[DIGEST]"),
+        (r"(project|gone)-[0-9a-f]{8}", "$1-[DIGEST]"),
         (r"\b(\d+)\.[0-9a-f]{8}\b", "$1.[INCARNATION]"),
         (r"process \d+", "process [PID]"),
         (r"ps -fp \d+", "ps -fp [PID]"),

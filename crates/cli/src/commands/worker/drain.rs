@@ -13,7 +13,7 @@ use crate::{
     args::{Format, Global},
     error::{CliError, Failure},
     exit::Exit,
-    foreground::{Account, Followed, Seen, Signals, to_outcomes},
+    foreground::{Account, Followed, Seen, Signals, stop_text, to_outcomes},
     here::Here,
     output::Printer,
     suggest::Suggestion,
@@ -51,6 +51,9 @@ pub(crate) fn run(
         ));
         return print(&worker, &[], &[], printer);
     }
+    if inputs.is_empty() {
+        return settle(&worker, global, printer);
+    }
     let inputs: Vec<Followed> = inputs
         .into_iter()
         .map(|input_id| Followed {
@@ -71,6 +74,25 @@ pub(crate) fn run(
         to_outcomes(runtime, &inputs, printer, signals).await
     })?;
     print(&worker, &inputs, &seen, printer)
+}
+
+/// Nothing waits, but a run was lost: an opening ends what is left of it and records its outcome.
+fn settle(worker: &WorkerView, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
+    let worker_id = worker.worker_id;
+    let writing = Writing {
+        dispatch: Dispatch::None,
+        here: Here::current()?,
+    };
+    let settled = target::change(global, false, writing, printer, async |runtime| {
+        Ok(runtime.catalog().get(worker_id)?)
+    })?;
+    refuse(&settled, 0)?;
+    let last = settled.last_run.map(|last| stop_text(&last.outcome.stop));
+    printer.words(format_args!(
+        "the lost run of Worker {worker_id} has its outcome ({}), and nothing waits",
+        last.unwrap_or_default()
+    ));
+    print(worker, &[], &[], printer)
 }
 
 /// Refuses what would wait for ever.

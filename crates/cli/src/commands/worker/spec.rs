@@ -92,6 +92,7 @@ impl SpecArgs {
             Some(text) => text.parse().map_err(|_| {
                 let message = format!("--worker-id: {text:?} is no UUID");
                 CliError::new(Code::FieldInvalid, message)
+                    .hint(crate::suggest::Suggestion::help(&["worker", "create"]))
             }),
             // Known before the Runtime is opened, which dispatches this Worker's input alone.
             None => Ok(WorkerId::mint(
