@@ -43,6 +43,14 @@ pub enum Change {
     Fold(WorkerId, BlockId),
     /// Every event of this Worker up to and including this one goes (retention or purge).
     Trim(WorkerId, Seq),
+    /// This Worker was deleted: its receipts and blocks that had not ended go. Its record and where its
+    /// stream goes on stay.
+    Forget(WorkerId),
+    /// As [`Forget`](Self::Forget), and every byte that this Worker was sent or wrote before this batch
+    /// goes: its history, its inputs, and the data of its events in the Runtime's stream, where their
+    /// places stay and `{}` is read. Its record is the caller's to rewrite. Bytes may stay in pages
+    /// that the store has freed until they are used again.
+    Purge(WorkerId),
 }
 
 /// New bytes of a block that has not ended.

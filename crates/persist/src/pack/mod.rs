@@ -7,7 +7,7 @@
 //! ```text
 //! header, 114 bytes ([`Header`])
 //! event*:
-//!   flags u8           1 has a Worker, 2 has an item, 4 has a run, 8 data is in `large`
+//!   flags u8           1 has a Worker, 2 has an item, 4 has a run, 8 data is in `large`, 16 purged
 //!   position u64       history only: in the log, positions are dense
 //!   at u64
 //!   worker id 16, seq u64, item u64 (if flagged)      log only: in history they follow from the header
@@ -15,7 +15,7 @@
 //!   type len u8, type
 //!   digest of data 16
 //!   data len u32
-//!   data               unless in `large`
+//!   data               unless in `large` or purged
 //! ```
 //!
 //! An event's *link* is XXH3-128 over the value before it and its digest; its digest is XXH3-128 over
@@ -48,6 +48,11 @@ const HAS_WORKER: u8 = 1;
 const HAS_ITEM: u8 = 2;
 const HAS_RUN: u8 = 4;
 const IS_LARGE: u8 = 8;
+/// The data was taken out; everything else is as it was, so that the chains still fit.
+const IS_PURGED: u8 = 16;
+
+/// What is read in the place of data that was taken out.
+const PURGED_DATA: &[u8] = b"{}";
 
 /// The chain's value after an event.
 pub(crate) fn link(before: Digest, event: Digest) -> Digest {

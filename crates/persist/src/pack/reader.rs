@@ -6,7 +6,8 @@ use worker_runtime_core::{
 };
 
 use super::{
-    HAS_ITEM, HAS_RUN, HAS_WORKER, HEADER_LEN_BYTES, Header, IS_LARGE, Kind, PACK_OVERHEAD_BYTES,
+    Body, HAS_ITEM, HAS_RUN, HAS_WORKER, HEADER_LEN_BYTES, Header, IS_LARGE, IS_PURGED, Kind,
+    PACK_OVERHEAD_BYTES, PURGED_DATA,
 };
 use crate::{
     codec::{self, Damage},
@@ -29,6 +30,8 @@ pub(crate) struct Entry {
     pub(crate) event: Event,
     /// The length of the data that is in `large`.
     pub(crate) large_len: Option<usize>,
+    /// The data that the event had before it was purged.
+    pub(crate) purged: Option<Body>,
 }
 
 impl Pack {
@@ -94,6 +97,36 @@ impl Pack {
     /// The encoded entries.
     pub(crate) fn entries(&self) -> &Bytes {
         &self.entries
+    }
+
+    /// The entries without the data of this Worker's events up to `until`; `None` when it has none.
+    pub(crate) fn redacted(
+        &self,
+        worker_id: WorkerId,
+        until: Position,
+    ) -> Result<Option<(Header, Vec<u8>)>, Damage> {
+        let (mut events, mut left) = (self.events(), Vec::with_capacity(self.entries.len()));
+        let (mut from, mut any) = (0, false);
+        while let Some(entry) = events.next() {
+            let Entry { event, purged, .. } = entry?;
+            let raw = self.entries.get(from..events.offset()).unwrap_or_default();
+            from = events.offset();
+            let is_owners = event
+                .worker
+                .is_some_and(|place| place.worker_id == worker_id);
+            if !is_owners || event.position > until || purged.is_some() {
+                left.extend_from_slice(raw);
+                continue;
+            }
+            any = true;
+            let head = raw.len().saturating_sub(event.data.len());
+            let begin = left.len();
+            left.extend_from_slice(raw.get(..head).unwrap_or_default());
+            if let Some(flags) = left.get_mut(begin) {
+                *flags |= IS_PURGED;
+            }
+        }
+        Ok(any.then_some((self.header, left)))
     }
 
     /// The events, in order; after the first damage there is nothing more.
@@ -192,7 +225,13 @@ impl Events<'_> {
         let kind = EventType::from_text(text);
         let data_digest = Digest(cut.array()?);
         let data_len = cut.u32()? as usize;
-        let (data, large_len) = if has(IS_LARGE) {
+        let purged = has(IS_PURGED).then_some(Body {
+            len: data_len,
+            is_large: has(IS_LARGE),
+        });
+        let (data, large_len) = if purged.is_some() {
+            (Bytes::from_static(PURGED_DATA), None)
+        } else if has(IS_LARGE) {
             (Bytes::new(), Some(data_len))
         } else {
             (self.pack.entries.slice_ref(cut.take(data_len)?), None)
@@ -210,6 +249,7 @@ impl Events<'_> {
                 data_digest,
             },
             large_len,
+            purged,
         })
     }
 }

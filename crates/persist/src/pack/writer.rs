@@ -37,6 +37,9 @@ impl Body {
 
     /// As an event was stored whose data may not have been fetched.
     pub(crate) fn of_entry(entry: &Entry) -> Self {
+        if let Some(body) = entry.purged {
+            return body;
+        }
         Self {
             len: entry.large_len.unwrap_or(entry.event.data.len()),
             is_large: entry.large_len.is_some(),

@@ -1,10 +1,7 @@
 //! Reading single records.
 
-use std::ops::ControlFlow;
-
-use bytes::{Bytes, BytesMut};
 use worker_runtime_core::{
-    BlockId, Generation, Stream, WorkerId,
+    Stream, WorkerId,
     record::ReceiptRecord,
     store::{InFlightBlock, StoreError, StreamBounds, WorkerHead},
 };
@@ -12,11 +9,8 @@ use worker_runtime_core::{
 use super::Snapshot;
 use crate::{
     codec::{self, Damage},
-    engine::{End, Rows},
-    layout::{
-        in_flight::{self, Piece},
-        input,
-    },
+    engine::Rows,
+    layout::{in_flight, input},
     store::tails::{Tail, load_base},
 };
 
@@ -60,58 +54,24 @@ pub(super) fn bounds(
     })
 }
 
+/// The blocks that are whole. That others are damaged is an error only when there is nothing else; they
+/// go with the next block of their Worker that ends.
 pub(super) fn in_flight(
     rows: &mut impl Rows,
     worker_id: WorkerId,
 ) -> Result<Vec<InFlightBlock>, StoreError> {
-    let block = |number, index| BlockId {
-        generation: Generation(number),
-        index,
-    };
-    let first = in_flight::key(worker_id, block(0, 0), 0);
-    let last = in_flight::key(worker_id, block(u64::MAX, u32::MAX), u64::MAX);
-    let mut blocks: Vec<(InFlightBlock, BytesMut)> = Vec::new();
-    rows.scan(
-        in_flight::TABLE,
-        (first.as_bytes(), last.as_bytes()),
-        End::First,
-        &mut |key, value| {
-            add_piece(&mut blocks, key, value)
-                .map_err(|damage| damage.in_table(in_flight::TABLE))?;
-            Ok(ControlFlow::Continue(()))
-        },
-    )?;
-    let whole = blocks.into_iter().map(|(block, bytes)| InFlightBlock {
-        bytes: bytes.freeze(),
-        ..block
-    });
-    Ok(whole.collect())
-}
-
-fn add_piece(
-    blocks: &mut Vec<(InFlightBlock, BytesMut)>,
-    key: &[u8],
-    value: &[u8],
-) -> Result<(), Damage> {
-    let (_, block, offset_bytes) = in_flight::parse(key)?;
-    let piece: Piece = codec::open_record(in_flight::TABLE, key, value)?;
-    let goes_on = blocks.last().is_some_and(|(last, _)| last.block == block);
-    if !goes_on {
-        let begun = InFlightBlock {
-            block,
-            kind: piece.kind,
-            parent: piece.parent,
-            bytes: Bytes::new(),
-        };
-        blocks.push((begun, BytesMut::new()));
-    }
-    match blocks.last_mut() {
-        Some((_, bytes)) if bytes.len() as u64 == offset_bytes => {
-            bytes.extend_from_slice(&piece.bytes);
-            Ok(())
+    let (mut whole, mut damaged) = (Vec::new(), None);
+    for block in in_flight::blocks(rows, worker_id)? {
+        match block {
+            Ok(block) => whole.push(block),
+            Err((block, damage)) => {
+                tracing::warn!(%worker_id, %block, %damage, "a block that had not ended is damaged");
+                damaged = Some(damage);
+            }
         }
-        _ => Err(Damage(
-            format!("bytes of block {block} before {offset_bytes} are missing").into(),
-        )),
+    }
+    match damaged {
+        Some(damage) if whole.is_empty() => Err(damage.in_table(in_flight::TABLE)),
+        _ => Ok(whole),
     }
 }

@@ -282,6 +282,7 @@ impl<'a, R: Rows> Walk<'a, R> {
         let Entry {
             mut event,
             large_len,
+            ..
         } = entry;
         if let Some(len) = large_len {
             match self.large(&event, len)? {

@@ -14,7 +14,7 @@ use worker_runtime_core::{
 use super::{
     Limits,
     commit::Flush,
-    records,
+    forget, records,
     stage::{Output, Place, Stage, Stages},
     tails::{Tail, TailState, Tails},
 };
@@ -51,6 +51,7 @@ impl Applying<'_, '_> {
         flush: Flush,
         old_before: Position,
     ) -> Result<(), StoreError> {
+        let before = self.state.position;
         for event in &batch.events {
             self.append(event)?;
         }
@@ -68,6 +69,8 @@ impl Applying<'_, '_> {
                         self.stages.of(*worker_id)?.forget = true;
                     }
                 }
+                Change::Forget(worker_id) => forget::receipts(self.out.rows, *worker_id)?,
+                Change::Purge(worker_id) => self.purge(*worker_id, before)?,
                 other => records::apply(self.out.rows, other)?,
             }
         }
@@ -158,7 +161,7 @@ impl Applying<'_, '_> {
         Ok(())
     }
 
-    fn flush_worker(&mut self, worker_id: WorkerId) -> Result<(), StoreError> {
+    pub(super) fn flush_worker(&mut self, worker_id: WorkerId) -> Result<(), StoreError> {
         let stage = self.stages.of(worker_id)?;
         let committed = entries_of(self.tails, worker_id);
         stage.flush(Place::History(worker_id), committed, &mut self.out)

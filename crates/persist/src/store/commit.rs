@@ -92,7 +92,7 @@ impl PackedStore {
                 )
             });
             let trimmed = batch.changes.iter().filter_map(trims);
-            for (worker_id, used) in placed.chain(trimmed.map(|id| (id, Use::Trim))) {
+            for (worker_id, used) in placed.chain(trimmed) {
                 if self.stages.has(worker_id) {
                     continue;
                 }
@@ -267,9 +267,11 @@ fn begins(worker_id: WorkerId, used: Use, tail: &Tail) -> Result<(), StoreError>
 }
 
 /// The Worker whose events a change trims.
-fn trims(change: &Change) -> Option<WorkerId> {
+fn trims(change: &Change) -> Option<(WorkerId, Use)> {
     match change {
-        Change::Trim(worker_id, _) => Some(*worker_id),
+        Change::Trim(worker_id, _) => Some((*worker_id, Use::Trim)),
+        // What can't be read can't be purged either: that is refused, not done by half.
+        Change::Purge(worker_id) => Some((*worker_id, Use::Append)),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@
 //! - `stage`: what a batch adds to them, until it is committed
 //! - `commit`: a batch becomes one write transaction; `apply`: what happens inside it
 //! - `records`: changes of records
+//! - `forget`: what goes with a Worker that is deleted or purged
 //! - `retention`: trimming, in the same transaction; `split`: a pack cut in two
 //! - `open`: what there is; `rebuild`: the tails after a crash; `losses`: when the log is damaged then
 //! - `heal`: a damaged pack made again from the log
@@ -12,6 +13,7 @@
 
 mod apply;
 mod commit;
+mod forget;
 pub(crate) mod heal;
 mod load;
 mod losses;

@@ -17,7 +17,7 @@ use crate::{
 /// A checkpoint's bytes are kept in pieces that fit a page run of the engine.
 const PIECE_LEN_MAX_BYTES: usize = 16_000;
 
-/// Applies any change but a trim, which concerns packs.
+/// Applies any change but those that concern packs.
 pub(super) fn apply(rows: &mut Writing<'_>, change: &Change) -> Result<(), StoreError> {
     match change {
         Change::Runtime(record) => rows.put_record(meta::TABLE, meta::RUNTIME, record),
@@ -43,12 +43,16 @@ pub(super) fn apply(rows: &mut Writing<'_>, change: &Change) -> Result<(), Store
         }
         Change::Finished(worker_id, seq) => {
             let key = unfinished::key(*worker_id, *seq);
-            rows.remove(unfinished::TABLE, key.as_bytes()).map(|_| ())
+            rows.remove(unfinished::TABLE, key.as_bytes())?;
+            remove_damaged(rows, *worker_id)
         }
         Change::Checkpoint(checkpoint) => insert(rows, checkpoint),
-        Change::Fold(worker_id, block) => fold(rows, *worker_id, *block),
-        Change::Trim(..) => Err(StoreError::Bug {
-            invariant: "a trim is not a change of a record".to_owned(),
+        Change::Fold(worker_id, block) => {
+            fold(rows, *worker_id, *block)?;
+            remove_damaged(rows, *worker_id)
+        }
+        Change::Trim(..) | Change::Forget(_) | Change::Purge(_) => Err(StoreError::Bug {
+            invariant: "what concerns packs is not a change of a record".to_owned(),
         }),
     }
 }
@@ -67,6 +71,17 @@ fn insert(rows: &mut Writing<'_>, checkpoint: &Checkpoint) -> Result<(), StoreEr
         };
         rows.put_record(in_flight::TABLE, key.as_bytes(), &piece)?;
         offset_bytes += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+/// Removes the blocks of a Worker that can't be read: nobody knows of them, so nobody folds them.
+fn remove_damaged(rows: &mut Writing<'_>, worker_id: WorkerId) -> Result<(), StoreError> {
+    for block in in_flight::blocks(rows, worker_id)? {
+        if let Err((block, damage)) = block {
+            tracing::warn!(%worker_id, %block, %damage, "a damaged block that had not ended is removed");
+            fold(rows, worker_id, block)?;
+        }
     }
     Ok(())
 }
