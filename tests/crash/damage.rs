@@ -206,6 +206,13 @@ fn a_changed_byte_of_an_event_is_a_told_gap_of_one_worker() {
         assert_eq!(after[worker], before[worker], "of Worker {worker}");
     }
     only_told_missing(&before[1], &after[1], &damaged);
+    for gap in &after[1].gaps {
+        let missing = before[1].events.iter().map(|(_, event)| event);
+        let missing = missing.filter(|event| (gap.from..=gap.to).contains(&event.position));
+        let missing: Vec<_> = missing.map(|event| event.worker.unwrap().seq).collect();
+        let told = (missing[0], *missing.last().unwrap());
+        assert_eq!(gap.seqs, Some(told), "its neighbours tell which");
+    }
     let last = before[1].events.last();
     assert_eq!(after[1].events.last(), last, "the stream goes on after it");
 
