@@ -292,7 +292,8 @@ pub trait ExecutionBackend: Send + Sync + 'static {
     }
 
     /// Ends a run. Returns when everything that ran for it is quiet, by force if need be. Called
-    /// again every second while it fails. When [`submit`](Self::submit) takes longer than ten
+    /// again every second while it fails. Called too for a run that the backend has not taken, or let
+    /// go of without an end: of one that it doesn't know, all is quiet. When [`submit`](Self::submit) takes longer than ten
     /// seconds, this may come before it has returned; it must then start nothing any more.
     ///
     /// # Errors
