@@ -1,19 +1,23 @@
-//! What is published: records, the newest position, and who waits for news.
+//! What is published: records, and the newest position.
 //!
 //! The writer changes it after the commit and before any answer (I1). Readers take the position and
 //! the records in one short look, so that every view carries the cursor at which it is true.
+//!
+//! - `news`: who waits for it
+
+mod news;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
-        mpsc,
     },
-    time::Duration,
 };
 
-use tokio::sync::watch;
+use news::News;
+
+pub(crate) use news::NewsOf;
 
 use super::{Backends, LiveRuns, Observation};
 use crate::{
@@ -64,43 +68,6 @@ pub(crate) struct Shared {
     news: Mutex<News>,
 }
 
-/// Who waits for news.
-enum News {
-    Open {
-        runtime: watch::Sender<Position>,
-        workers: HashMap<WorkerId, watch::Sender<Position>>,
-        /// Every observer holds a clone, so that the end can wait for them.
-        present: mpsc::Sender<()>,
-        all_gone: mpsc::Receiver<()>,
-    },
-    /// The Runtime is closed: there is none any more.
-    Closed,
-}
-
-/// News of one stream. When nobody waits for a Worker's any more, nothing of that stays.
-pub(crate) struct NewsOf {
-    pub(crate) receiver: watch::Receiver<Position>,
-    // After the receiver, so that it is not counted any more when this one goes.
-    _entry: Option<NewsEntry>,
-}
-
-/// That somebody waits for a Worker's news.
-struct NewsEntry {
-    shared: Arc<Shared>,
-    worker_id: WorkerId,
-}
-
-impl Drop for NewsEntry {
-    fn drop(&mut self) {
-        if let News::Open { workers, .. } = &mut *self.shared.news()
-            && let Entry::Occupied(entry) = workers.entry(self.worker_id)
-            && entry.get().receiver_count() == 0
-        {
-            entry.remove();
-        }
-    }
-}
-
 impl Shared {
     pub(crate) fn new(
         loaded: Loaded,
@@ -143,7 +110,6 @@ impl Shared {
             .filter(|worker| worker.record.lifecycle == Lifecycle::Deleted)
             .map(|worker| worker.record.worker_id)
             .collect();
-        let (present, all_gone) = mpsc::channel();
         let incarnation = loaded
             .incarnations
             .last()
@@ -167,12 +133,7 @@ impl Shared {
                 damaged: loaded.damaged,
                 went_back,
             }),
-            news: Mutex::new(News::Open {
-                runtime: watch::Sender::new(position),
-                workers: HashMap::new(),
-                present,
-                all_gone,
-            }),
+            news: Mutex::new(News::open(position)),
         }
     }
 
@@ -230,90 +191,6 @@ impl Shared {
             snapshot.damaged.clone_from(&state.damaged);
         }
         self.publish(state, &all);
-    }
-
-    /// Tells those who wait: for the Runtime, and for each of these Workers.
-    pub(crate) fn notify(&self, touched: impl Iterator<Item = WorkerId>) {
-        let position = self.position();
-        let mut news = self.news();
-        let News::Open {
-            runtime, workers, ..
-        } = &mut *news
-        else {
-            return;
-        };
-        runtime.send_replace(position);
-        if workers.is_empty() {
-            return;
-        }
-        let mut last = None;
-        for worker_id in touched.filter(|worker_id| last.replace(*worker_id) != Some(*worker_id)) {
-            let gone = workers
-                .get(&worker_id)
-                .is_some_and(|sender| sender.send(position).is_err());
-            if gone {
-                workers.remove(&worker_id);
-            }
-        }
-    }
-
-    /// Waits for news of a stream; what is seen first is the newest position there was.
-    pub(crate) fn watch(self: &Arc<Self>, stream: Stream) -> NewsOf {
-        let newest = || watch::Sender::new(self.position());
-        let mut entry = None;
-        let receiver = match (&mut *self.news(), stream) {
-            (News::Open { runtime, .. }, Stream::Runtime) => runtime.subscribe(),
-            (News::Open { workers, .. }, Stream::Worker(worker_id)) => {
-                let sender = workers.entry(worker_id).or_insert_with(newest);
-                let shared = self.clone();
-                entry = Some(NewsEntry { shared, worker_id });
-                sender.subscribe()
-            }
-            // Its sender is gone at once, which is what it is to hear.
-            (News::Closed, _) => newest().subscribe(),
-        };
-        NewsOf {
-            receiver,
-            _entry: entry,
-        }
-    }
-
-    /// How many Workers somebody waits for news of.
-    #[cfg(test)]
-    pub(crate) fn watched(&self) -> usize {
-        match &*self.news() {
-            News::Open { workers, .. } => workers.len(),
-            News::Closed => 0,
-        }
-    }
-
-    /// Held by an observer until it has read its last; `None` when the Runtime is closed.
-    pub(crate) fn presence(&self) -> Option<mpsc::Sender<()>> {
-        match &*self.news() {
-            News::Open { present, .. } => Some(present.clone()),
-            News::Closed => None,
-        }
-    }
-
-    /// No news will come: observers read what there is, and let go of the store. Waits for them, but
-    /// not for one that is slow: its cursor is good for the next opening.
-    pub(crate) fn end_news(&self, wait_max: Duration) {
-        let ended = std::mem::replace(&mut *self.news(), News::Closed);
-        if let News::Open {
-            all_gone,
-            present,
-            runtime,
-            workers,
-        } = ended
-        {
-            drop((present, runtime, workers));
-            // All senders are dropped, or it took too long: nothing is ever sent.
-            let _ = all_gone.recv_timeout(wait_max);
-        }
-    }
-
-    fn news(&self) -> MutexGuard<'_, News> {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cursor after a position.
