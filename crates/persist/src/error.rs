@@ -10,15 +10,15 @@ use worker_runtime_core::{Code, store::StoreError};
 #[non_exhaustive]
 pub enum OpenError {
     /// There is no store, and none was to be made.
-    #[error("there is no store in {}: {detail}", .path.display())]
+    #[error("{detail}")]
     Missing {
         /// The state directory.
         path: PathBuf,
-        /// What there is instead.
+        /// What there is instead, and where.
         detail: String,
     },
     /// Another process has it.
-    #[error("the store in {} is in use: {detail}", .path.display())]
+    #[error("{detail}")]
     Locked {
         /// The state directory.
         path: PathBuf,
@@ -26,31 +26,31 @@ pub enum OpenError {
         pid: Option<u32>,
         /// Where that process serves, when it does.
         address: Option<String>,
-        /// Who holds it, in words.
+        /// Who holds it, in words, and where.
         detail: String,
     },
     /// The directory can't be written.
-    #[error("the state directory {} can't be used: {detail}", .path.display())]
+    #[error("{detail}")]
     Denied {
         /// The state directory.
         path: PathBuf,
-        /// What the system said.
+        /// What the system said, and of which path.
         detail: String,
     },
     /// The directory is something else's.
-    #[error("{} is not a state directory: {detail}", .path.display())]
+    #[error("{detail}")]
     Foreign {
         /// The directory.
         path: PathBuf,
-        /// What is in the way.
+        /// What is in the way, and where.
         detail: String,
     },
     /// The store's file is gone, or is no store file any more.
-    #[error("the store in {} is lost or damaged: {detail}", .path.display())]
+    #[error("{detail}")]
     Damaged {
         /// The state directory.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong, and with which file.
         detail: String,
     },
     /// The system refused something.
@@ -71,6 +71,10 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// What stands for the table when the file as a whole can't be read.
+#[cfg(feature = "fs-store")]
+pub(crate) const ENGINE_FILE: &str = "file";
 
 impl OpenError {
     /// The code of the error, whose page tells what to do.
@@ -93,13 +97,31 @@ impl OpenError {
         }
     }
 
-    /// The same for a caller that reopens a store it had open.
+    /// The same for a caller that reopens a store it had open, and may tell clients of it: no path.
     pub(crate) fn into_store_error(self) -> StoreError {
         match self {
             Self::Store(error) => error,
-            other => StoreError::Read {
-                detail: other.to_string(),
-            },
+            other => {
+                tracing::error!(error = %other, "the store could not be opened again");
+                StoreError::Read {
+                    detail: format!("it could not be opened again: {}", other.code()),
+                }
+            }
+        }
+    }
+
+    /// The engine's refusal of the file itself, as the operator of this directory should read it.
+    #[cfg(feature = "fs-store")]
+    pub(crate) fn of_file(self, store: &std::path::Path) -> Self {
+        match self {
+            Self::Store(StoreError::Damaged { table, detail }) if table == ENGINE_FILE => {
+                tracing::error!(detail, path = %store.display(), "the engine refused the store's file");
+                Self::Damaged {
+                    path: store.to_owned(),
+                    detail: format!("{} is truncated or damaged", store.display()),
+                }
+            }
+            other => other,
         }
     }
 }
@@ -164,8 +186,9 @@ mod of_files {
 
     impl From<ReplaceError> for OpenError {
         fn from(error: ReplaceError) -> Self {
+            let ReplaceError { step, path, source } = error;
             Self::Io {
-                detail: error.to_string(),
+                detail: format!("can't {step} {}: {source}", path.display()),
             }
         }
     }

@@ -35,6 +35,7 @@ pub use read_only::{ReadStore, StoreAccount};
 use crate::{
     OpenError, StoreOptions,
     engine::{CommitMode, Engine},
+    error::ENGINE_FILE,
     fs::{
         BALLAST_BYTES_DEFAULT, Ballast, HeadFile, HeadRead, StagedStore, StateDir, WhenMissing,
         WriterLock,
@@ -147,7 +148,9 @@ impl FileStore {
         let cache_bytes = store.cache_bytes;
         let wrap: WrapBackend = wrap_backend.unwrap_or_else(|| Arc::new(|backend| backend));
         let storage = storage_of(file, &ballast, &wrap)?;
-        let engine = Engine::new(open_database(Arc::clone(&storage), cache_bytes)?);
+        let db = open_database(Arc::clone(&storage), cache_bytes);
+        let db = db.map_err(|error| OpenError::from(error).of_file(&dir.store()))?;
+        let engine = Engine::new(db);
         let head = HeadFile::open(&dir, &lock).map_err(io_error("head"))?;
         let medium = FileMedium {
             dir,
@@ -275,7 +278,7 @@ fn open_database(
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(opened) => opened.map_err(not_opened),
         Err(_) => Err(StoreError::Damaged {
-            table: "file",
+            table: ENGINE_FILE,
             detail: "the engine stopped at what it read".to_owned(),
         }),
     }
@@ -286,7 +289,7 @@ fn not_opened(error: redb::DatabaseError) -> StoreError {
     match error {
         redb::DatabaseError::Storage(redb::StorageError::Corrupted(_))
         | redb::DatabaseError::RepairAborted => StoreError::Damaged {
-            table: "file",
+            table: ENGINE_FILE,
             detail,
         },
         _ => StoreError::Read { detail },

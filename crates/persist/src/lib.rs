@@ -22,7 +22,6 @@ mod error;
 #[cfg(feature = "fs-store")]
 mod file;
 #[cfg(feature = "fs-store")]
-#[allow(dead_code, unused_imports, reason = "the store proper calls it")]
 mod fs;
 mod layout;
 #[cfg(any(test, feature = "memory-store"))]
@@ -30,7 +29,6 @@ mod memory;
 mod options;
 mod pack;
 mod read;
-#[allow(dead_code, unused_imports, reason = "the store proper calls it")]
 mod storage;
 mod store;
 

@@ -61,8 +61,11 @@ impl Medium for FileMedium {
             return Ok(());
         };
         lock.publish(address.map(str::to_owned), Some(incarnation))
-            .map_err(|error| StoreError::Read {
-                detail: error.to_string(),
+            .map_err(|error| {
+                tracing::warn!(%error, "the lock's record could not be written");
+                StoreError::Read {
+                    detail: "the lock's record could not be written".to_owned(),
+                }
             })
     }
 

@@ -185,14 +185,12 @@ impl StateDir {
         self.path.join(BALLAST)
     }
 
-    pub(crate) fn access_token(&self) -> PathBuf {
-        self.path.join(ACCESS_TOKEN)
-    }
-
+    #[cfg(test)]
     pub(crate) fn backups(&self) -> PathBuf {
         self.path.join(BACKUPS)
     }
 
+    #[cfg(test)]
     pub(crate) fn lost_and_found(&self) -> PathBuf {
         self.path.join(LOST_AND_FOUND)
     }

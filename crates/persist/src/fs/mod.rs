@@ -17,11 +17,10 @@ mod lock;
 mod process;
 mod replace;
 
-pub(crate) use ballast::{
-    BALLAST_BYTES_DEFAULT, BATCH_BYTES, Ballast, StorageFull, is_storage_full,
-};
-pub(crate) use dir::{DirError, FileFault, StateDir, WhenMissing};
-pub(crate) use head::{HeadFile, HeadRead, Invalid, Witness};
-pub(crate) use lock::{Holder, LockError, LockRecord, ReaderLock, WriterLock};
-pub(crate) use process::{Liveness, ProcessIdentity};
-pub(crate) use replace::{ReplaceError, ReplaceStep, StagedStore, replace_from};
+#[cfg(test)]
+pub(crate) use ballast::BATCH_BYTES;
+pub(crate) use ballast::{BALLAST_BYTES_DEFAULT, Ballast, is_storage_full};
+pub(crate) use dir::{DirError, StateDir, WhenMissing};
+pub(crate) use head::{HeadFile, HeadRead, Witness};
+pub(crate) use lock::{Holder, LockError, ReaderLock, WriterLock};
+pub(crate) use replace::{ReplaceError, StagedStore};

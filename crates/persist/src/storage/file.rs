@@ -48,6 +48,7 @@ pub(crate) struct WritesStopped {
 }
 
 /// How much was done to a file since it was opened.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FileCounts {
     pub(crate) writes: u64,
@@ -92,6 +93,7 @@ impl FileStorage {
         })))
     }
 
+    #[cfg(test)]
     pub(crate) fn counts(&self) -> FileCounts {
         FileCounts {
             writes: self.0.writes.load(Ordering::Relaxed),

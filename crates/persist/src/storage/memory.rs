@@ -34,6 +34,7 @@ impl MemoryBackend {
     }
 
     /// How much memory the pieces take.
+    #[cfg(test)]
     pub(crate) fn taken_bytes(&self) -> usize {
         self.state().pieces.iter().flatten().count() * PIECE_BYTES
     }

@@ -17,7 +17,7 @@ mod overlay;
 pub(crate) mod faulty;
 
 #[cfg(feature = "fs-store")]
-pub(crate) use file::{FileCounts, FileStorage, Operation, WritesStopped};
+pub(crate) use file::FileStorage;
 #[cfg(any(test, feature = "memory-store"))]
 pub(crate) use memory::MemoryBackend;
 #[cfg(feature = "fs-store")]

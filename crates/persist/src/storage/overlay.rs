@@ -69,6 +69,7 @@ impl OverlayBackend {
     }
 
     /// How much the overlay holds in memory.
+    #[cfg(test)]
     pub(crate) fn overlaid_bytes(&self) -> usize {
         self.state().pages.len() * PAGE_BYTES
     }

@@ -218,17 +218,17 @@ impl PackedStore {
     fn note_log_packs(&mut self) {
         for (first, len) in self.buffers.log_packs.drain(..) {
             match self.log_recent.back_mut() {
-                Some(last) if last.0 == first => last.1 = len,
+                Some(last) if last.0 == first => {
+                    self.log_recent_bytes -= last.1;
+                    last.1 = len;
+                }
                 _ => self.log_recent.push_back((first, len)),
             }
+            self.log_recent_bytes += len;
         }
-        let mut bytes: u64 = self.log_recent.iter().map(|(_, len)| len).sum();
-        while bytes > self.limits.log_window_bytes && self.log_recent.len() > 1 {
-            bytes -= self
-                .log_recent
-                .pop_front()
-                .map(|(_, len)| len)
-                .unwrap_or_default();
+        while self.log_recent_bytes > self.limits.log_window_bytes && self.log_recent.len() > 1 {
+            let oldest = self.log_recent.pop_front();
+            self.log_recent_bytes -= oldest.map_or(0, |(_, len)| len);
         }
     }
 }

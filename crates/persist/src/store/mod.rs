@@ -108,6 +108,8 @@ pub(crate) struct PackedStore {
     log: Tail,
     /// The newest packs of the log: first position and length.
     log_recent: VecDeque<(Position, u64)>,
+    /// The sum of their lengths.
+    log_recent_bytes: u64,
     /// Workers with events that stand only in the log, by the oldest of these.
     unflushed: BTreeMap<Position, WorkerId>,
     /// Workers whose tail could be let go, the longest first.

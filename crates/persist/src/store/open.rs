@@ -188,6 +188,7 @@ pub(crate) fn open_for_writing(
         went_back,
         log: Tail::empty(Kind::Log),
         log_recent: VecDeque::new(),
+        log_recent_bytes: 0,
         unflushed: BTreeMap::new(),
         clean: VecDeque::new(),
         pins: BTreeMap::new(),
@@ -275,6 +276,7 @@ impl PackedStore {
         } = opened;
         self.state = state;
         self.log = log;
+        self.log_recent_bytes = log_recent.iter().map(|(_, len)| len).sum();
         self.log_recent = log_recent;
         self.clean = tails
             .by_worker

@@ -195,3 +195,21 @@ fn without_a_witness_nothing_is_told() {
     assert_eq!(store.load().unwrap().went_back, None);
     script.compare(&store);
 }
+
+#[test]
+fn a_file_that_was_cut_off_is_named_and_not_the_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    close(open(directory.path()));
+    let path = directory.path().join("runtime.redb");
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(8192).unwrap();
+    let refused = [
+        FileStore::open(directory.path(), options()).map(|_| ()),
+        ReadStore::open(directory.path()).map(|_| ()),
+    ];
+    for error in refused.map(Result::unwrap_err) {
+        let told = error.to_string();
+        assert_eq!(told, format!("{} is truncated or damaged", path.display()));
+        assert_eq!(error.code().as_str(), "WR-STATE-DAMAGED");
+    }
+}

@@ -147,6 +147,14 @@ fn a_recovery_that_fails_can_be_called_again() {
         let head = store.reader().worker_head(ids[0]).unwrap();
         assert_eq!(head.seq, before.head(ids[0]).0, "reads go on");
     }
+    let tmp = directory.path().join("tmp");
+    fs::remove_dir(&tmp).unwrap();
+    // Clients are told of it, and are not told where the store is.
+    let told = store.recover().unwrap_err().to_string();
+    assert!(told.contains("can't create runtime.redb"), "{told}");
+    let path = directory.path().to_str().unwrap();
+    assert!(!told.contains(path), "{told}");
+    fs::create_dir(&tmp).unwrap();
     store.recover().unwrap();
     if store.load().unwrap().position == before.position() {
         script = before;
