@@ -75,9 +75,12 @@ fn print(
         target.path.display()
     ))?;
     printer.line(format_args!("workers  {workers}"))?;
+    // Of a store that nobody runs: what was dispatched was lost, and is no more busy.
+    let unfinished = target.loaded.unfinished.iter();
+    let dispatched = unfinished.filter(|input| input.run.is_some()).count();
     printer.line(format_args!(
         "inputs   {} dispatched without an outcome, {} waiting",
-        status.busy, status.queued
+        dispatched, status.queued
     ))?;
     printer.line(format_args!("scopes   {} held", status.allocations))?;
     printer.line(format_args!("cursor   {}", status.cursor))

@@ -100,7 +100,7 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
         Format::Json => printer.json(&json!({
             "workers": list.workers,
             "total": list.total,
-            "damaged": target.observation.runtime().damaged,
+            "damaged": list.damaged,
             "next": list.next,
             "cursor": list.cursor,
         }))?,
