@@ -336,6 +336,10 @@ impl State {
         self.update(worker_id, |record| record.bury(recorded))?;
         let last = crate::Seq(recorded.seq.0.saturating_sub(1));
         self.change(Change::Trim(worker_id, last));
+        self.change(match purge {
+            true => Change::Purge(worker_id),
+            false => Change::Forget(worker_id),
+        });
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
     }
 
