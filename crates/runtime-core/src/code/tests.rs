@@ -31,6 +31,7 @@ const COMMANDS: &[&str] = &[
     "transcript show",
     "worker cancel",
     "worker ls",
+    "worker resume",
     "worker run",
     "worker send",
     "worker show",
