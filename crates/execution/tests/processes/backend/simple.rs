@@ -293,7 +293,7 @@ async fn not_text() {
         .worker(json!({ "argv": ["echo"], "input": "argument" }))
         .await;
     let told = host.run(worker, &"x".repeat(200_000)).await;
-    assert_eq!(told.outcome()["stop"]["code"], "WR-BACKEND-CONFIG");
+    assert_eq!(told.outcome()["stop"]["code"], "rejected");
     assert_eq!(host.run(worker, "short").await.text(), "short\n");
 }
 
