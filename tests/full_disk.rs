@@ -39,19 +39,19 @@ async fn new_work_is_refused_without_a_commit() {
             .await
             .unwrap_err()
             .code(),
-        sink.finish_block(block).await.unwrap_err().code(),
         sink.status("mode", &1).await.unwrap_err().code(),
         sink.request_action(action_id("a"), vec![], None, json!({}))
             .await
             .unwrap_err()
             .code(),
     ];
-    assert_eq!(codes, [Code::StorageFull; 7]);
+    assert_eq!(codes, [Code::StorageFull; 6]);
     let again = host.send(worker_id, input("one")).await;
     assert_eq!((again.repeated, again.accepted), (true, first.accepted));
     assert_eq!(host.faults.commits(), commits, "nothing was written");
-    host.faults.set_no_room(false);
+    // What is said already ends: its run could not end before it.
     sink.finish_block(block).await.unwrap();
+    host.faults.set_no_room(false);
     sink.finish(StopReason::EndTurn, None).await.unwrap();
     host.end().await;
 }
@@ -69,7 +69,12 @@ async fn ends_happen_and_free_what_was_held() {
     host.faults.set_no_room(true);
     let end = ended.sink.finish(StopReason::EndTurn, None);
     end.await.unwrap();
+    let waits = host.view(worker_id).activity;
+    assert_eq!((waits.queued, waits.run_id), (1, None), "it is not burnt");
+    assert!(host.script.try_run().is_none());
+    host.faults.set_no_room(false);
     let cancelled = host.script.run().await;
+    host.faults.set_no_room(true);
     let interaction = host.runtime.interaction();
     interaction
         .cancel_run(worker_id, cancelled.request.run_id)

@@ -401,6 +401,15 @@ pub trait StoreReader: Send + Sync + 'static {
     /// When it can't be read or is damaged.
     fn worker_head(&self, worker_id: WorkerId) -> Result<WorkerHead, StoreError>;
 
+    /// Whether any event of a Worker was ever kept, as far as can be told. A store that skips seqs
+    /// after a loss must not take the skipped ones for events.
+    ///
+    /// # Errors
+    /// When it can't be read or is damaged.
+    fn has_events(&self, worker_id: WorkerId) -> Result<bool, StoreError> {
+        Ok(self.worker_head(worker_id)?.seq > Seq(0))
+    }
+
     /// What is left of a stream.
     ///
     /// # Errors

@@ -96,6 +96,17 @@ impl StoreReader for Reader {
         }
     }
 
+    fn has_events(&self, worker_id: WorkerId) -> Result<bool, StoreError> {
+        let snapshot = self.snapshot(Stream::Worker(worker_id), Position(u64::MAX));
+        match snapshot.state {
+            Some(_) => Ok(true),
+            None => self
+                .shared
+                .engine
+                .read(|rows| records::has_events(rows, worker_id)),
+        }
+    }
+
     fn bounds(&self, stream: Stream) -> Result<StreamBounds, StoreError> {
         let snapshot = self.snapshot(stream, Position(u64::MAX));
         self.shared

@@ -1,7 +1,7 @@
 //! Reading single records.
 
 use worker_runtime_core::{
-    Stream, WorkerId,
+    Seq, Stream, WorkerId,
     record::ReceiptRecord,
     store::{InFlightBlock, StoreError, StreamBounds, WorkerHead},
 };
@@ -30,6 +30,11 @@ pub(super) fn receipt(
 
 pub(super) fn head(rows: &mut impl Rows, worker_id: WorkerId) -> Result<WorkerHead, StoreError> {
     Ok(Tail::load(rows, worker_id)?.state.head())
+}
+
+/// Whether anything of a Worker is kept, without what may have been lost of it.
+pub(super) fn has_events(rows: &mut impl Rows, worker_id: WorkerId) -> Result<bool, StoreError> {
+    Ok(Tail::load_known(rows, worker_id)?.state.head().seq > Seq(0))
 }
 
 pub(super) fn bounds(

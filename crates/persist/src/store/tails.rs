@@ -139,7 +139,7 @@ impl Tail {
     }
 
     /// The same, without the seqs that may have been lost with a part of the log.
-    pub(super) fn load_known(
+    pub(crate) fn load_known(
         rows: &mut impl Rows,
         worker_id: WorkerId,
     ) -> Result<Self, StoreError> {

@@ -174,6 +174,7 @@ impl Writer {
     fn go_on(&mut self, dropped: Vec<Effect>) {
         // Among it are ends that were asked for.
         self.state.batch.must_happen = true;
+        self.look_for_room();
         // Before anything else looks whether a Worker is quiet.
         for (worker_id, quiet) in std::mem::take(&mut self.failing.quiets) {
             self.backend_quiet(worker_id, quiet);

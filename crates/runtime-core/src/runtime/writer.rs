@@ -23,6 +23,9 @@ use crate::{
     store::{Batch, Store, StoreError},
 };
 
+/// How long after an input was not dispatched for lack of room the next look comes.
+const ROOM_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a close waits for observers to read their last.
 const OBSERVERS_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -94,10 +97,12 @@ impl Writer {
         self.state.set_now(Now {
             at: self.time.at(self.clock.monotonic()),
         });
+        self.look_for_room();
         if let Err(error) = self.state.dispatch_waiting() {
             self.spoil(&error);
         }
         self.commit();
+        self.dispatch_when_there_is_room();
         if let Some(deadline) = self.state.next_deadline() {
             self.alarm.wake_at(self.time.monotonic_of(deadline));
         }
@@ -145,9 +150,9 @@ impl Writer {
             return Turn::GoOn;
         }
         let before = self.state.edits();
-        match command.must_happen() {
-            true => self.state.batch.must_happen = true,
-            false => self.state.room = self.store.has_room().map_err(Unavailable::from),
+        self.look_for_room();
+        if command.must_happen() {
+            self.state.batch.must_happen = true;
         }
         let state = &mut self.state;
         let answer = match command {
@@ -203,6 +208,26 @@ impl Writer {
         Turn::GoOn
     }
 
+    /// Asks the store whether there is room for new work, which dispatch is too.
+    pub(super) fn look_for_room(&mut self) {
+        self.state.room = self.store.has_room().map_err(Unavailable::from);
+    }
+
+    /// Dispatches what waited for room, or looks again later.
+    fn dispatch_when_there_is_room(&mut self) {
+        if !self.state.waits_for_room {
+            return;
+        }
+        if self.state.room.is_err() {
+            let now = self.clock.monotonic();
+            return self.alarm.wake_at(now.saturating_add(ROOM_AGAIN_AFTER));
+        }
+        self.state.waits_for_room = false;
+        if let Err(error) = self.state.dispatch_waiting() {
+            self.spoil(&error);
+        }
+    }
+
     /// The batch must not be committed.
     pub(super) fn spoil(&mut self, why: &dyn std::fmt::Display) {
         error!(%why, "the batch is given up");
@@ -221,6 +246,7 @@ impl Writer {
         if self.state.room.is_ok() {
             self.state.checkpoint_all();
         }
+        self.dispatch_when_there_is_room();
         let now = self.clock.monotonic();
         let idle_after = self.shared.limits.idle_after;
         if let Some(active_at) = self.active_at {
@@ -322,6 +348,9 @@ impl Writer {
         }
         if let Some(deadline) = self.state.deadline.take() {
             self.alarm.wake_at(self.time.monotonic_of(deadline));
+        }
+        if self.state.waits_for_room {
+            self.alarm.wake_at(now.saturating_add(ROOM_AGAIN_AFTER));
         }
     }
 

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::{Head, State, WorkerState};
 use crate::{
-    Fence, Seq, WorkerId,
+    Fence, WorkerId,
     error::{CreateError, Unavailable, WorkerError},
     record::{AllocationRecord, Lifecycle},
     store::{DamagedRecord, StoreError, StoreReader},
@@ -109,9 +109,9 @@ pub(super) fn set_aside(
 impl State {
     /// That nobody ever had this id: one whose record is gone is not made anew over its history (I5).
     pub(super) fn check_new(&self, worker_id: WorkerId) -> Result<(), CreateError> {
-        let detail = match self.around.reader.worker_head(worker_id) {
-            Ok(head) if head.seq == Seq(0) => return Ok(()),
-            Ok(head) => format!("it is missing, and {} events of it are there", head.seq),
+        let detail = match self.around.reader.has_events(worker_id) {
+            Ok(false) => return Ok(()),
+            Ok(true) => "it is missing, and events of it are there".to_owned(),
             Err(StoreError::Damaged { table, detail }) => {
                 format!("it is missing, and so are its newest events, in table {table}: {detail}")
             }

@@ -64,6 +64,11 @@ impl State {
         else {
             return Ok(());
         };
+        if self.room.is_err() {
+            // It stays queued: on a full disk its run could not even be recorded.
+            self.waits_for_room = true;
+            return Ok(());
+        }
         let (input, allocation) = (front.input.clone(), worker.allocation.clone());
         let run_id = self.mint_run();
         let generation = self

@@ -140,6 +140,8 @@ pub(crate) struct State {
     pub(crate) effects: Vec<Effect>,
     /// Why there is no room for new work; asked for before each command that may bring some.
     pub(crate) room: Result<(), Unavailable>,
+    /// An input was not dispatched for lack of room.
+    pub(crate) waits_for_room: bool,
     /// Messages of runs that were over.
     pub(crate) late_messages: u64,
     /// The earliest deadline that the batch adds.
@@ -218,6 +220,7 @@ impl State {
             batch_bytes: 0,
             effects: Vec::new(),
             room: Ok(()),
+            waits_for_room: false,
             late_messages: 0,
             deadline: None,
             entropy,

@@ -118,7 +118,7 @@ impl State {
             }
             let outcome = Outcome::from(StopReason::RuntimeLost);
             let data = json!({
-                "input_id": self.accepted_input_id(worker_id, seq)?,
+                "input_id": self.accepted_input_id(worker_id, seq),
                 "outcome": outcome,
                 "detail": "its record was damaged",
             });
@@ -132,20 +132,18 @@ impl State {
     }
 
     /// The id of an input, from the event of its acceptance; `None` when that is gone too.
-    fn accepted_input_id(
-        &self,
-        worker_id: WorkerId,
-        seq: Seq,
-    ) -> Result<Option<String>, Unavailable> {
+    fn accepted_input_id(&self, worker_id: WorkerId, seq: Seq) -> Option<String> {
         let mut after = Position(0);
         loop {
-            let page = self.around.reader.replay(&ReplayRequest {
+            let request = ReplayRequest {
                 stream: Stream::Worker(worker_id),
                 after,
                 until: self.position,
                 events_max: self.around.limits.page_events_max,
                 bytes_max: self.around.limits.page_bytes_max,
-            })?;
+            };
+            // What can't be read is not known: one Worker keeps no other one shut.
+            let page = self.around.reader.replay(&request).ok()?;
             let found = page
                 .events
                 .iter()
@@ -154,10 +152,10 @@ impl State {
                 let data: serde_json::Value =
                     serde_json::from_slice(&event.data).unwrap_or_default();
                 let input_id = data.get("input_id").and_then(serde_json::Value::as_str);
-                return Ok(input_id.map(str::to_owned));
+                return input_id.map(str::to_owned);
             }
             if page.up_to_date || page.scanned_to <= after {
-                return Ok(None);
+                return None;
             }
             after = page.scanned_to;
         }

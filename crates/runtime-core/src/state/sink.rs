@@ -61,7 +61,7 @@ impl SinkOp {
     pub(crate) fn must_happen(&self) -> bool {
         matches!(
             self,
-            Self::Finish { .. } | Self::Unproven(_) | Self::ProcessEnded(_)
+            Self::Finish { .. } | Self::FinishBlock(_) | Self::Unproven(_) | Self::ProcessEnded(_)
         )
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -13,6 +14,9 @@ use super::{
     output::{Output, READ_BYTES},
     text::persistently,
 };
+
+/// How long the end of a run waits for its standard error to be taken.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
 
 /// The last bytes that a command wrote to its standard error.
 #[derive(Debug, Clone)]
@@ -73,9 +77,12 @@ impl StderrTail {
             text: String::from_utf8_lossy(&Vec::from(bytes)).into_owned(),
             truncated_bytes,
         };
-        let event = persistently(|| sink.event(EventType::BACKEND_MESSAGE, &told)).await;
-        if let Err(error) = event {
-            debug!(%error, "a command's standard error was not taken");
+        // The run's end must not wait for it: on a full disk it is left out.
+        let event = persistently(|| sink.event(EventType::BACKEND_MESSAGE, &told));
+        match tokio::time::timeout(TELL_WITHIN, event).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => debug!(%error, "a command's standard error was not taken"),
+            Err(_) => debug!("a command's standard error was not taken in time"),
         }
     }
 

@@ -201,6 +201,8 @@ fn after_a_crash_damage_in_the_part_of_the_log_that_nothing_else_has_costs_those
             }
             if round == 0 {
                 // One that begins now has lost nothing; it is read from the log after the next kill.
+                assert!(!store.reader().has_events(newcomer).unwrap());
+                assert!(store.reader().has_events(ids[3]).unwrap());
                 let mut event = script.clone().batch(&ids[..1], 1, 40).events.remove(0);
                 next = next.next();
                 event.position = next;
