@@ -1,5 +1,5 @@
 //! Tests of whole parts together: the real Runtime over a real store; only what runs inputs is
-//! scripted.
+//! scripted. In `crash` nothing is: hosts with the real `exec` backend are killed.
 //!
 //! # Layout
 //! - `support`: opening a Runtime, the scripted execution backend, streams with deadlines, the
@@ -24,6 +24,7 @@ mod architecture;
 mod block_ends;
 mod blocks;
 mod bounds;
+mod cancels;
 mod crash;
 mod create;
 mod cursors;
