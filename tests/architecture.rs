@@ -63,6 +63,8 @@ fn arrows_between_crates_go_to_the_core_and_from_the_command() {
         "worker-runtime",
         "worker-runtime-tests",
         "worker-runtime-benches",
+        "worker-runtime-fault",
+        "worker-runtime-xtask",
     ];
     for (package, dependencies) in dependencies() {
         if free.contains(&package.as_str()) {

@@ -1,0 +1,15 @@
+//! The fault harness: it breaks the Runtime's world in every way that `RELIABILITY.md` names, and
+//! audits what a user can read afterwards against a journal that the client kept.
+//!
+//! # Layout
+//! - [`parts`]: the parts, by name
+//! - [`report`]: what a part found, in numbers, and what it saw broken
+//! - [`settings`]: how much, from which seed, where
+//!
+//! Never published and never linked into anything that is. The audit reads through
+//! [`worker_runtime_core::Observation`] alone, as a user does, and shares no function with the
+//! store. Results are worded "observed no loss in n under these faults".
+
+pub mod parts;
+pub mod report;
+pub mod settings;

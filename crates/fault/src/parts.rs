@@ -1,0 +1,19 @@
+//! The parts of the harness, by name.
+
+use crate::{
+    report::{HarnessError, Outcome},
+    settings::Settings,
+};
+
+/// One part.
+pub struct Part {
+    /// How it is called on the command line and in the table.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Does it.
+    pub run: fn(&Settings) -> Result<Outcome, HarnessError>,
+}
+
+/// All parts, in the order in which they are run.
+pub const PARTS: &[Part] = &[];

@@ -1,0 +1,3 @@
+//! Tasks of this repository that take more than one cargo command.
+
+fn main() {}
