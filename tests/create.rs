@@ -1,6 +1,7 @@
 //! Creation: idempotent, whole or not at all (I3, I5, I6), and every refusal names what is wrong.
 
 use serde_json::json;
+use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
     AsJson, Code, WorkerId,
     backend::{BackendError, BackendErrorKind, IncapableReason},
@@ -46,7 +47,7 @@ async fn a_worker_is_made_of_each_builtin_profile_and_is_tools_less() {
             .await;
         let view = host.view(worker_id);
         assert_eq!((view.profile, view.tools_less), (name, true));
-        assert_eq!(view.lifecycle, "active");
+        assert_eq!(view.lifecycle, Lifecycle::Active);
         assert_eq!(view.activity.phase, None);
     }
     let default = host.create(assistant()).await;

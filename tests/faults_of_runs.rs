@@ -2,6 +2,7 @@
 //! and cancels arrive once, output is there once, and no scope is free too early (I4, I6).
 
 use serde_json::json;
+use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
     Code, Entropy, EventType, SeededEntropy, WorkerId,
     backend::{ActionAnswer, BackendError, BackendErrorKind, Cancelled},
@@ -233,7 +234,7 @@ async fn a_backend_that_is_not_quiet_keeps_the_scope_although_its_word_was_in_a_
         };
         let error = host.runtime.catalog().create(other).await.unwrap_err();
         assert_eq!(error.code(), Code::ScopeConflict, "after {fault:?}");
-        assert_eq!(host.view(worker_id).lifecycle, "active");
+        assert_eq!(host.view(worker_id).lifecycle, Lifecycle::Active);
         assert_eq!(host.count(worker_id, EventType::DIAGNOSTIC), 1);
         host.end().await;
     }

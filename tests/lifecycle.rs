@@ -1,5 +1,6 @@
 //! A Worker's life: active -> stopped | cancelled -> deleted; repeated calls, epochs, scope.
 
+use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
     Code, EndOptions, Epoch, EventType, WorkerId,
     backend::{BackendError, BackendErrorKind},
@@ -95,7 +96,7 @@ async fn a_stop_ends_the_run_and_what_waits_and_repeating_it_gives_the_first_rec
     assert!(scope_is_free(&host, "src/x").await);
     let again = catalog.stop(worker_id, no_reason()).await.unwrap();
     assert_eq!((again.position, again.repeated), (first.position, true));
-    assert_eq!((again.lifecycle, again.ending), ("stopped", false));
+    assert_eq!((again.lifecycle, again.ending), (Lifecycle::Stopped, false));
     let view = host.view(worker_id);
     assert_eq!(view.ending.unwrap().reason.as_deref(), Some("enough"));
     assert_eq!((view.fence, view.scope.is_empty()), (None, true));
@@ -116,7 +117,7 @@ async fn the_scope_is_free_only_when_the_backend_said_that_it_is_quiet() {
         .unwrap();
     let (_, quiet) = host.script.stop_asked().await;
     assert!(!scope_is_free(&host, "src").await);
-    assert_eq!(host.view(worker_id).lifecycle, "active");
+    assert_eq!(host.view(worker_id).lifecycle, Lifecycle::Active);
     quiet.unwrap().send(Ok(())).unwrap();
     host.until(worker_id, EventType::WORKER_STOPPED).await;
     assert!(scope_is_free(&host, "src").await);
@@ -178,7 +179,10 @@ async fn restore_starts_the_next_epoch_and_takes_the_scope_again() {
     host.until(worker_id, EventType::WORKER_STOPPED).await;
     catalog.archive(worker_id).await.unwrap();
     let receipt = catalog.restore(worker_id).await.unwrap();
-    assert_eq!((receipt.lifecycle, receipt.repeated), ("active", false));
+    assert_eq!(
+        (receipt.lifecycle, receipt.repeated),
+        (Lifecycle::Active, false)
+    );
     let view = host.view(worker_id);
     assert_eq!((view.epoch, view.archived), (Epoch(2), false));
     assert_eq!(view.ending, None);
@@ -219,7 +223,7 @@ async fn a_restore_is_refused_when_others_hold_the_scope_by_now() {
         panic!("{error}");
     };
     assert_eq!(owners[0].worker_id, second);
-    assert_eq!(host.view(first).lifecycle, "stopped");
+    assert_eq!(host.view(first).lifecycle, Lifecycle::Stopped);
     catalog.stop(second, no_reason()).await.unwrap();
     catalog.restore(first).await.unwrap();
     host.end().await;
@@ -242,7 +246,7 @@ async fn only_an_ended_worker_is_archived_or_deleted_and_only_an_active_one_is_p
     catalog.stop(worker_id, no_reason()).await.unwrap();
     assert_eq!(
         host.view(worker_id).lifecycle,
-        "stopped",
+        Lifecycle::Stopped,
         "nothing ran: at once"
     );
     let not_active = Code::WorkerNotActive;
@@ -282,7 +286,7 @@ async fn a_deleted_worker_is_gone_and_its_id_is_never_used_again() {
     let catalog = host.runtime.catalog();
     catalog.stop(worker_id, no_reason()).await.unwrap();
     let receipt = catalog.delete(worker_id, false).await.unwrap();
-    assert_eq!(receipt.lifecycle, "deleted");
+    assert_eq!(receipt.lifecycle, Lifecycle::Deleted);
     let deleted = Code::WorkerDeleted;
     assert_eq!(catalog.create(request).await.unwrap_err().code(), deleted);
     assert_eq!(

@@ -1,6 +1,7 @@
 //! The Runtime itself: stop and start, status, lists of Workers.
 
 use serde_json::json;
+use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
     EndOptions, EventType, ListOrder, WorkerFilter, WorkerId,
     error::SinkError,
@@ -128,7 +129,10 @@ async fn the_status_counts_what_there_is() {
     host.runtime.catalog().pause(waits).await.unwrap();
     host.send(waits, input("two")).await;
     let status = host.runtime.management().status();
-    assert_eq!(status.workers, [("active", 2), ("stopped", 1)].into());
+    assert_eq!(
+        status.workers,
+        [(Lifecycle::Active, 2), (Lifecycle::Stopped, 1)].into()
+    );
     assert_eq!(status.queued, 1);
     assert_eq!(status.runtime_id, host.observation().runtime_id());
     assert_eq!(status.cursor.position(), status.position);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
     EndOptions, Entropy, SeededEntropy, WorkerId, run::StopReason, worker::CreateWorker,
 };
@@ -101,7 +102,7 @@ async fn race(seed: u64) {
             host.outcome(worker_id, &id).await;
         }
         let ended = async {
-            while host.view(worker_id).lifecycle != "stopped" {
+            while host.view(worker_id).lifecycle != Lifecycle::Stopped {
                 tokio::task::yield_now().await;
             }
         };

@@ -2,6 +2,7 @@
 //! waits, what a user decided stays, and scopes are free when that is proven (I4, I6).
 
 use serde_json::json;
+use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
     Code, EndOptions, EventType,
     backend::Proof,
@@ -163,13 +164,14 @@ async fn a_worker_whose_end_was_asked_for_before_the_crash_has_ended_after_it() 
             .unwrap();
         assert_eq!(
             host.view(worker_id).lifecycle,
-            "active",
+            Lifecycle::Active,
             "its backend is not quiet"
         );
         let host = host.crash().await;
         let view = host.view(worker_id);
         assert_eq!(
-            view.lifecycle, "stopped",
+            view.lifecycle,
+            Lifecycle::Stopped,
             "nothing of it lives on (it ran: {runs})"
         );
         assert_eq!(view.fence, None);

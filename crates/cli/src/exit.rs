@@ -81,7 +81,7 @@ impl Exit {
             Code::WorkerNotActive | Code::WorkerNotEnded | Code::WorkerLimit => Self::Failed,
             Code::ScopeConflict | Code::InputIncapable | Code::InputQuota => Self::Failed,
             Code::RunUnknown | Code::RunStale | Code::RunUnproven => Self::Failed,
-            Code::RunStartFailed => Self::Failed,
+            Code::RunStartFailed | Code::Unknown => Self::Failed,
             Code::ActionUnknown | Code::RuntimeStopped | Code::ParentUnknown => Self::Failed,
             Code::StorageFull | Code::StateForeign | Code::StateIo => Self::Failed,
             Code::CursorExpired | Code::CursorAhead | Code::OutputIo => Self::Failed,

@@ -21,6 +21,11 @@ macro_rules! codes {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// The code of this text; [`Code::Unknown`] when this version knows none.
+            pub fn from_text(text: &str) -> Self {
+                match text { $($text => Self::$name,)* _ => Self::Unknown }
+            }
+
             /// Its page under `docs/errors/`, as Markdown: what happened, why, what to type next,
             /// and the exit code. Compiled in, so that it is there when nothing else is; a code
             /// without a page does not compile.
@@ -85,6 +90,7 @@ codes! {
     StateIo = "WR-STATE-IO";
     OutputIo = "WR-OUTPUT-IO";
     Usage = "WR-USAGE";
+    Unknown = "WR-UNKNOWN";
 }
 
 impl fmt::Display for Code {
@@ -96,6 +102,12 @@ impl fmt::Display for Code {
 impl serde::Serialize for Code {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::from_text(&String::deserialize(deserializer)?))
     }
 }
 

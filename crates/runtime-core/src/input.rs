@@ -200,7 +200,7 @@ impl Input {
 }
 
 /// That an input was accepted: durable when it is handed out, and the same for every repetition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputReceipt {
     /// The Worker.
     pub worker_id: WorkerId,

@@ -211,7 +211,7 @@ pub enum GapCause {
 }
 
 /// A stretch of a stream that is missing; the stream goes on after it (I2, I10).
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Gap {
     /// Why.
     pub cause: GapCause,

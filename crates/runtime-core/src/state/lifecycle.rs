@@ -429,7 +429,7 @@ impl State {
         let record = &worker.record;
         Ok(LifecycleReceipt {
             worker_id,
-            lifecycle: record.lifecycle.as_str(),
+            lifecycle: record.lifecycle,
             ending: record.ending.is_some() && record.lifecycle == Lifecycle::Active,
             ending_kind: record.ending.as_ref().map(|ending| ending.kind),
             position: recorded.position,

@@ -491,9 +491,9 @@ fn receipt_key(input_id: &crate::InputId) -> [u8; 16] {
 /// Counts Workers by lifecycle, for the Runtime's status.
 pub(crate) fn count_lifecycles<'a>(
     records: impl Iterator<Item = &'a WorkerRecord>,
-) -> BTreeMap<&'static str, usize> {
+) -> BTreeMap<Lifecycle, usize> {
     records.fold(BTreeMap::new(), |mut counts, record| {
-        *counts.entry(record.lifecycle.as_str()).or_default() += 1;
+        *counts.entry(record.lifecycle).or_default() += 1;
         counts
     })
 }

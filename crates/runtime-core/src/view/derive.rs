@@ -42,7 +42,7 @@ impl WorkerView {
             ),
             display_name: name,
             labels: record.labels.clone(),
-            lifecycle: record.lifecycle.as_str(),
+            lifecycle: record.lifecycle,
             ending: record.ending.as_ref().map(Into::into),
             epoch: record.epoch,
             paused: record.paused,

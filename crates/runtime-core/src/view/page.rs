@@ -1,6 +1,6 @@
 //! Pages of a stream and of a transcript.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     BlockId, Code, Cursor, Event, RunId, RuntimeId, Seq, Timestamp, WorkerId,
@@ -23,7 +23,7 @@ pub struct EventPage {
 }
 
 /// A transcript item.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TranscriptItem {
     /// Its number.
     pub item: u64,
@@ -44,7 +44,7 @@ pub struct TranscriptItem {
 }
 
 /// A block that has not ended: a preview, continued by deltas from `offset_bytes` on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfinishedBlock {
     /// Which block.
     pub block: BlockId,
@@ -57,7 +57,7 @@ pub struct UnfinishedBlock {
 }
 
 /// A page of a transcript.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TranscriptPage {
     /// Whose.
     pub worker_id: WorkerId,

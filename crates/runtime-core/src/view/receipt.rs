@@ -1,13 +1,14 @@
 //! What a command is answered: durable when it is handed out.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cursor, Position, RunId, RuntimeId, Timestamp, WorkerId, input::InputReceipt, worker::EndKind,
+    Cursor, Position, RunId, RuntimeId, Timestamp, WorkerId, input::InputReceipt,
+    record::Lifecycle, worker::EndKind,
 };
 
 /// That a Worker was made: durable when it is handed out, and the same for every repetition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateReceipt {
     /// The Runtime.
     pub runtime_id: RuntimeId,
@@ -26,12 +27,12 @@ pub struct CreateReceipt {
 }
 
 /// That a Worker's life was changed. Repeating the call gives the first receipt again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifecycleReceipt {
     /// The Worker.
     pub worker_id: WorkerId,
     /// Where it stands now.
-    pub lifecycle: &'static str,
+    pub lifecycle: Lifecycle,
     /// Whether its end was asked for and waits for its run to be quiet.
     pub ending: bool,
     /// The end that was asked for first in this epoch.
@@ -45,7 +46,7 @@ pub struct LifecycleReceipt {
 }
 
 /// That the end of a run was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelReceipt {
     /// The Worker.
     pub worker_id: WorkerId,

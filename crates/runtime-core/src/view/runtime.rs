@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Code, Cursor, Position, RuntimeId, Timestamp, WorkerId,
+    record::Lifecycle,
     store::{DamagedRecord, WentBack},
 };
 
 /// What the Runtime says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuntimeStatus {
     /// Which Runtime.
     pub runtime_id: RuntimeId,
@@ -23,7 +24,7 @@ pub struct RuntimeStatus {
     /// Whether a user stopped it.
     pub stopped: bool,
     /// Workers by lifecycle.
-    pub workers: BTreeMap<&'static str, usize>,
+    pub workers: BTreeMap<Lifecycle, usize>,
     /// Workers whose run has a live owner.
     pub busy: usize,
     /// Workers whose processes can't be shown to be dead: they keep their scopes and run nothing.
@@ -47,10 +48,10 @@ pub struct RuntimeStatus {
 }
 
 /// A damaged record, named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DamagedView {
     /// Which table.
-    pub table: &'static str,
+    pub table: String,
     /// Whose.
     pub worker_id: Option<WorkerId>,
     /// What is wrong.
@@ -60,7 +61,7 @@ pub struct DamagedView {
 impl From<&DamagedRecord> for DamagedView {
     fn from(record: &DamagedRecord) -> Self {
         Self {
-            table: record.table,
+            table: record.table.to_owned(),
             worker_id: record.worker_id,
             detail: record.detail.clone(),
         }
@@ -68,7 +69,7 @@ impl From<&DamagedRecord> for DamagedView {
 }
 
 /// Acknowledged state is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WentBackView {
     /// The newest position that was ever acknowledged.
     pub witnessed: Position,
@@ -86,7 +87,7 @@ impl From<WentBack> for WentBackView {
 }
 
 /// What an operator should know, with the command that helps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// Its code.
     pub code: Code,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ActionId, Cursor, Epoch, Fence, Generation, InputId, Revision, RunId, RuntimeId, Scope,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How far an input is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// It waits for its turn.
@@ -62,7 +62,7 @@ impl fmt::Display for Phase {
 }
 
 /// An action that a run waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionView {
     /// The backend's name for it.
     pub action_id: ActionId,
@@ -75,7 +75,7 @@ pub struct ActionView {
 }
 
 /// What a Worker does now: derived from its inputs without outcome and the live owner.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     /// How far its first input without outcome is; `None` when it has none.
     pub phase: Option<Phase>,
@@ -94,7 +94,7 @@ pub struct Activity {
 }
 
 /// Whether a Worker takes input, and if not, why (I8).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputCapability {
     /// Whether it does.
     pub capable: bool,
@@ -104,7 +104,7 @@ pub struct InputCapability {
 }
 
 /// A Worker, as clients see it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerView {
     /// Its Runtime: authority is this and the next together.
     pub runtime_id: RuntimeId,
@@ -117,7 +117,7 @@ pub struct WorkerView {
     /// Free labels.
     pub labels: BTreeMap<String, String>,
     /// Where it stands in its life.
-    pub lifecycle: &'static str,
+    pub lifecycle: Lifecycle,
     /// An end that was asked for in this epoch.
     pub ending: Option<EndView>,
     /// Which life.
@@ -162,7 +162,7 @@ pub struct WorkerView {
 }
 
 /// The last run of a Worker that ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRunView {
     /// Which.
     pub run_id: RunId,
@@ -186,7 +186,7 @@ impl From<&LastRun> for LastRunView {
 }
 
 /// An end that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndView {
     /// Stop or cancel.
     pub kind: EndKind,
@@ -215,5 +215,11 @@ impl Lifecycle {
             Self::Cancelled => "cancelled",
             Self::Deleted => "deleted",
         }
+    }
+}
+
+impl fmt::Display for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use worker_runtime_core::{
     Dispatch, EndOptions, Runtime, WorkerId,
     error::LifecycleError,
+    record::Lifecycle,
     view::{LifecycleReceipt, WorkerView},
 };
 
@@ -69,7 +70,7 @@ impl Verb {
     pub(super) fn plan(&self, worker: &WorkerView) -> Plan {
         let (worker_id, state) = (worker.worker_id, worker.lifecycle);
         let wanted = self.done();
-        let is_active = state == "active";
+        let is_active = state == Lifecycle::Active;
         let change_unless = |is_so: bool| if is_so { Plan::Nothing } else { Plan::Change };
         match self {
             Self::Stop(options) | Self::Cancel(options) => {
@@ -80,17 +81,17 @@ impl Verb {
             }
             Self::Archive if !is_active => change_unless(worker.archived),
             Self::Delete { .. } if !is_active => Plan::Change,
-            Self::Restore if state == "stopped" => Plan::Change,
+            Self::Restore if state == Lifecycle::Stopped => Plan::Change,
             Self::Restore if is_active && worker.ending.is_none() => Plan::Nothing,
             Self::Archive | Self::Delete { .. } => Plan::Refused(LifecycleError::NotEnded {
                 worker_id,
-                state,
+                state: state.as_str(),
                 wanted,
             }),
             Self::Pause | Self::Resume | Self::Restore => {
                 Plan::Refused(LifecycleError::WrongState {
                     worker_id,
-                    state,
+                    state: state.as_str(),
                     wanted,
                 })
             }
@@ -221,7 +222,7 @@ fn print(
                 "nothing changed: Worker {worker_id} is {} already",
                 match verb {
                     // What ended first counts, so this may be another word than the command's.
-                    Verb::Stop(_) | Verb::Cancel(_) => receipt.lifecycle,
+                    Verb::Stop(_) | Verb::Cancel(_) => receipt.lifecycle.as_str(),
                     verb => verb.done(),
                 }
             ));

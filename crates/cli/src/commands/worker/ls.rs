@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use worker_runtime_core::{
     Code, ListOrder, WorkerFilter, WorkerId,
+    record::Lifecycle,
     view::{Activity, WorkerView},
 };
 
@@ -210,11 +211,11 @@ fn table(
 
 /// Where a Worker stands, in a word or two.
 pub(super) fn state_text(worker: &WorkerView) -> String {
-    let mut text = worker.lifecycle.to_owned();
-    if worker.ending.is_some() && worker.lifecycle == "active" {
+    let mut text = worker.lifecycle.as_str().to_owned();
+    if worker.ending.is_some() && worker.lifecycle == Lifecycle::Active {
         text.push_str(", ending");
     }
-    if worker.paused && worker.lifecycle == "active" {
+    if worker.paused && worker.lifecycle == Lifecycle::Active {
         text.push_str(", paused");
     }
     if worker.archived {
