@@ -31,6 +31,7 @@ mod pack;
 mod read;
 mod storage;
 mod store;
+mod sync;
 
 pub use error::OpenError;
 #[cfg(feature = "fs-store")]

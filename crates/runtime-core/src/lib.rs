@@ -31,6 +31,7 @@ mod runtime;
 pub mod scope;
 mod state;
 pub mod store;
+mod sync;
 pub mod time;
 pub mod view;
 pub mod worker;

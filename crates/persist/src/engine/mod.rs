@@ -11,7 +11,6 @@ mod write;
 use std::{
     mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{PoisonError, RwLock, RwLockReadGuard},
 };
 
 use redb::{Database, Durability, ReadableDatabase, StorageError};
@@ -21,7 +20,10 @@ pub(crate) use read::Reading;
 pub(crate) use rows::{EachRow, End, Rows};
 pub(crate) use write::Writing;
 
-use crate::layout::{SUM_COUNT, Table, meta::TableSum};
+use crate::{
+    layout::{SUM_COUNT, Table, meta::TableSum},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+};
 
 /// The open database, shared by the writer and all readers.
 #[derive(Debug)]

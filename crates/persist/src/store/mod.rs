@@ -33,7 +33,7 @@ mod tests;
 use std::{
     collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::Arc,
     time::Duration,
 };
 
@@ -59,6 +59,7 @@ use crate::{
         stage::{Stage, Stages},
         tails::{Tail, Tails},
     },
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// What the writer and its readers share.

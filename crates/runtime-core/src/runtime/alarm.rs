@@ -1,14 +1,14 @@
 //! Wakes the writer when something is due. An idle Runtime sleeps.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Notify, mpsc};
 
 use super::command::Command;
-use crate::Clock;
+use crate::{
+    Clock,
+    sync::{self, Mutex, PoisonError},
+};
 
 /// The earliest moment at which the writer wants to look again.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Alarm {
                 continue;
             }
             let wait = self.due().map(|due| due.saturating_sub(clock.monotonic()));
-            tokio::select! {
+            sync::select! {
                 () = writer.closed() => return,
                 () = self.changed.notified() => {}
                 () = sleep_or_for_ever(wait) => {}
@@ -61,7 +61,7 @@ impl Alarm {
 
 async fn sleep_or_for_ever(wait: Option<Duration>) {
     match wait {
-        Some(wait) => tokio::time::sleep(wait.max(Duration::from_millis(1))).await,
+        Some(wait) => sync::sleep(wait.max(Duration::from_millis(1))).await,
         None => std::future::pending().await,
     }
 }

@@ -2,7 +2,7 @@
 //! really holds. What was in the batch has then happened whole or not at all; what the Runtime must
 //! not forget (a backend's word that it is quiet, a close, a run's output) goes on from there.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use tracing::{error, warn};
 
@@ -13,6 +13,7 @@ use crate::{
     error::Unavailable,
     state::{Dispatch, Effect, Now, State},
     store::{Loaded, StoreError},
+    sync::atomic::Ordering,
 };
 
 /// The wait before the second attempt to bring a failed store back, and the longest one.
@@ -121,7 +122,7 @@ impl Writer {
                 if now >= until {
                     break;
                 }
-                std::thread::sleep(REFUSE_EVERY.min(until.saturating_sub(now)));
+                crate::sync::thread::sleep(REFUSE_EVERY.min(until.saturating_sub(now)));
             }
             wait = (wait * 2).min(RECOVER_WAIT_MAX);
         }

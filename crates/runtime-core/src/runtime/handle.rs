@@ -1,9 +1,6 @@
 //! The Runtime's handle: cheap to clone, and the way to the four planes.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    thread::JoinHandle,
-};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,6 +17,7 @@ use crate::{
     profile::NamedProfiles,
     state::Dispatch,
     store::Store,
+    sync::{self, Mutex, PoisonError, thread::JoinHandle},
 };
 
 /// What a Runtime is opened with, beside its store.
@@ -130,7 +128,7 @@ impl Runtime {
             .take();
         if let Some(thread) = thread {
             // It has answered as its last act, so this does not wait.
-            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            let _ = sync::spawn_blocking(move || thread.join()).await;
         }
         result
     }
@@ -163,7 +161,7 @@ impl Drop for Inner {
             let mut command = Command::Abandon;
             while let Err(mpsc::error::TrySendError::Full(back)) = self.commands.try_send(command) {
                 command = back;
-                std::thread::yield_now();
+                sync::thread::yield_now();
             }
             let _ = thread.join();
         }

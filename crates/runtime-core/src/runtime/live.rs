@@ -14,10 +14,7 @@ mod preview;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -27,8 +24,15 @@ use preview::{Listeners, snapshot};
 pub(crate) use preview::Listening;
 
 use crate::{
-    BlockId, Generation, Position, RunId, WorkerId, error::SinkError, limits::Limits, run::Usage,
+    BlockId, Generation, Position, RunId, WorkerId,
+    error::SinkError,
+    limits::Limits,
+    run::Usage,
     store::BlockKind,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A block whose run ended before it did.

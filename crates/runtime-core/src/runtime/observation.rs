@@ -8,7 +8,7 @@
 mod events;
 mod transcript;
 
-use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     catalog::{ListOrder, WorkerFilter, WorkerList},
@@ -20,6 +20,7 @@ use crate::{
     record::Lifecycle,
     state::count_lifecycles,
     store::StoreError,
+    sync::atomic::Ordering,
     view::{DamagedView, Diagnostic, Phase, RuntimeStatus, WorkerView, phase},
 };
 

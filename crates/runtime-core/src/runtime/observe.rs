@@ -26,6 +26,7 @@ use crate::{
     cursor::From as Start,
     error::{ReadError, Unavailable},
     store::{Gap, GapCause},
+    sync,
 };
 
 /// What an observer sees.
@@ -119,7 +120,7 @@ impl Observation {
             over: false,
             _presence: presence,
         };
-        tokio::spawn(observer.run(gap));
+        sync::spawn(observer.run(gap));
         Ok(ObserveStream {
             pages: receiver,
             page: Vec::new().into_iter(),
@@ -203,7 +204,7 @@ struct Observer {
     /// Nothing will follow what was delivered.
     over: bool,
     /// While it is held, a close waits for this observer.
-    _presence: Option<std::sync::mpsc::Sender<()>>,
+    _presence: Option<sync::mpsc::Sender<()>>,
 }
 
 /// The reader is gone.
@@ -226,7 +227,7 @@ impl Observer {
         self.send(Observed::UpToDate(self.cursor(self.after)))
             .await?;
         while !self.options.until_up_to_date && !self.over {
-            let delta = tokio::select! {
+            let delta = sync::select! {
                 () = self.sender.closed() => return Err(Gone),
                 changed = self.news.receiver.changed() => match changed {
                     Ok(()) => None,
@@ -292,7 +293,7 @@ impl Observer {
                 .page(stream, after.max(bounds.trimmed_to), until, size)
                 .map(|page| (page, bounds.trimmed_to))
         };
-        let read = tokio::task::spawn_blocking(read).await;
+        let read = sync::spawn_blocking(read).await;
         let (page, trimmed_to) = read.map_err(|error| Unavailable::Bug {
             invariant: format!("reading a page panicked: {error}"),
         })??;

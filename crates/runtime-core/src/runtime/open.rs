@@ -1,10 +1,7 @@
 //! Opening, in this order: prove the processes of unfinished runs dead; record the new incarnation and
 //! their outcomes, in commits of bounded size; only then serve and dispatch. Scopes stay held until then (I6).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::{runtime::Handle, sync::mpsc};
 use tracing::warn;
@@ -25,6 +22,7 @@ use crate::{
     record::Lifecycle,
     state::{Dispatch, Now, ProvenWorker, State, Surroundings},
     store::{Loaded, Store, StoreError, StoreReader},
+    sync::{self, Mutex},
 };
 
 /// The version that events tell.
@@ -111,8 +109,8 @@ pub(super) async fn open(
         active_at: Some(clock.monotonic()),
     };
     alarm.wake_at(clock.monotonic().saturating_add(shared.limits.idle_after));
-    tokio::spawn(alarm.run(clock.clone(), commands.clone()));
-    let thread = std::thread::Builder::new()
+    sync::spawn(alarm.run(clock.clone(), commands.clone()));
+    let thread = sync::thread::Builder::new()
         .name("worker-runtime-writer".into())
         .spawn(move || {
             writer.begin();
@@ -201,7 +199,7 @@ async fn prove_all(
         })
         .collect()
     };
-    let proven = tokio::task::spawn_blocking(prove).await;
+    let proven = sync::spawn_blocking(prove).await;
     proven.map_err(|error| {
         let invariant = format!("proving processes dead failed: {error}");
         StoreError::Bug { invariant }.into()

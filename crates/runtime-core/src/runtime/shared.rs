@@ -9,10 +9,7 @@ mod news;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use news::News;
@@ -31,6 +28,10 @@ use crate::{
     },
     state::State,
     store::{DamagedRecord, Loaded, StoreReader, WentBack},
+    sync::{
+        Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// One Worker, as it is published.

@@ -21,6 +21,7 @@ use crate::{
     error::Unavailable,
     state::{Dispatch, Effect, Now, State},
     store::{Batch, Store, StoreError},
+    sync,
 };
 
 /// How long after an input was not dispatched for lack of room the next look comes.
@@ -110,7 +111,7 @@ impl Writer {
 
     /// Runs until the Runtime is closed or a contradiction stops it.
     pub(crate) fn run(mut self) {
-        while let Some(command) = self.commands.blocking_recv() {
+        while let Some(command) = sync::blocking_recv(&mut self.commands) {
             let limits = self.shared.limits.clone();
             let mut turn = self.apply(command);
             while turn == Turn::GoOn

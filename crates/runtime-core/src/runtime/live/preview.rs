@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
 use tokio::sync::broadcast;
@@ -11,6 +11,7 @@ use super::{LiveRun, LiveRuns};
 use crate::{
     BlockId, WorkerId,
     runtime::{Delta, DeltaOp},
+    sync::{MutexGuard, PoisonError},
     view::UnfinishedBlock,
 };
 

@@ -2,14 +2,17 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, MutexGuard, PoisonError, mpsc},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::sync::watch;
 
 use super::Shared;
-use crate::{Position, Stream, WorkerId};
+use crate::{
+    Position, Stream, WorkerId,
+    sync::{MutexGuard, PoisonError, mpsc},
+};
 
 /// Who waits for news.
 pub(super) enum News {
