@@ -2,6 +2,7 @@
 //! audits what a user can read afterwards against a journal that the client kept.
 //!
 //! # Layout
+//! - [`disk`]: a disk that records every call, and fails
 //! - [`parts`]: the parts, by name
 //! - [`report`]: what a part found, in numbers, and what it saw broken
 //! - [`settings`]: how much, from which seed, where
@@ -10,6 +11,7 @@
 //! [`worker_runtime_core::Observation`] alone, as a user does, and shares no function with the
 //! store. Results are worded "observed no loss in n under these faults".
 
+pub mod disk;
 pub mod parts;
 pub mod report;
 pub mod settings;
