@@ -10,7 +10,10 @@ use std::{borrow::Cow, fmt};
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use serde::{Serialize, de::DeserializeOwned};
 use twox_hash::XxHash3_64;
-use worker_runtime_core::store::StoreError;
+use worker_runtime_core::{
+    sabotage::{self, Sabotage},
+    store::StoreError,
+};
 
 use crate::{cut::Cut, layout::Table};
 
@@ -76,7 +79,8 @@ pub(crate) fn open<'a>(table: Table, key: &[u8], value: &'a [u8]) -> Result<&'a 
     let (stored, covered) = value
         .split_first_chunk::<8>()
         .ok_or("the value is shorter than its seal")?;
-    if u64::from_le_bytes(*stored) != sum(table, key, covered) {
+    let is_trusted = sabotage::is(Sabotage::SkipChecksum);
+    if u64::from_le_bytes(*stored) != sum(table, key, covered) && !is_trusted {
         return Err("the checksum does not fit".into());
     }
     match covered.split_first() {

@@ -27,6 +27,7 @@ use std::{
 use redb::{Database, StorageBackend};
 use worker_runtime_core::{
     Digest, Incarnation, Position,
+    sabotage::{self, Sabotage},
     store::{Batch, Loaded, Store, StoreError, StoreReader},
 };
 
@@ -298,6 +299,7 @@ fn not_opened(error: redb::DatabaseError) -> StoreError {
 
 fn read_witness(dir: &StateDir) -> Result<Option<Witnessed>, OpenError> {
     match HeadFile::read(dir).map_err(io_error("head"))? {
+        HeadRead::Valid(_) if sabotage::is(Sabotage::IgnoreHead) => Ok(None),
         HeadRead::Valid(witness) => Ok(Some(Witnessed {
             position: Position(witness.position),
             chain: Digest(witness.chain.to_be_bytes()),

@@ -28,6 +28,8 @@ pub mod profile;
 pub mod record;
 pub mod run;
 mod runtime;
+#[doc(hidden)]
+pub mod sabotage;
 pub mod scope;
 mod state;
 pub mod store;

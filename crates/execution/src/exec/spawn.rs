@@ -15,6 +15,7 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::{Child, Command};
+use worker_runtime_core::sabotage;
 
 use super::channel::Channel;
 use super::error::SpawnError;
@@ -188,6 +189,7 @@ fn start_monitor(options: &SpawnOptions, program: &Path) -> Result<Monitor, Spaw
                 .map(|(name, value)| (name, value)),
         )
         .env(RUN_MARKER_VARIABLE, options.run_marker.as_str())
+        .envs(sabotage::inherited())
         .stdin(Stdio::from(far))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -14,7 +14,10 @@ use std::{
 };
 
 use redb::{Database, Durability, ReadableDatabase, StorageError};
-use worker_runtime_core::store::StoreError;
+use worker_runtime_core::{
+    sabotage::{self, Sabotage},
+    store::StoreError,
+};
 
 pub(crate) use read::Reading;
 pub(crate) use rows::{EachRow, End, Rows};
@@ -75,6 +78,9 @@ impl Engine {
             });
         };
         let caught = catch_unwind(AssertUnwindSafe(|| {
+            if sabotage::is(Sabotage::HoldReadTransaction) {
+                std::mem::forget(db.begin_read());
+            }
             let transaction = db.begin_read().map_err(|error| StoreError::Read {
                 detail: error.to_string(),
             })?;
@@ -151,6 +157,7 @@ impl CommitMode {
         match self {
             #[cfg(any(test, feature = "memory-store"))]
             Self::Memory => Durability::None,
+            Self::Durable if sabotage::is(Sabotage::SkipSync) => Durability::None,
             Self::Durable | Self::QuickRepair => Durability::Immediate,
         }
     }

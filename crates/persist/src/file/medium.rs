@@ -4,7 +4,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use redb::StorageBackend;
-use worker_runtime_core::store::StoreError;
+use worker_runtime_core::{
+    sabotage::{self, Sabotage},
+    store::StoreError,
+};
 
 use super::{WrapBackend, open_database, storage_of};
 use crate::{
@@ -27,6 +30,9 @@ pub(super) struct FileMedium {
 }
 
 pub(super) fn make_room(ballast: &Ballast, must_happen: bool) -> Result<(), StoreError> {
+    if sabotage::is(Sabotage::SkipBallast) {
+        return Ok(());
+    }
     match ballast.ensure() {
         Err(_) if must_happen && ballast.held_bytes() > 0 => Ok(()),
         ensured => ensured.map_err(|full| StoreError::Full {
@@ -76,6 +82,9 @@ impl Medium for FileMedium {
         let Some(lock) = &self.lock else {
             return Err(failed("the store is closed"));
         };
+        if sabotage::is(Sabotage::TrustFailedFile) {
+            return self.go_on_with_failed_file(engine);
+        }
         let staged =
             StagedStore::copy_of(self.storage.as_ref(), &self.dir, lock).map_err(failed)?;
         let file = staged.file().map_err(failed)?;
@@ -105,6 +114,18 @@ impl Medium for FileMedium {
 
     fn release(&mut self) {
         self.lock = None;
+    }
+}
+
+impl FileMedium {
+    /// What must never be done: one of the faults that the harness must catch.
+    fn go_on_with_failed_file(&self, engine: &Engine) -> Result<Opened, StoreError> {
+        engine.forget();
+        let again = Engine::new(open_database(Arc::clone(&self.storage), self.cache_bytes)?);
+        let opened =
+            Opened::read(&again, CommitMode::Durable).map_err(OpenError::into_store_error)?;
+        again.take().and_then(|db| engine.replace(db));
+        Ok(opened)
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::{fmt, fs::File, path::Path, sync::Arc};
 
-use worker_runtime_core::store::{DamagedRecord, Loaded, StoreError, StoreReader, WentBack};
+use worker_runtime_core::{
+    sabotage::{self, Sabotage},
+    store::{DamagedRecord, Loaded, StoreError, StoreReader, WentBack},
+};
 
 use super::{io_error, not_opened, open_database, read_witness};
 use crate::{
@@ -49,6 +52,10 @@ impl ReadStore {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let dir = StateDir::open_for_reading(path)?;
         let lock = ReaderLock::acquire(&dir)?;
+        if sabotage::is(Sabotage::WriteOnRead) {
+            let touch = File::options().write(true).open(dir.store());
+            let _ = touch.and_then(|file| file.set_len(file.metadata()?.len()));
+        }
         let witnessed = read_witness(&dir)?;
         let file = File::open(dir.store()).map_err(io_error("the store's file"))?;
         let overlay = OverlayBackend::new(file, OVERLAY_BYTES_MAX).map_err(not_opened)?;

@@ -8,7 +8,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use worker_runtime_core::{
-    Position, Seq, WorkerId,
+    Incarnation, Position, Seq, WorkerId,
+    sabotage::{self, Sabotage},
     store::{Batch, Change, StoreError},
 };
 
@@ -66,7 +67,11 @@ impl PackedStore {
                     limits: self.limits,
                     state: &mut next,
                 };
-                apply.run(batch, flush, old_before)
+                apply.run(batch, flush, old_before)?;
+                if sabotage::is(Sabotage::WriteHeadBeforeCommit) {
+                    self.medium.witness(witnessed(&next, self.incarnation));
+                }
+                Ok(())
             })
         };
         self.note(result)?;
@@ -179,11 +184,8 @@ impl PackedStore {
         tails.committed = self.state.position;
         drop(tails);
         self.dirty = true;
-        self.medium.witness(Witnessed {
-            position: self.state.position,
-            chain: self.state.chain,
-            incarnation: self.incarnation.number,
-        });
+        let told = witnessed(&self.state, self.incarnation);
+        self.medium.witness(told);
     }
 
     /// Lets go of entries that `history` has too, and of accounts beyond their number.
@@ -230,6 +232,15 @@ impl PackedStore {
             let oldest = self.log_recent.pop_front();
             self.log_recent_bytes -= oldest.map_or(0, |(_, len)| len);
         }
+    }
+}
+
+/// What the witness is told of a state.
+fn witnessed(state: &State, incarnation: Incarnation) -> Witnessed {
+    Witnessed {
+        position: state.position,
+        chain: state.chain,
+        incarnation: incarnation.number,
     }
 }
 

@@ -6,7 +6,11 @@
 
 use std::ops::ControlFlow;
 
-use worker_runtime_core::{Position, Seq, Stream, WorkerId, store::StoreError};
+use worker_runtime_core::{
+    Position, Seq, Stream, WorkerId,
+    sabotage::{self, Sabotage},
+    store::StoreError,
+};
 
 use super::{apply::Applying, tails::load_base};
 use crate::{
@@ -46,6 +50,9 @@ enum Trimmed {
 impl Applying<'_, '_> {
     /// Trims what is over a limit now. Only a commit that wrote packs can be.
     pub(super) fn retain(&mut self) -> Result<(), StoreError> {
+        if sabotage::is(Sabotage::IgnoreRetention) {
+            return Ok(());
+        }
         let mut touched = std::mem::take(self.out.touched);
         touched.sort_unstable();
         touched.dedup();

@@ -25,6 +25,7 @@ use crate::{
     Cursor, CursorError, Event, Position, Stream, WorkerId,
     cursor::From as Start,
     error::{ReadError, Unavailable},
+    sabotage::{self, Sabotage},
     store::{Gap, GapCause},
     sync,
 };
@@ -108,7 +109,11 @@ impl Observation {
             _ => None,
         };
         let (after, gap) = self.start_or_gap(stream, start)?;
-        let (sender, receiver) = mpsc::channel(PAGES_AHEAD_MAX);
+        let pages_ahead_max = match sabotage::is(Sabotage::ReadAhead) {
+            true => usize::from(u16::MAX),
+            false => PAGES_AHEAD_MAX,
+        };
+        let (sender, receiver) = mpsc::channel(pages_ahead_max);
         let observer = Observer {
             observation: self.clone(),
             stream,

@@ -26,6 +26,7 @@ use crate::{
         AllocationRecord, IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord,
         WorkerRecord,
     },
+    sabotage::{self, Sabotage},
     state::State,
     store::{DamagedRecord, Loaded, StoreReader, WentBack},
     sync::{
@@ -213,7 +214,8 @@ impl Shared {
     ) -> Result<Position, CursorError> {
         let tail_cursor = self.cursor(stream, tail);
         let position = cursor.position();
-        if !cursor.is_of(self.runtime_id, stream) {
+        let is_accepted = sabotage::is(Sabotage::AcceptForeignCursor);
+        if !cursor.is_of(self.runtime_id, stream) && !is_accepted {
             return Err(CursorError::Foreign { tail: tail_cursor });
         }
         let index = self

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Clock, Timestamp, WorkerId,
     error::Unavailable,
+    sabotage::{self, Sabotage},
     state::{Dispatch, Effect, Now, State},
     store::{Batch, Store, StoreError},
     sync,
@@ -312,6 +313,14 @@ impl Writer {
 
     fn commit(&mut self) {
         let (batch, effects, touched) = self.state.take_batch();
+        if sabotage::is(Sabotage::AcknowledgeBeforeCommit) {
+            let answers = self.answers.drain(..);
+            answers.for_each(|answer| answer.deliver(None));
+        }
+        if sabotage::is(Sabotage::PublishBeforeCommit) {
+            let touched: Vec<WorkerId> = touched.iter().copied().collect();
+            self.shared.publish(&self.state, &touched);
+        }
         let outcome = match self.spoiled.take() {
             Some(error) => Err(error),
             None if batch.is_empty() => Ok(()),

@@ -11,6 +11,7 @@ use crate::{
     profile::ResolvedProfile,
     record::{AllocationRecord, Lifecycle, Recorded, WorkerRecord},
     run::Usage,
+    sabotage::{self, Sabotage},
     store::Change,
     view::{CreateReceipt, ScopeOwner, wire_rule, wire_rules},
     worker::{BackendSelection, CreateWorker},
@@ -257,6 +258,9 @@ impl State {
         scope: &HeldScope,
         except: Option<WorkerId>,
     ) -> Vec<ScopeOwner> {
+        if sabotage::is(Sabotage::GrantOverlap) {
+            return Vec::new();
+        }
         let mut owners: Vec<(usize, ScopeOwner)> = Vec::new();
         let held = self.workers.values().filter_map(|worker| {
             Some((

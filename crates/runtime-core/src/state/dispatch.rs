@@ -13,6 +13,7 @@ use crate::{
         CancelCause, CancelRecord, LastRun, Lifecycle, ProcessLife, RunRecord, UnfinishedRecord,
     },
     run::{Outcome, OutcomeKind, StopReason, Usage},
+    sabotage::{self, Sabotage},
     store::Change,
     view::Phase,
 };
@@ -265,6 +266,9 @@ impl State {
 
     /// Ends runs that took longer than they were given, and lapses actions.
     pub(crate) fn expire(&mut self) -> Result<(), Unavailable> {
+        if sabotage::is(Sabotage::MissDeadline) {
+            return Ok(());
+        }
         let now = self.now();
         let is_due = |deadline: Option<Timestamp>| deadline.is_some_and(|deadline| deadline <= now);
         let mut late = Vec::new();
@@ -303,6 +307,9 @@ impl State {
 
     /// The next moment at which [`expire`](Self::expire) has something to do.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        if sabotage::is(Sabotage::MissDeadline) {
+            return None;
+        }
         let runs = self
             .workers
             .values()

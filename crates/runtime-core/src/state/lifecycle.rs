@@ -10,6 +10,7 @@ use crate::{
     error::{FieldInvalid, LifecycleError, RunError, Unavailable},
     record::{CancelCause, Ending, Lifecycle, Recorded},
     run::StopReason,
+    sabotage::{self, Sabotage},
     store::Change,
     view::{CancelReceipt, LifecycleReceipt},
     worker::{EndKind, UpdateWorker},
@@ -211,7 +212,9 @@ impl State {
         }
         if self.around.live.has_owner(worker_id) {
             self.effects.push(Effect::StopBackend { worker_id });
-            return Ok(());
+            if !sabotage::is(Sabotage::FreeScopeEarly) {
+                return Ok(());
+            }
         }
         self.reach_end(worker_id)
     }

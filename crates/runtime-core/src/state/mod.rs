@@ -41,6 +41,7 @@ use crate::{
         UnfinishedRecord, WorkerRecord,
     },
     runtime::{Backends, LiveRuns},
+    sabotage::{self, Sabotage},
     store::{Batch, Change, DamagedRecord, Loaded, StoreReader},
 };
 
@@ -428,6 +429,9 @@ impl State {
 
     /// The next fence of the Runtime.
     fn grant_fence(&mut self) -> Fence {
+        if sabotage::is(Sabotage::ReuseFence) {
+            return self.runtime.fence;
+        }
         self.runtime.fence = self.runtime.fence.next();
         self.change(Change::Runtime(self.runtime.clone()));
         self.runtime.fence

@@ -11,6 +11,7 @@ use crate::{
     record::WentBackRecord,
     run::{Outcome, StopReason},
     runtime::PartialBlock,
+    sabotage::{self, Sabotage},
     store::{Change, ReplayRequest, WentBack},
     view::WentBackView,
 };
@@ -93,6 +94,13 @@ impl State {
             record.unproven = None;
         })?;
         match self.current_run(worker_id).map(|run| run.run_id) {
+            Some(_) if sabotage::is(Sabotage::RunTwiceAfterRestart) => self
+                .update_front(worker_id, |front| front.run = None)
+                .map(drop),
+            Some(_) if sabotage::is(Sabotage::DropOutcomeAtOpen) => {
+                self.worker_mut(worker_id)?.unfinished.pop_front();
+                Ok(())
+            }
             Some(run_id) => {
                 self.around.live.seed_partial(worker_id, run_id, partial);
                 self.finish_run(worker_id, StopReason::RuntimeLost, RunEnd::default())

@@ -13,6 +13,7 @@ use crate::{
     record::{ActionRecord, ProcessRecord, RunRecord},
     run::{OutcomeKind, StopReason},
     runtime::PartialBlock,
+    sabotage::{self, Sabotage},
     store::Change,
 };
 
@@ -74,12 +75,12 @@ impl State {
         generation: Generation,
         op: SinkOp,
     ) -> Result<Position, SinkError> {
-        if self
+        let is_late = self
             .current_run(worker_id)
             .is_none_or(|run| run.run_id != run_id || run.generation != generation)
             // Nothing that is left of a backend may end a run whose processes may live.
-            || self.is_unproven(worker_id)
-        {
+            || self.is_unproven(worker_id);
+        if is_late && !sabotage::is(Sabotage::AcceptLateMessage) {
             self.late_messages = self.late_messages.saturating_add(1);
             return Err(SinkError::Stale { run_id, generation });
         }
@@ -87,7 +88,10 @@ impl State {
             self.room.clone()?;
         }
         match op {
-            SinkOp::Append(drafts) => {
+            SinkOp::Append(mut drafts) => {
+                if sabotage::is(Sabotage::SwapEvents) {
+                    drafts.reverse();
+                }
                 for draft in drafts {
                     self.emit(worker_id, draft)?;
                 }
@@ -135,7 +139,9 @@ impl State {
     pub(crate) fn checkpoint(&mut self, worker_id: WorkerId, run_id: RunId, only: Option<BlockId>) {
         for checkpoint in self.around.live.take_dirty(worker_id, run_id, only) {
             self.batch_bytes = self.batch_bytes.saturating_add(checkpoint.bytes.len());
-            self.change(Change::Checkpoint(checkpoint));
+            if !sabotage::is(Sabotage::LoseCheckpoint) {
+                self.change(Change::Checkpoint(checkpoint));
+            }
         }
     }
 

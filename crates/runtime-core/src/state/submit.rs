@@ -10,6 +10,7 @@ use crate::{
     error::{SubmitError, Unavailable, WorkerError},
     input::{Input, InputMode, InputReceipt},
     record::{Lifecycle, ReceiptRecord, Recorded, UnfinishedRecord},
+    sabotage::{self, Sabotage},
     store::Change,
 };
 
@@ -52,8 +53,10 @@ impl State {
             content_digest: digest,
             accepted,
         };
-        self.receipts.insert((worker_id, key), receipt);
-        self.change(Change::Receipt(worker_id, key, receipt));
+        if !sabotage::is(Sabotage::ForgetReceipt) {
+            self.receipts.insert((worker_id, key), receipt);
+            self.change(Change::Receipt(worker_id, key, receipt));
+        }
         self.update(worker_id, |record| record.input_count += 1)?;
         let input_id = input.input_id.clone();
         let unfinished = Arc::new(UnfinishedRecord {

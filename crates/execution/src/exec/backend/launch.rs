@@ -14,6 +14,7 @@ use worker_runtime_core::{
     Fence, RunId, RunSink, WorkerId,
     backend::{BackendError, BackendErrorKind, SecretResolver, StartWorker},
     record::{ProcessLife, ProcessRecord},
+    sabotage::{self, Sabotage},
     worker::MountRef,
 };
 
@@ -204,6 +205,7 @@ impl Launcher {
         let (worker_id, program) = (self.worker_id, self.program_name());
         warn!(%worker_id, %error, "a command did not start");
         start_failed(match error {
+            error if sabotage::is(Sabotage::LeakPath) => error.to_string(),
             SpawnError::Execute { source, .. } => format!("cannot execute {program:?}: {source}"),
             SpawnError::WorkingDirectory { source, .. } => {
                 let place = self.workspace.as_ref();

@@ -18,6 +18,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, getpid, set_child_subreaper, setsid};
+use worker_runtime_core::sabotage::{self, Sabotage};
 
 use super::super::proc_table::ProcessStat;
 use super::super::wire::{self, Exit, Order, PROTOCOL, Report, StartFailure, StartStep};
@@ -155,6 +156,10 @@ impl Monitor {
         if let Some(exit) = self.family.exit()? {
             self.read_start()?;
             self.report_exit(exit)?;
+            if sabotage::is(Sabotage::LeaveChild) {
+                self.report(&Report::Quiet);
+                return Ok(true);
+            }
         }
         if self.family.reap()? {
             self.report(&Report::Quiet);

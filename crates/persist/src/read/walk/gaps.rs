@@ -3,6 +3,7 @@
 
 use worker_runtime_core::{
     Code, Digest, Position, Seq, Stream,
+    sabotage::{self, Sabotage},
     store::{Gap, GapCause, StoreError},
 };
 
@@ -119,7 +120,7 @@ impl<R: Rows> Walk<'_, R> {
         // Of a part nobody knows which seqs it held.
         let seqs = seqs.filter(|_| cause == GapCause::Retention || asked == (from, to));
         let (from, to) = asked;
-        if from > to {
+        if from > to || sabotage::is(Sabotage::HideGap) {
             return Flow::Continue(());
         }
         let code = match cause {

@@ -6,6 +6,7 @@ use crate::{
     cursor::From as Start,
     error::{ReadError, Unavailable},
     runtime::redact::redact,
+    sabotage::{self, Sabotage},
     store::ReplayRequest,
     view::EventPage,
 };
@@ -106,6 +107,10 @@ impl Observation {
         size: PageSize,
     ) -> Result<EventPage, ReadError> {
         let limits = &self.shared.limits;
+        let until = match sabotage::is(Sabotage::ServeBeyondPublished) {
+            true => Position(u64::MAX),
+            false => until,
+        };
         let request = ReplayRequest {
             stream,
             after,

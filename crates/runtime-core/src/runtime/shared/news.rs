@@ -66,6 +66,9 @@ impl News {
 impl Shared {
     /// Tells those who wait: for the Runtime, and for each of these Workers.
     pub(crate) fn notify(&self, touched: impl Iterator<Item = WorkerId>) {
+        if crate::sabotage::is(crate::sabotage::Sabotage::MissWakeUp) {
+            return;
+        }
         let position = self.position();
         let mut news = self.news();
         let News::Open {
