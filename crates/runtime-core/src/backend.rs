@@ -55,6 +55,7 @@ pub enum BackendErrorKind {
 
 /// Why a Worker takes no input (I8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum IncapableReason {
@@ -91,6 +92,7 @@ pub enum IncapableReason {
 
 /// What a backend can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct BackendCapabilities {
     /// Takes several inputs in one conversation.

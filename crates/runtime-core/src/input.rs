@@ -7,6 +7,7 @@ use crate::{AsJson, Cursor, Digest, InputId, WorkerId, record::Recorded};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InputKind {
     /// A person or the program that stands for one.
@@ -43,6 +44,7 @@ impl<'de> Deserialize<'de> for Segment {
 
 /// The kinds of segment that this version knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum KnownSegment {
     /// Plain text.
@@ -96,6 +98,7 @@ impl Segment {
 
 /// What to do when the Worker is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InputMode {
     /// Refuse; nothing is kept and the `input_id` is not used up.
@@ -107,6 +110,7 @@ pub enum InputMode {
 
 /// What one run may use. What a backend can't count it ignores, and its capabilities say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// The longest that the run may take.
@@ -122,6 +126,7 @@ pub struct Budget {
 
 /// What is asked for when an input is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubmitInput {
     /// The caller's idempotency key; minted when absent, and then a retry is another input.
@@ -201,6 +206,7 @@ impl Input {
 
 /// That an input was accepted: durable when it is handed out, and the same for every repetition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InputReceipt {
     /// The Worker.
     pub worker_id: WorkerId,

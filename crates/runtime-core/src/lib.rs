@@ -30,6 +30,8 @@ pub mod run;
 mod runtime;
 #[doc(hidden)]
 pub mod sabotage;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod scope;
 mod state;
 pub mod store;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which profile a creation asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ProfileSelector {
     /// The one that the Runtime is configured with: the builtin `default`.
@@ -24,6 +25,7 @@ pub enum ProfileSelector {
 
 /// Where a profile came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileSource {
     /// It ships with the Runtime.
@@ -34,6 +36,7 @@ pub enum ProfileSource {
 
 /// A profile as a Worker keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ResolvedProfile {
     /// Where it came from.
     pub source: ProfileSource,

@@ -56,6 +56,7 @@ pub struct IncarnationRecord {
 
 /// Where a Worker stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Lifecycle {
     /// Takes input.
@@ -83,6 +84,7 @@ pub struct Ending {
 
 /// Where a thing was recorded: enough to answer a repeated call as the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Recorded {
     /// In the Worker's stream.
     pub seq: Seq,

@@ -6,6 +6,7 @@ use crate::AsJson;
 
 /// The four outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeKind {
     /// The backend said explicitly that it is done.
@@ -20,6 +21,7 @@ pub enum OutcomeKind {
 
 /// Why a run stopped. Open: reasons that this version doesn't know are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum StopReason {
     /// The turn is over.
@@ -79,6 +81,7 @@ impl StopReason {
 
 /// How an input ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Outcome {
     /// Which of the four.
     pub kind: OutcomeKind,
@@ -97,6 +100,7 @@ impl From<StopReason> for Outcome {
 
 /// What was used, cumulative within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Usage {
     /// Tokens read, those from a cache included.

@@ -72,6 +72,7 @@ pub struct Checkpoint {
 
 /// What a block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BlockKind {
     /// Words for whoever asked.
@@ -198,6 +199,7 @@ pub struct StreamBounds {
 
 /// Why a stretch of a stream is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GapCause {
     /// Trimmed, as the operator's limits say.
@@ -212,6 +214,7 @@ pub enum GapCause {
 
 /// A stretch of a stream that is missing; the stream goes on after it (I2, I10).
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gap {
     /// Why.
     pub cause: GapCause,

@@ -10,6 +10,7 @@ use crate::{
 
 /// What a Worker is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Intent {
     /// Talks with somebody.
@@ -35,6 +36,7 @@ pub enum Intent {
 
 /// A named bundle of configuration, at one exact content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BundleRef {
     /// Its name.
@@ -45,6 +47,7 @@ pub struct BundleRef {
 
 /// A place that a Worker is told about, by the operator's name for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MountRef {
     /// The mount's name.
@@ -56,6 +59,7 @@ pub struct MountRef {
 
 /// Which execution backend runs a Worker's input, and with what configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BackendSelection {
     /// The name under which a factory was registered.
@@ -68,6 +72,7 @@ pub struct BackendSelection {
 /// What is asked for at a creation. The same `worker_id` with an equal request gives the first
 /// receipt again; with another one it is refused (I5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateWorker {
     /// The caller's id for it; minted when absent.
@@ -99,6 +104,7 @@ pub type WorkerSpec = AsJson<WorkerSpecFields>;
 
 /// The fields of a [`WorkerSpec`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkerSpecFields {
     /// What it is for.
     pub intent: Intent,
@@ -173,6 +179,7 @@ impl CreateWorker {
 
 /// The two ways a Worker ends. The first that is asked for in an epoch wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EndKind {
     /// Its run is cancelled, queued input is cancelled; `restore` can start it again.
@@ -183,6 +190,7 @@ pub enum EndKind {
 
 /// A change of what a Worker is called; absent fields stay.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UpdateWorker {
     /// Another name.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a rule allows. `Write` includes `Read`; only write against write conflicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// To look.
@@ -14,6 +15,7 @@ pub enum Permission {
 
 /// One rule, as it is sent: a place below a mount.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScopeRule {
     /// The operator's name for a place.
@@ -34,6 +36,7 @@ fn yes() -> bool {
 
 /// What a Worker asks to touch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// What it may touch.

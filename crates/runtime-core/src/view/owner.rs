@@ -8,6 +8,7 @@ use crate::{HeldRule, ScopeRule, WorkerId};
 
 /// Who holds a scope that meets another one, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ScopeOwner {
     /// The owner.
     pub worker_id: WorkerId,

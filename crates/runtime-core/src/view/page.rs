@@ -24,6 +24,7 @@ pub struct EventPage {
 
 /// A transcript item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TranscriptItem {
     /// Its number.
     pub item: u64,
@@ -45,6 +46,7 @@ pub struct TranscriptItem {
 
 /// A block that has not ended: a preview, continued by deltas from `offset_bytes` on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UnfinishedBlock {
     /// Which block.
     pub block: BlockId,
@@ -58,6 +60,7 @@ pub struct UnfinishedBlock {
 
 /// A page of a transcript.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TranscriptPage {
     /// Whose.
     pub worker_id: WorkerId,

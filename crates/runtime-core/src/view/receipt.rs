@@ -9,6 +9,7 @@ use crate::{
 
 /// That a Worker was made: durable when it is handed out, and the same for every repetition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CreateReceipt {
     /// The Runtime.
     pub runtime_id: RuntimeId,
@@ -28,6 +29,7 @@ pub struct CreateReceipt {
 
 /// That a Worker's life was changed. Repeating the call gives the first receipt again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LifecycleReceipt {
     /// The Worker.
     pub worker_id: WorkerId,
@@ -47,6 +49,7 @@ pub struct LifecycleReceipt {
 
 /// That the end of a run was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CancelReceipt {
     /// The Worker.
     pub worker_id: WorkerId,

@@ -12,6 +12,7 @@ use crate::{
 
 /// What the Runtime says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RuntimeStatus {
     /// Which Runtime.
     pub runtime_id: RuntimeId,
@@ -49,6 +50,7 @@ pub struct RuntimeStatus {
 
 /// A damaged record, named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DamagedView {
     /// Which table.
     pub table: String,
@@ -70,6 +72,7 @@ impl From<&DamagedRecord> for DamagedView {
 
 /// Acknowledged state is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WentBackView {
     /// The newest position that was ever acknowledged.
     pub witnessed: Position,
@@ -88,6 +91,7 @@ impl From<WentBack> for WentBackView {
 
 /// What an operator should know, with the command that helps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Diagnostic {
     /// Its code.
     pub code: Code,

@@ -15,6 +15,7 @@ use crate::{
 
 /// How far an input is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// It waits for its turn.
@@ -63,6 +64,7 @@ impl fmt::Display for Phase {
 
 /// An action that a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ActionView {
     /// The backend's name for it.
     pub action_id: ActionId,
@@ -76,6 +78,7 @@ pub struct ActionView {
 
 /// What a Worker does now: derived from its inputs without outcome and the live owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Activity {
     /// How far its first input without outcome is; `None` when it has none.
     pub phase: Option<Phase>,
@@ -95,6 +98,7 @@ pub struct Activity {
 
 /// Whether a Worker takes input, and if not, why (I8).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InputCapability {
     /// Whether it does.
     pub capable: bool,
@@ -105,6 +109,7 @@ pub struct InputCapability {
 
 /// A Worker, as clients see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkerView {
     /// Its Runtime: authority is this and the next together.
     pub runtime_id: RuntimeId,
@@ -163,6 +168,7 @@ pub struct WorkerView {
 
 /// The last run of a Worker that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastRunView {
     /// Which.
     pub run_id: RunId,
@@ -187,6 +193,7 @@ impl From<&LastRun> for LastRunView {
 
 /// An end that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EndView {
     /// Stop or cancel.
     pub kind: EndKind,

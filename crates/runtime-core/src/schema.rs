@@ -1,0 +1,102 @@
+//! JSON Schemas of the types that are written as text: ids, cursors, times, codes.
+//!
+//! Schemas of all other types are derived beside the types. Called by whoever documents an interface
+//! that speaks them.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::{
+    ActionId, AsJson, BlockId, Code, Cursor, EventType, InputId, RunId, RuntimeId, Timestamp,
+    WorkerId, input::Segment,
+};
+
+macro_rules! schemas {
+    ($($type:ident: $schema:tt;)*) => {
+        $(impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        })*
+    };
+}
+
+schemas! {
+    RuntimeId: { "type": "string", "format": "uuid", "description": "The Runtime" };
+    WorkerId: { "type": "string", "format": "uuid", "description": "A Worker inside one Runtime" };
+    RunId: { "type": "string", "format": "uuid", "description": "One execution of one input" };
+    InputId: {
+        "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+        "description": "The caller's idempotency key: 1 to 256 bytes without control characters"
+    };
+    ActionId: {
+        "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+        "description": "What a run waits for, named by the execution backend"
+    };
+    BlockId: {
+        "type": "string", "pattern": "^[0-9]+\\.[0-9]+$",
+        "description": "A block of output: its run's generation and its index"
+    };
+    Cursor: {
+        "type": "string", "pattern": "^c1[0-9a-f]{48}$",
+        "description": "After this position, in one stream. Opaque"
+    };
+    Timestamp: { "type": "string", "format": "date-time", "description": "A moment, RFC 3339" };
+    Code: {
+        "type": "string", "pattern": "^WR-[A-Z]+(-[A-Z]+)*$",
+        "description": "The stable code of an error"
+    };
+    EventType: { "type": "string", "minLength": 1, "description": "A dotted word" };
+    Segment: {
+        "type": "object", "required": ["type"],
+        "properties": { "type": { "type": "string" } },
+        "oneOf": [
+            {
+                "properties": { "type": { "const": "text" }, "text": { "type": "string" } },
+                "required": ["text"]
+            },
+            {
+                "properties": {
+                    "type": { "const": "image" },
+                    "media_type": { "type": "string" },
+                    "data": { "type": "string" }
+                },
+                "required": ["media_type", "data"]
+            },
+            {
+                "properties": {
+                    "type": { "const": "resource" },
+                    "uri": { "type": "string" },
+                    "text": { "type": ["string", "null"] }
+                },
+                "required": ["uri"]
+            },
+            { "properties": { "type": { "not": { "enum": ["text", "image", "resource"] } } } }
+        ],
+        "description": "A part of an input; kinds that this version doesn't know are kept as they came"
+    };
+}
+
+/// Its value's own schema: on the wire it is written as its value.
+impl<T: JsonSchema> JsonSchema for AsJson<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
