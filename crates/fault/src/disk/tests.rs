@@ -173,7 +173,10 @@ fn a_sync_that_loses_its_writes_goes_on_showing_them() {
         .crash(tape.len())
         .image(Variant::All, HeadChoice::AsOfThen);
     let place = Place::new(&home.path().join("place")).unwrap();
-    before.compare(&open(place.path(), place.mount(&image).unwrap()));
+    let mut cut = open(place.path(), place.mount(&image).unwrap());
+    before.compare(&cut);
+    assert_eq!(cut.load().unwrap().position, before.position());
+    drop(cut);
 
     // The recovery copies what is shown: another file, which is on the disk.
     store.recover().unwrap();
