@@ -2,16 +2,20 @@
 //! audits what a user can read afterwards against a journal that the client kept.
 //!
 //! # Layout
+//! - [`backend`]: an execution backend that runs nothing by itself
 //! - [`disk`]: a disk that records every call, and fails
 //! - [`parts`]: the parts, by name
 //! - [`report`]: what a part found, in numbers, and what it saw broken
 //! - [`settings`]: how much, from which seed, where
+//! - [`workload`]: a seeded client that does everything a user can, and keeps a journal
 //!
 //! Never published and never linked into anything that is. The audit reads through
 //! [`worker_runtime_core::Observation`] alone, as a user does, and shares no function with the
 //! store. Results are worded "observed no loss in n under these faults".
 
+pub mod backend;
 pub mod disk;
 pub mod parts;
 pub mod report;
 pub mod settings;
+pub mod workload;

@@ -1,0 +1,245 @@
+//! Asking: every command is entered in the journal before it leaves, and its answer as it comes. What
+//! nobody knows the outcome of is asked again (I5).
+
+use std::time::Duration;
+
+use tokio::{task::JoinSet, time::timeout};
+use worker_runtime_core::{Code, RunId};
+
+use super::{
+    asked::{Answer, Asked, SinkCall},
+    client::{Client, PATIENCE},
+    journal::{BlockText, Entry, KeptText},
+    limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY},
+};
+use crate::report::Violation;
+
+/// How often what nobody knows is asked again before it is put off.
+const AGAIN_MAX: usize = 3;
+
+impl Client {
+    /// Asks several things at once, and waits for all answers.
+    pub async fn ask_all(&mut self, asks: Vec<Asked>) {
+        let numbers: Vec<usize> = asks.into_iter().map(|asked| self.enter(asked)).collect();
+        self.carry_out(numbers).await;
+        for _ in 0..AGAIN_MAX {
+            if self.patience < PATIENCE || self.unsettled.is_empty() {
+                break;
+            }
+            self.ask_again().await;
+        }
+    }
+
+    /// Asks everything once more of which nobody knows what became; one by one, in order.
+    pub async fn ask_again(&mut self) {
+        for number in std::mem::take(&mut self.unsettled) {
+            let again = self.journal.entries.get(number).and_then(|entry| {
+                let repeatable = !matches!(entry.asked, Asked::Sink(..));
+                repeatable.then(|| entry.asked.clone())
+            });
+            if let Some(asked) = again {
+                let number = self.enter(asked);
+                self.carry_out(vec![number]).await;
+            }
+        }
+    }
+
+    /// Asks again until everything has an answer, a few times at most, and waits until all is quiet.
+    pub async fn settle(&mut self) {
+        for _ in 0..AGAIN_MAX {
+            self.catch_up().await;
+            if self.unsettled.is_empty() {
+                return;
+            }
+            self.ask_again().await;
+        }
+    }
+
+    fn enter(&mut self, asked: Asked) -> usize {
+        let asked_at = (self.options.meter)();
+        if let Asked::Sink(_, run_id, call) = &asked {
+            self.enter_text(*run_id, call, asked_at);
+        }
+        self.journal.entries.push(Entry {
+            asked,
+            asked_at,
+            answered_at: None,
+            answer: Answer::Pending,
+        });
+        self.journal.entries.len() - 1
+    }
+
+    fn enter_text(&mut self, run_id: RunId, call: &SinkCall, asked_at: u64) {
+        let (block, more, replaced) = match call {
+            SinkCall::Append(block, more) => (block, more, false),
+            SinkCall::Replace(block, text) => (block, text, true),
+            _ => return,
+        };
+        let Some(block) = self.journal.blocks.get_mut(&(run_id, *block)) else {
+            return;
+        };
+        let before = block.texts.last().filter(|_| !replaced);
+        let before = before.map_or("", |last| last.text.as_str());
+        let text = format!("{before}{more}");
+        block.dirty_bytes = if replaced {
+            text.len().max(1)
+        } else {
+            block.dirty_bytes + more.len()
+        };
+        block.texts.push(BlockText {
+            asked_at,
+            text,
+            replaced,
+        });
+    }
+
+    async fn carry_out(&mut self, numbers: Vec<usize>) {
+        let Some(runtime) = self.runtime.clone() else {
+            return;
+        };
+        let mut under_way = JoinSet::new();
+        for number in numbers {
+            let Some(asked) = self.journal.entries.get(number).map(|it| it.asked.clone()) else {
+                continue;
+            };
+            let sink = match &asked {
+                Asked::Sink(_, run_id, _) => self.runs.get(run_id).map(|turn| turn.sink.clone()),
+                _ => None,
+            };
+            let (runtime, meter) = (runtime.clone(), self.options.meter.clone());
+            let patience = self.patience;
+            under_way.spawn(async move {
+                let asking = asked.carry_out(&runtime, sink.as_ref());
+                let answer = timeout(patience, asking).await;
+                // Before anything else happens: what is not on the disk now was not durable.
+                let answered_at = meter();
+                (number, answer.unwrap_or(Answer::Unknown), answered_at)
+            });
+        }
+        while let Some(joined) = under_way.join_next().await {
+            if let Ok((number, answer, answered_at)) = joined {
+                self.note_answer(number, answer, answered_at);
+            }
+        }
+    }
+
+    fn note_answer(&mut self, number: usize, answer: Answer, answered_at: u64) {
+        let Some(entry) = self.journal.entries.get_mut(number) else {
+            return;
+        };
+        entry.answered_at = Some(answered_at);
+        entry.answer = answer.clone();
+        let asked = entry.asked.clone();
+        match &answer {
+            Answer::Unknown => {
+                self.unsettled.push(number);
+                self.doubt_checkpoints();
+            }
+            Answer::Refused(code) if *code == Code::Bug => {
+                let detail = format!("{} was answered with a bug", asked.word());
+                self.journal
+                    .violations
+                    .push(Violation::new("no contradiction inside", detail));
+            }
+            _ => {}
+        }
+        if let Asked::Sink(_, run_id, call) = &asked {
+            let is_done = matches!(answer, Answer::Done(_));
+            self.note_told(*run_id, call, is_done, answered_at);
+        }
+    }
+
+    /// What a run's player has to remember of an answer.
+    fn note_told(&mut self, run_id: RunId, call: &SinkCall, is_done: bool, answered_at: u64) {
+        match call {
+            SinkCall::Append(block, _) | SinkCall::Replace(block, _) => {
+                let Some(block) = self.journal.blocks.get_mut(&(run_id, *block)) else {
+                    return;
+                };
+                if !is_done {
+                    block.is_exact = false;
+                    return;
+                }
+                let len = block.texts.last().map_or(0, |last| last.text.len());
+                let text = block.texts.len().saturating_sub(1);
+                if block.dirty_bytes < CHECKPOINT_BYTES {
+                    return;
+                }
+                // Short of that many bytes, append waits for no checkpoint.
+                let spare = if block.is_exact {
+                    0
+                } else {
+                    CHECKPOINT_BYTES - 1
+                };
+                let bytes_min = len.saturating_sub(spare);
+                if bytes_min > 0 {
+                    block.kept.push(KeptText {
+                        since: answered_at,
+                        text,
+                        bytes_min,
+                    });
+                }
+                block.dirty_bytes = block.dirty_bytes.min(spare);
+            }
+            _ => {
+                if let Some(turn) = self.runs.get_mut(&run_id) {
+                    turn.told(call, is_done);
+                }
+                if matches!(call, SinkCall::Finish(..)) {
+                    self.runs.remove(&run_id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn doubt_checkpoints(&mut self) {
+        let blocks = self.journal.blocks.values_mut();
+        blocks.for_each(|block| block.is_exact = false);
+    }
+
+    /// Moves the Runtime's clock, and lets the machine's go on as long: its alarm waits by that.
+    pub(super) async fn let_time_pass(&mut self) {
+        let ms = self.rng.u64(4..14);
+        let failures = self.failures();
+        self.catch_up().await;
+        let before = (self.options.meter)();
+        self.doubt_checkpoints();
+        self.options.clock.advance(Duration::from_millis(ms));
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        self.catch_up().await;
+        let now = (self.options.meter)();
+        // Nobody asked anything: what was written then was written because it was due.
+        let was_due = now > before && Duration::from_millis(ms) > CHECKPOINT_EVERY;
+        if !was_due || failures != Some(0) {
+            return;
+        }
+        self.ask_all(vec![self.ask_nothing()]).await;
+        if self.failures() == Some(0) {
+            self.promise_checkpoints();
+        }
+    }
+
+    /// Everything that was said before a tick is in a checkpoint after it.
+    fn promise_checkpoints(&mut self) {
+        let since = (self.options.meter)();
+        for block in self.journal.blocks.values_mut() {
+            let bytes_min = block.texts.last().map_or(0, |last| last.text.len());
+            let text = block.texts.len().saturating_sub(1);
+            if bytes_min > 0 {
+                block.kept.push(KeptText {
+                    since,
+                    text,
+                    bytes_min,
+                });
+            }
+            block.dirty_bytes = 0;
+            block.is_exact = true;
+        }
+    }
+
+    /// Commits that failed since the opening; `None` when nothing is open.
+    fn failures(&self) -> Option<u64> {
+        let status = self.observation()?.runtime();
+        (self.patience == PATIENCE).then_some(status.commits_unknown)
+    }
+}
