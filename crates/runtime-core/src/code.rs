@@ -90,6 +90,18 @@ codes! {
     StateIo = "WR-STATE-IO";
     OutputIo = "WR-OUTPUT-IO";
     Usage = "WR-USAGE";
+    TokenMissing = "WR-TOKEN-MISSING";
+    TokenInvalid = "WR-TOKEN-INVALID";
+    TokenScope = "WR-TOKEN-SCOPE";
+    HostRefused = "WR-HOST-REFUSED";
+    OriginRefused = "WR-ORIGIN-REFUSED";
+    RouteUnknown = "WR-ROUTE-UNKNOWN";
+    MethodRefused = "WR-METHOD-REFUSED";
+    BodyTooLarge = "WR-BODY-TOO-LARGE";
+    BodyInvalid = "WR-BODY-INVALID";
+    MediaType = "WR-MEDIA-TYPE";
+    QueryInvalid = "WR-QUERY-INVALID";
+    ServerBusy = "WR-SERVER-BUSY";
     Unknown = "WR-UNKNOWN";
 }
 

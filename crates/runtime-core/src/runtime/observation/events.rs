@@ -99,6 +99,43 @@ impl Observation {
         self.page(stream, after, until, size)
     }
 
+    /// As [`events`](Self::events), but a page without anything is given only when `until` resolves
+    /// or the Runtime is closed. Who waits costs nothing until there is news of the stream.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
+    pub async fn events_when_any(
+        &self,
+        stream: Stream,
+        start: Start,
+        size: PageSize,
+        until: impl Future<Output = ()>,
+    ) -> Result<EventPage, ReadError> {
+        tokio::pin!(until);
+        // Listen before the first look, so that nothing falls between; but who is refused leaves
+        // nothing behind.
+        self.start(stream, start)?;
+        let mut news = self.shared.watch(stream);
+        let mut start = start;
+        loop {
+            news.receiver.mark_unchanged();
+            let page = self.events(stream, start, size)?;
+            if !page.events.is_empty() || page.gap.is_some() {
+                return Ok(page);
+            }
+            // What was scanned is not looked at again.
+            start = Start::After(page.next);
+            tokio::select! {
+                () = &mut until => return Ok(page),
+                changed = news.receiver.changed() => {
+                    if changed.is_err() {
+                        return self.events(stream, start, size);
+                    }
+                }
+            }
+        }
+    }
+
     pub(in crate::runtime) fn page(
         &self,
         stream: Stream,

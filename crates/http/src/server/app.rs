@@ -1,0 +1,80 @@
+//! What every handler is given.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, watch};
+use worker_runtime_core::{Clock, Entropy, Runtime};
+
+use super::auth::Tokens;
+
+/// What the server takes at most (I9).
+#[derive(Debug, Clone)]
+pub struct HttpLimits {
+    /// Connections at a time; one more waits to be accepted.
+    pub connections_max: usize,
+    /// How long the headers of a request may take.
+    pub header_read_max: Duration,
+    /// How long the body of a request may take.
+    pub body_read_max: Duration,
+    /// The largest body.
+    pub body_bytes_max: usize,
+    /// Long-polls that wait at a time.
+    pub waiting_max: usize,
+    /// The longest that a long-poll waits.
+    pub wait_max: Duration,
+    /// How long an end in order waits for requests that are under way.
+    pub drain_max: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4_096,
+            header_read_max: Duration::from_secs(10),
+            body_read_max: Duration::from_secs(30),
+            // An input of the largest size, with what JSON may add to it.
+            body_bytes_max: 4 << 20,
+            waiting_max: 2_048,
+            wait_max: Duration::from_secs(60),
+            drain_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What every handler is given. Clones are the same.
+#[derive(Clone)]
+pub(super) struct App(pub(super) Arc<AppParts>);
+
+pub(super) struct AppParts {
+    pub(super) runtime: Runtime,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: std::sync::Mutex<Box<dyn Entropy>>,
+    pub(super) limits: HttpLimits,
+    /// Names that the server goes by, lower case, without a port.
+    pub(super) hosts: Vec<String>,
+    /// Origins that may ask.
+    pub(super) origins: Vec<String>,
+    /// Long-polls that may begin to wait.
+    pub(super) waiting: Semaphore,
+    /// Turns true when the server is about to end.
+    pub(super) draining: watch::Receiver<bool>,
+}
+
+impl App {
+    pub(super) fn is_draining(&self) -> bool {
+        *self.0.draining.borrow()
+    }
+
+    /// An id for a request that bears none.
+    pub(super) fn request_id(&self) -> String {
+        let mut bytes = [0; 8];
+        let mut entropy = self
+            .0
+            .entropy
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        entropy.fill(&mut bytes);
+        format!("{:016x}", u64::from_le_bytes(bytes))
+    }
+}

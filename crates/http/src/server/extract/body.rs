@@ -1,0 +1,90 @@
+//! JSON bodies, bounded in bytes and time.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use worker_runtime_core::Code;
+
+use crate::server::{app::App, refusal::Refusal};
+
+/// A body that must be there.
+pub(in crate::server) struct Json<T>(pub(in crate::server) T);
+
+/// A body that may be left out, which means that all of its fields are.
+pub(in crate::server) struct OptionalJson<T>(pub(in crate::server) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let (headers, bytes) = read(request, app).await?;
+        check_media_type(&headers)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
+        let (headers, bytes) = read(request, app).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        check_media_type(&headers)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+async fn read(request: Request, app: &App) -> Result<(HeaderMap, Bytes), Refusal> {
+    let limits = &app.0.limits;
+    let (parts, body) = request.into_parts();
+    let whole = Limited::new(body, limits.body_bytes_max).collect();
+    let whole = tokio::time::timeout(limits.body_read_max, whole).await;
+    let whole = whole.map_err(|_| {
+        let detail = format!("the body did not come within {:?}", limits.body_read_max);
+        Refusal::new(Code::BodyInvalid, detail).with_status(StatusCode::REQUEST_TIMEOUT)
+    })?;
+    let whole = whole.map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            let detail = format!("the body has more than {} bytes", limits.body_bytes_max);
+            Refusal::new(Code::BodyTooLarge, detail)
+        } else {
+            Refusal::new(Code::BodyInvalid, "the body broke off")
+        }
+    })?;
+    Ok((parts.headers, whole.to_bytes()))
+}
+
+/// A form of a web page has another type, and none of its kinds may be taken for JSON.
+fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
+    let sent = headers.get(header::CONTENT_TYPE);
+    let sent = sent
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = sent.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = "the body is not said to be `application/json`";
+    Err(Refusal::new(Code::MediaType, detail))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let refusal = Refusal::new(Code::BodyInvalid, error.inner().to_string());
+        match field.as_str() {
+            "." | "" => refusal,
+            _ => refusal.with_field(field),
+        }
+    })?;
+    json.end()
+        .map_err(|error| Refusal::new(Code::BodyInvalid, error.to_string()))?;
+    Ok(value)
+}

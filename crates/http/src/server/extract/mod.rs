@@ -1,0 +1,11 @@
+//! What a handler takes of a request. Whatever can't be taken is refused with a problem that names
+//! what is wrong, before anything is done.
+//!
+//! - `body`: JSON, bounded in bytes and time
+//! - `params`: the ids in a path, and query parameters
+
+mod body;
+mod params;
+
+pub(super) use body::{Json, OptionalJson};
+pub(super) use params::{Path, Query};

@@ -1,0 +1,103 @@
+//! The lives of Workers.
+
+use axum::{Extension, Json, extract::State};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use worker_runtime_core::{EndOptions, WorkerId, view::LifecycleReceipt};
+
+use crate::{
+    server::{
+        app::App,
+        auth::Access,
+        extract::{OptionalJson, Path, Query},
+        refusal::Refusal,
+    },
+    wire::{AccessScope, EndWorker},
+};
+
+/// What becomes of a deleted Worker's bytes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::server) struct DeleteQuery {
+    /// Its text goes at once, from its history and from the Runtime's stream; needs scope `admin`
+    purge: bool,
+}
+
+type Changed = Result<Json<LifecycleReceipt>, Refusal>;
+
+/// # Errors
+/// To take processes for dead is to give their scope away.
+fn options(access: &Access, request: EndWorker) -> Result<EndOptions, Refusal> {
+    if request.assume_dead {
+        access.require(AccessScope::Admin)?;
+    }
+    Ok(EndOptions {
+        reason: request.reason,
+        assume_dead: request.assume_dead,
+    })
+}
+
+pub(in crate::server) async fn stop(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<EndWorker>,
+) -> Changed {
+    let options = options(&access, request)?;
+    Ok(Json(
+        app.0.runtime.catalog().stop(worker_id, options).await?,
+    ))
+}
+
+pub(in crate::server) async fn cancel(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<EndWorker>,
+) -> Changed {
+    let options = options(&access, request)?;
+    Ok(Json(
+        app.0.runtime.catalog().cancel(worker_id, options).await?,
+    ))
+}
+
+pub(in crate::server) async fn pause(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+) -> Changed {
+    Ok(Json(app.0.runtime.catalog().pause(worker_id).await?))
+}
+
+pub(in crate::server) async fn resume(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+) -> Changed {
+    Ok(Json(app.0.runtime.catalog().resume(worker_id).await?))
+}
+
+pub(in crate::server) async fn archive(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+) -> Changed {
+    Ok(Json(app.0.runtime.catalog().archive(worker_id).await?))
+}
+
+pub(in crate::server) async fn restore(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+) -> Changed {
+    Ok(Json(app.0.runtime.catalog().restore(worker_id).await?))
+}
+
+pub(in crate::server) async fn delete(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    Extension(access): Extension<Access>,
+    Query(query): Query<DeleteQuery>,
+) -> Changed {
+    if query.purge {
+        access.require(AccessScope::Admin)?;
+    }
+    let catalog = app.0.runtime.catalog();
+    Ok(Json(catalog.delete(worker_id, query.purge).await?))
+}

@@ -1,0 +1,48 @@
+//! What was said.
+
+use axum::{Json, extract::State};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use worker_runtime_core::{Code, TranscriptFrom, WorkerId, view::TranscriptPage};
+
+use super::workers::Limit;
+use crate::server::{
+    app::App,
+    extract::{Path, Query},
+    refusal::Refusal,
+};
+
+/// Which items of a transcript; without `from` and `before`, the newest ones.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::server) struct TranscriptQuery {
+    /// From this item on
+    from: Option<u64>,
+    /// Those before this item
+    before: Option<u64>,
+    /// How many to give at most
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Limit,
+}
+
+pub(in crate::server) async fn get(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    Query(query): Query<TranscriptQuery>,
+) -> Result<Json<TranscriptPage>, Refusal> {
+    let from = match (query.from, query.before) {
+        (None, None) => TranscriptFrom::End,
+        (Some(item), None) => TranscriptFrom::Item(item),
+        (None, Some(item)) => TranscriptFrom::Before(item),
+        (Some(_), Some(_)) => {
+            let detail = "`from` and `before` exclude each other";
+            return Err(Refusal::new(Code::QueryInvalid, detail).with_field("before"));
+        }
+    };
+    let observation = app.0.runtime.observation();
+    Ok(Json(observation.transcript(
+        worker_id,
+        from,
+        query.limit.0,
+    )?))
+}

@@ -1,0 +1,210 @@
+//! Which Workers there are, and what they are called.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use worker_runtime_core::{
+    Code, ListOrder, WorkerFilter, WorkerId,
+    record::Lifecycle,
+    view::{LifecycleReceipt, WorkerView},
+    worker::{CreateWorker, UpdateWorker},
+};
+
+use crate::{
+    server::{
+        app::App,
+        auth::Access,
+        extract::{Json as Body, Path, Query},
+        handlers::input::idempotency_key,
+        refusal::Refusal,
+    },
+    wire::{AccessScope, WorkersBody},
+};
+
+/// The execution backend that takes a free command line.
+const FREE_COMMAND: &str = "exec";
+
+/// Which Workers a list holds, and how it is sorted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::server) struct WorkersQuery {
+    /// Only those in one of these lifecycles; may be repeated
+    lifecycle: Vec<Lifecycle>,
+    /// Only those with this label, as `key=value`; may be repeated
+    label: Vec<String>,
+    /// Only those whose name has this text in it
+    name_contains: Option<String>,
+    /// Only those with an input without outcome, or only those without one
+    busy: Option<bool>,
+    /// Archived ones too
+    archived: bool,
+    /// Oldest first, or by name
+    sort: Sort,
+    /// How many to leave out at the beginning
+    offset: usize,
+    /// How many to give at most
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Limit,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Sort {
+    #[default]
+    Created,
+    Name,
+}
+
+/// How many items a page has at most.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(try_from = "usize")]
+pub(in crate::server) struct Limit(pub(in crate::server) usize);
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl TryFrom<usize> for Limit {
+    type Error = &'static str;
+
+    fn try_from(limit: usize) -> Result<Self, Self::Error> {
+        match limit {
+            1..=1_000 => Ok(Self(limit)),
+            _ => Err("it must be from 1 to 1000"),
+        }
+    }
+}
+
+impl WorkersQuery {
+    fn filter(&self) -> Result<WorkerFilter, Refusal> {
+        let mut labels = BTreeMap::new();
+        for label in &self.label {
+            let (key, value) = label.split_once('=').ok_or_else(|| {
+                let detail = format!("{label:?} is not KEY=VALUE");
+                Refusal::new(Code::QueryInvalid, detail).with_field("label")
+            })?;
+            labels.insert(key.to_owned(), value.to_owned());
+        }
+        let lifecycles = self.lifecycle.iter();
+        Ok(WorkerFilter {
+            lifecycles: lifecycles.map(|word| word.as_str().to_owned()).collect(),
+            labels,
+            name_contains: self.name_contains.clone(),
+            busy: self.busy,
+            archived: self.archived,
+        })
+    }
+}
+
+pub(in crate::server) async fn list(
+    State(app): State<App>,
+    Query(query): Query<WorkersQuery>,
+) -> Result<Json<WorkersBody>, Refusal> {
+    let order = match query.sort {
+        Sort::Created => ListOrder::Created,
+        Sort::Name => ListOrder::Name,
+    };
+    let filter = query.filter()?;
+    let catalog = app.0.runtime.catalog();
+    let list = catalog.list(&filter, order, query.offset, query.limit.0);
+    Ok(Json(WorkersBody {
+        workers: list.workers,
+        total: list.total,
+        next: list.next,
+        damaged: list.damaged,
+        cursor: list.cursor,
+    }))
+}
+
+pub(in crate::server) async fn create(
+    State(app): State<App>,
+    Extension(access): Extension<Access>,
+    headers: HeaderMap,
+    Body(mut request): Body<CreateWorker>,
+) -> Result<Response, Refusal> {
+    // Whoever chooses a command line can do what the process can.
+    if request
+        .backend
+        .as_ref()
+        .is_some_and(|backend| backend.name == FREE_COMMAND)
+    {
+        access.require(AccessScope::Admin)?;
+    }
+    if request.worker_id.is_none() {
+        let runtime_id = app.0.runtime.observation().runtime_id();
+        request.worker_id = idempotency_key(&headers)?.map(|key| key.worker_id(runtime_id));
+    }
+    let receipt = app.0.runtime.catalog().create(request).await?;
+    let status = match receipt.repeated {
+        true => StatusCode::OK,
+        false => StatusCode::CREATED,
+    };
+    let location = HeaderValue::from_str(&format!("/v1/workers/{}", receipt.worker_id));
+    let mut response = (status, Json(receipt)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub(in crate::server) async fn get(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let view = app.0.runtime.catalog().get(worker_id)?;
+    let cursor = HeaderValue::from_str(&view.cursor.to_string());
+    let tag = entity_tag(&view)?;
+    let is_known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|known| known.to_str().ok())
+        .is_some_and(|known| {
+            known
+                .split(',')
+                .any(|known| known.trim() == tag || known.trim() == "*")
+        });
+    let mut response = match is_known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => Json(view).into_response(),
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    // The representation may be as it was while the stream went on.
+    if let Ok(cursor) = cursor {
+        headers.insert("x-cursor", cursor);
+    }
+    let revalidate = HeaderValue::from_static("private, no-cache");
+    headers.insert(header::CACHE_CONTROL, revalidate);
+    Ok(response)
+}
+
+/// The digest of the representation without its cursor, which moves with the Runtime.
+fn entity_tag(view: &WorkerView) -> Result<String, Refusal> {
+    let bug = |error: serde_json::Error| Refusal::new(Code::Bug, error.to_string());
+    let mut value = serde_json::to_value(view).map_err(bug)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("cursor");
+    }
+    let digest = worker_runtime_core::Digest::of(value.to_string().as_bytes());
+    Ok(format!("\"{digest}\""))
+}
+
+pub(in crate::server) async fn update(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    Body(request): Body<UpdateWorker>,
+) -> Result<Json<LifecycleReceipt>, Refusal> {
+    let receipt = app.0.runtime.catalog().update(worker_id, request).await?;
+    Ok(Json(receipt))
+}

@@ -1,0 +1,267 @@
+//! Every error as a problem: its code's status, and what may be told of it.
+//!
+//! The domain knows no status; this is the one total match from codes to statuses. What goes out is
+//! fit for a client: details of the store and of bugs stay in the log, under the request's id (I11).
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use worker_runtime_core::{
+    Code, CursorError,
+    error::{
+        CreateError, LifecycleError, ManageError, ReadError, RunError, SubmitError, Unavailable,
+        WorkerError,
+    },
+};
+
+use super::auth::TokensError;
+use crate::wire::Problem;
+
+/// Why a request was refused, on its way out.
+#[derive(Debug)]
+pub(super) struct Refusal(Box<Problem>);
+
+impl Refusal {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(
+            code,
+            status_of(code).as_u16(),
+            detail,
+        )))
+    }
+
+    /// With another status than its code's.
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status = status.as_u16();
+        self
+    }
+
+    pub(super) fn with_field(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Problem)) -> Self {
+        change(&mut self.0);
+        self
+    }
+}
+
+/// The status of a code. `Code` grows, so the last arm is for codes of a later version.
+#[allow(clippy::match_same_arms, reason = "one line for each family")]
+pub(super) const fn status_of(code: Code) -> StatusCode {
+    match code {
+        Code::FieldInvalid | Code::ObjectiveEmpty | Code::ScopeInvalid => StatusCode::BAD_REQUEST,
+        Code::ProfileUnknown | Code::BundleUnknown | Code::BackendUnknown => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Code::BackendConfig | Code::ParentUnknown => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::InputEmpty | Code::CursorMalformed => StatusCode::BAD_REQUEST,
+        Code::BodyInvalid | Code::QueryInvalid | Code::Usage => StatusCode::BAD_REQUEST,
+        Code::TokenMissing | Code::TokenInvalid => StatusCode::UNAUTHORIZED,
+        Code::TokenScope | Code::OriginRefused | Code::StateDenied => StatusCode::FORBIDDEN,
+        Code::WorkerUnknown | Code::RunUnknown | Code::ActionUnknown => StatusCode::NOT_FOUND,
+        Code::RouteUnknown => StatusCode::NOT_FOUND,
+        Code::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+        Code::WorkerDeleted | Code::CursorExpired => StatusCode::GONE,
+        Code::WorkerExists | Code::ScopeConflict | Code::InputBusy => StatusCode::CONFLICT,
+        Code::WorkerNotActive | Code::WorkerNotEnded => StatusCode::CONFLICT,
+        Code::InputIncapable | Code::RunStale | Code::RunUnproven => StatusCode::CONFLICT,
+        Code::CursorForeign | Code::CursorForked => StatusCode::CONFLICT,
+        Code::ActionOption => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::CursorAhead => StatusCode::RANGE_NOT_SATISFIABLE,
+        Code::InputTooLarge | Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::HostRefused => StatusCode::MISDIRECTED_REQUEST,
+        Code::InputQueueFull | Code::InputQuota => StatusCode::TOO_MANY_REQUESTS,
+        Code::WorkerLimit => StatusCode::TOO_MANY_REQUESTS,
+        Code::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+        Code::RuntimeStopped | Code::RuntimeClosed => StatusCode::SERVICE_UNAVAILABLE,
+        Code::OutcomeUnknown | Code::ServerBusy => StatusCode::SERVICE_UNAVAILABLE,
+        Code::WorkerDamaged | Code::EventDamaged | Code::RecordDamaged => StatusCode::CONFLICT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for Refusal {
+    /// The body is written by [`finish`], which knows the request's id.
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status);
+        let mut response = status
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+            .into_response();
+        response.extensions_mut().insert(Told(self.0));
+        response
+    }
+}
+
+/// A problem that waits for its request's id.
+#[derive(Clone)]
+struct Told(Box<Problem>);
+
+/// Writes the body of a refusal, and the headers that go with its status.
+pub(super) fn finish(mut response: Response, request_id: &str) -> Response {
+    let Some(Told(mut problem)) = response.extensions_mut().remove::<Told>() else {
+        return response;
+    };
+    problem.request_id = Some(request_id.to_owned());
+    if problem.status >= 500 {
+        tracing::warn!(code = %problem.code, request_id, "a request failed");
+    }
+    let headers = response.headers_mut();
+    let value = HeaderValue::from_static("application/problem+json");
+    headers.insert(header::CONTENT_TYPE, value);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    match problem.status {
+        401 => {
+            let value = HeaderValue::from_static("Bearer realm=\"worker-runtime\"");
+            headers.insert(header::WWW_AUTHENTICATE, value);
+        }
+        429 | 503 => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        _ => {}
+    }
+    headers.remove(header::CONTENT_LENGTH);
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    *response.body_mut() = Body::from(body);
+    response
+}
+
+impl From<Unavailable> for Refusal {
+    fn from(error: Unavailable) -> Self {
+        let code = error.code();
+        match &error {
+            Unavailable::Store { .. } | Unavailable::Bug { .. } => {
+                tracing::error!(%error, "a request failed inside");
+                let detail = "it failed inside; the server's log tells why, under the request's id";
+                Self::new(code, detail)
+            }
+            _ => Self::new(code, error.to_string()),
+        }
+    }
+}
+
+impl From<WorkerError> for Refusal {
+    fn from(error: WorkerError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<CreateError> for Refusal {
+    fn from(error: CreateError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            CreateError::Unavailable(error)
+            | CreateError::Input(SubmitError::Unavailable(error)) => error.into(),
+            CreateError::ScopeConflict { owners } => told.with(|told| told.owners = owners),
+            CreateError::Field(field) => told.with_field(field.field),
+            CreateError::ObjectiveEmpty { field } => told.with_field(field),
+            _ => told,
+        }
+    }
+}
+
+impl From<SubmitError> for Refusal {
+    fn from(error: SubmitError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            SubmitError::Unavailable(error) => error.into(),
+            SubmitError::Field(field) => told.with_field(field.field),
+            SubmitError::Busy {
+                worker_id,
+                input_id,
+                ..
+            } => told.with(|told| {
+                told.worker_id = Some(worker_id);
+                told.input_id = Some(input_id);
+            }),
+            _ => told,
+        }
+    }
+}
+
+impl From<LifecycleError> for Refusal {
+    fn from(error: LifecycleError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            LifecycleError::Unavailable(error) => error.into(),
+            LifecycleError::ScopeConflict { owners } => told.with(|told| told.owners = owners),
+            LifecycleError::Field(field) => told.with_field(field.field),
+            _ => told,
+        }
+    }
+}
+
+impl From<RunError> for Refusal {
+    fn from(error: RunError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            RunError::Unavailable(error) => error.into(),
+            RunError::Field(field) => told.with_field(field.field),
+            _ => told,
+        }
+    }
+}
+
+impl From<ManageError> for Refusal {
+    fn from(error: ManageError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            ManageError::Unavailable(error) => error.into(),
+            ManageError::Field(field) => told.with_field(field.field),
+            _ => told,
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            ReadError::Unavailable(error) => error.into(),
+            ReadError::Cursor(cursor) => told.with(|told| tell_cursor(told, cursor)),
+            _ => told,
+        }
+    }
+}
+
+/// Where one can go on.
+fn tell_cursor(told: &mut Problem, error: CursorError) {
+    match error {
+        CursorError::Expired { earliest, tail } => {
+            told.earliest = Some(earliest);
+            told.tail = Some(tail);
+        }
+        CursorError::Ahead { tail } | CursorError::Foreign { tail } => told.tail = Some(tail),
+        CursorError::Forked { fork_at, tail } => {
+            told.fork_at = Some(fork_at);
+            told.tail = Some(tail);
+        }
+        _ => {}
+    }
+}
+
+impl From<TokensError> for Refusal {
+    fn from(error: TokensError) -> Self {
+        match &error {
+            TokensError::Name(_) => {
+                Self::new(Code::FieldInvalid, error.to_string()).with_field("name")
+            }
+            TokensError::Expiry(_) => {
+                Self::new(Code::FieldInvalid, error.to_string()).with_field("expires_in_seconds")
+            }
+            TokensError::TooMany => Self::new(Code::WorkerLimit, error.to_string())
+                .with_status(StatusCode::TOO_MANY_REQUESTS),
+            TokensError::Io { .. } | TokensError::Unreadable { .. } => {
+                tracing::error!(%error, "the access tokens can't be kept");
+                Self::new(
+                    Code::StateIo,
+                    "the access tokens can't be kept; the server's log tells why",
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The one list of routes. The router, the OpenAPI document and the table in the docs are made from
+//! it, so none of them can forget one or say something else.
+//!
+//! - `list`: the routes themselves
+//! - `route`: what is said of one
+//! - `openapi`: the document
+//! - `router`: what serves them, with the checks before every handler
+
+mod list;
+mod openapi;
+mod route;
+mod router;
+
+pub use openapi::{openapi, route_table};
+pub(super) use router::router;

@@ -1,0 +1,193 @@
+//! Connections, their limits, and the end in order.
+//!
+//! axum's own server has no limit for the time that the headers of a request take, so connections are
+//! served by hyper itself.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use worker_runtime_core::{Clock, Entropy, Runtime, SystemClock, SystemEntropy};
+
+use super::{
+    app::{App, AppParts, HttpLimits},
+    auth::Tokens,
+    routes::router,
+};
+
+/// How long is waited after the system had no descriptor or memory left for a connection.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How a server is set up.
+pub struct ServerOptions {
+    /// Where to listen; port 0 lets the system choose.
+    pub bind: SocketAddr,
+    /// Further names that the server goes by, beside `localhost` and the address that it listens on.
+    pub hosts: Vec<String>,
+    /// Origins whose pages may ask; none by default: browsers don't talk to a Runtime.
+    pub origins: Vec<String>,
+    /// What is taken at most.
+    pub limits: HttpLimits,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub entropy: Box<dyn Entropy>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            limits: HttpLimits::default(),
+            clock: Arc::new(SystemClock::default()),
+            entropy: Box::new(SystemEntropy),
+        }
+    }
+}
+
+/// A server that listens, and serves once it is [`run`](Self::run).
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    limits: HttpLimits,
+    draining: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, .. } = self;
+        f.debug_struct("Server")
+            .field("address", address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Listens. Nothing is answered before [`run`](Self::run), so an address that is told to others
+    /// is one that will be served.
+    ///
+    /// # Errors
+    /// When the address can't be listened on.
+    pub async fn bind(
+        runtime: Runtime,
+        tokens: Arc<Tokens>,
+        options: ServerOptions,
+    ) -> io::Result<Self> {
+        let ServerOptions {
+            bind,
+            hosts,
+            origins,
+            limits,
+            clock,
+            entropy,
+        } = options;
+        let listener = TcpListener::bind(bind).await?;
+        let address = listener.local_addr()?;
+        let (draining, drained) = watch::channel(false);
+        let app = App(Arc::new(AppParts {
+            runtime,
+            tokens,
+            clock,
+            entropy: Mutex::new(entropy),
+            waiting: Semaphore::new(limits.waiting_max),
+            limits: limits.clone(),
+            hosts: names(address, hosts),
+            origins,
+            draining: drained,
+        }));
+        Ok(Self {
+            listener,
+            address,
+            router: router(&app),
+            limits,
+            draining,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves; then takes no connection any more, ends long-polls, and waits
+    /// for requests that are under way, for as long as its limits say.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let graceful = GracefulShutdown::new();
+        tokio::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                accepted = accept(&self.listener, &places) => accepted,
+            };
+            match accepted {
+                Ok((stream, place)) => self.serve(stream, place, &graceful),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            }
+        }
+        drop(self.listener);
+        self.draining.send_replace(true);
+        let drained = tokio::time::timeout(self.limits.drain_max, graceful.shutdown()).await;
+        if drained.is_err() {
+            tracing::warn!("requests were still under way when the server ended");
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit, graceful: &GracefulShutdown) {
+        // Answers are small and whole; waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_read_max)
+            .serve_connection(TokioIo::new(stream), service);
+        let watched = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+}
+
+/// The next connection, once there is a place for it: until then it waits in the system's queue.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await;
+    let place = place.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+/// The names that a request's `Host` may have.
+fn names(address: SocketAddr, more: Vec<String>) -> Vec<String> {
+    let mut names: Vec<String> = more.iter().map(|name| name.to_ascii_lowercase()).collect();
+    names.push(address.ip().to_string());
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
+        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    }
+    names
+}

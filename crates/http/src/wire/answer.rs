@@ -1,0 +1,100 @@
+//! What is told, where the core has no type for it.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use worker_runtime_core::{
+    Cursor, EventType, Position, RunId, RuntimeId, Seq, Timestamp, WorkerId,
+    backend::BackendCapabilities,
+    store::Gap,
+    view::{DamagedView, WorkerView},
+};
+
+/// A page of the list of Workers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkersBody {
+    /// The Workers.
+    pub workers: Vec<WorkerView>,
+    /// How many there are in all that the filter takes.
+    pub total: usize,
+    /// The offset to go on from.
+    pub next: Option<usize>,
+    /// Workers that can't be shown because what is stored of them is damaged.
+    pub damaged: Vec<DamagedView>,
+    /// Where this is true, in the Runtime's stream.
+    pub cursor: Cursor,
+}
+
+/// An event, with the cursor after it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct EventBody {
+    /// The cursor after this event, in the stream that was asked for.
+    pub cursor: Cursor,
+    /// Its Runtime.
+    pub runtime_id: RuntimeId,
+    /// Its Worker; absent for a fact about the Runtime itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<WorkerId>,
+    /// Its number within its Worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Seq>,
+    /// Its number within the Runtime.
+    pub position: Position,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What kind of fact.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// The run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+    /// The fact.
+    #[schemars(schema_with = "object")]
+    pub data: Value,
+}
+
+fn object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object" })
+}
+
+/// A page of a stream. With nothing new it has the same shape and no events.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct EventsBody {
+    /// The Runtime.
+    pub runtime_id: RuntimeId,
+    /// What is missing before the first event.
+    pub gap: Option<Gap>,
+    /// The events, in order.
+    #[schemars(with = "Vec<EventBody>")]
+    pub events: Vec<Box<RawValue>>,
+    /// The cursor to go on from.
+    pub next: Cursor,
+    /// Whether there is nothing more now.
+    pub up_to_date: bool,
+}
+
+/// Where something was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PositionBody {
+    /// The position of the event.
+    pub position: Position,
+}
+
+/// An execution backend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BackendView {
+    /// The name under which Workers choose it.
+    pub name: String,
+    /// What it can do.
+    pub capabilities: BackendCapabilities,
+}
+
+/// Whether the server takes work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadyBody {
+    /// Whether it does.
+    pub ready: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}

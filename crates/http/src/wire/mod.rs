@@ -1,0 +1,16 @@
+//! Bodies of requests and answers, beside those that are types of the core.
+//!
+//! - `problem`: every refusal (RFC 9457)
+//! - `request`: what is asked for
+//! - `answer`: what is told
+//! - `token`: access tokens, their scopes, and what is told of them
+
+mod answer;
+mod problem;
+mod request;
+mod token;
+
+pub use answer::{BackendView, EventBody, EventsBody, PositionBody, ReadyBody, WorkersBody};
+pub use problem::Problem;
+pub use request::{AnswerAction, CreateToken, EndWorker, StopRuntime};
+pub use token::{AccessScope, TokenCreated, TokenView};
