@@ -6,6 +6,7 @@
 //! - [`disk`]: a disk that records every call, and fails
 //! - [`parts`]: the parts, by name
 //! - [`report`]: what a part found, in numbers, and what it saw broken
+//! - [`sabotage`]: which part must catch which fault put in on purpose
 //! - [`settings`]: how much, from which seed, where
 //! - [`workload`]: a seeded client that does everything a user can, and keeps a journal
 //!
@@ -17,5 +18,6 @@ pub mod backend;
 pub mod disk;
 pub mod parts;
 pub mod report;
+pub mod sabotage;
 pub mod settings;
 pub mod workload;

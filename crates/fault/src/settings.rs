@@ -12,6 +12,10 @@ use tempfile::TempDir;
 
 use crate::report::{Doing, HarnessError};
 
+/// Names another place for [`Settings::scratch`]: whoever runs the harness clears it when a part was
+/// killed.
+pub const SCRATCH_VARIABLE: &str = "WORKER_RUNTIME_FAULT_SCRATCH";
+
 /// How much is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Size {
@@ -55,10 +59,10 @@ impl Settings {
     /// When none can be made.
     pub fn scratch(&self) -> Result<TempDir, HarnessError> {
         let memory = Path::new("/dev/shm");
-        let place = if memory.is_dir() {
-            memory.to_owned()
-        } else {
-            std::env::temp_dir()
+        let place = match std::env::var_os(SCRATCH_VARIABLE) {
+            Some(place) => place.into(),
+            None if memory.is_dir() => memory.to_owned(),
+            None => std::env::temp_dir(),
         };
         TempDir::with_prefix_in("worker-runtime-fault-", place).doing("make a scratch directory")
     }

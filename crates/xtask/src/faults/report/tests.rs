@@ -1,0 +1,45 @@
+use super::*;
+
+fn outcome(violations: u64) -> Outcome {
+    let mut outcome = Outcome::new("crash", 7);
+    outcome.count("images", 1_234_567);
+    for _ in 0..violations {
+        outcome.violated("seed 7", Violation::new("I1 kept", "lost"));
+    }
+    outcome
+}
+
+fn scored(caught_by: Option<&'static str>) -> Scored {
+    Scored {
+        fault: "skip-sync",
+        about: "a commit is not synced",
+        caught_by,
+        seen: "a | b".to_owned(),
+        took_ms: 1,
+    }
+}
+
+fn report(parts: Vec<Outcome>, faults: Vec<Scored>) -> Report {
+    Report::new("c".to_owned(), 7, Duration::from_secs(1), parts, faults)
+}
+
+#[test]
+fn one_broken_promise_or_one_fault_that_was_not_caught_is_enough() {
+    let caught = || scored(Some("crash"));
+    let verdict = |parts, faults| report(parts, faults).verdict();
+    assert_eq!(verdict(vec![outcome(0)], vec![caught()]), Verdict::Held);
+    assert_eq!(verdict(vec![outcome(1)], vec![caught()]), Verdict::Broken);
+    let missed = vec![caught(), scored(None)];
+    assert_eq!(verdict(vec![outcome(0)], missed), Verdict::Broken);
+}
+
+#[test]
+fn the_table_says_what_was_observed_and_what_was_not_caught() {
+    let text = report(vec![outcome(0)], vec![scored(None), scored(Some("crash"))]).as_markdown();
+    assert!(
+        text.contains("| `crash` | none | 1,234,567 images |"),
+        "{text}"
+    );
+    assert!(text.contains("caught 1 of 2"), "{text}");
+    assert!(text.contains("| **not caught** | a \\| b |"), "{text}");
+}
