@@ -1,0 +1,311 @@
+//! A server over a Runtime in memory, and the short ways to ask it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::Bytes,
+    client::conn::http1,
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
+};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
+use worker_runtime_core::{
+    Clock, Mounts, RunId, RunSink, Runtime, RuntimeOptions, SystemClock, SystemEntropy,
+    backend::{
+        BackendError, BackendFactory, Cancelled, ExecutionBackend, RunRequest, StartWorker,
+        Submitted,
+    },
+    run::StopReason,
+    store::BlockKind,
+};
+use worker_runtime_http::{
+    server::{HttpLimits, Server, ServerOptions, Tokens},
+    wire::{AccessScope, CreateToken, Problem},
+};
+use worker_runtime_persist::{MemoryStore, StoreOptions};
+
+/// What takes longer hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Says what it was sent in capitals; keeps `wait` running, and asks about `ask`.
+pub(crate) struct Shout(&'static str);
+
+#[async_trait]
+impl BackendFactory for Shout {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    async fn start(&self, _start: StartWorker) -> Result<Box<dyn ExecutionBackend>, BackendError> {
+        Ok(Box::new(Shout(self.0)))
+    }
+}
+
+#[async_trait]
+impl ExecutionBackend for Shout {
+    async fn submit(&self, run: RunRequest, sink: RunSink) -> Submitted {
+        tokio::spawn(async move {
+            let text = run.input.text();
+            if text == "ask" {
+                let action = "which".parse().unwrap();
+                let options = vec!["left".to_owned(), "right".to_owned()];
+                sink.request_action(action, options, None, json!({}))
+                    .await
+                    .unwrap();
+            }
+            if text == "ask" || text == "wait" {
+                // A run whose sink is let go has ended.
+                std::future::pending::<()>().await;
+            }
+            let block = sink.open_block(BlockKind::Text, None).unwrap();
+            sink.append(block, &text.to_uppercase()).await.unwrap();
+            let _ = sink.finish(StopReason::EndTurn, None).await;
+        });
+        Submitted::Accepted
+    }
+
+    async fn cancel(&self, _run_id: RunId) -> Result<Cancelled, BackendError> {
+        Ok(Cancelled::Confirmed)
+    }
+
+    async fn stop(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+/// A server that runs, with a token of each scope.
+pub(crate) struct Host {
+    pub(crate) address: SocketAddr,
+    pub(crate) runtime: Runtime,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) observe: String,
+    pub(crate) operate: String,
+    pub(crate) admin: String,
+    end: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    pub(crate) async fn start() -> Self {
+        Self::with(HttpLimits::default()).await
+    }
+
+    pub(crate) async fn with(limits: HttpLimits) -> Self {
+        let mut mounts = Mounts::default();
+        // Nothing is ever made there: scopes are compared as names.
+        mounts.set("repo", "/nonexistent/repo").unwrap();
+        let runtime = RuntimeOptions {
+            backends: vec![Arc::new(Shout("shout")), Arc::new(Shout("exec"))],
+            mounts,
+            ..RuntimeOptions::default()
+        };
+        let store = MemoryStore::new(StoreOptions::memory()).unwrap();
+        let runtime = Runtime::open(Box::new(store), runtime).await.unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let tokens = Arc::new(Tokens::in_memory(clock.clone()));
+        let make = |scope| {
+            let request = CreateToken {
+                name: "a test".into(),
+                scope,
+                expires_in_seconds: None,
+            };
+            tokens.create(&request, &mut SystemEntropy).unwrap().token
+        };
+        let (observe, operate, admin) = (
+            make(AccessScope::Observe),
+            make(AccessScope::Operate),
+            make(AccessScope::Admin),
+        );
+        let options = ServerOptions {
+            limits,
+            clock,
+            ..ServerOptions::default()
+        };
+        let server = Server::bind(runtime.clone(), tokens.clone(), options)
+            .await
+            .unwrap();
+        let address = server.address();
+        let (end, ended) = oneshot::channel();
+        let served = tokio::spawn(server.run(async {
+            let _ = ended.await;
+        }));
+        Self {
+            address,
+            runtime,
+            tokens,
+            observe,
+            operate,
+            admin,
+            end: Some(end),
+            served: Some(served),
+        }
+    }
+
+    /// Ends the server in order.
+    pub(crate) async fn end(&mut self) {
+        self.end.take().unwrap().send(()).unwrap();
+        let served = self.served.take().unwrap();
+        tokio::time::timeout(DEADLINE, served)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {
+        Ask {
+            host: self,
+            method,
+            path: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+        .header(HOST.as_str(), &self.address.to_string())
+    }
+
+    /// A read with the token that may only read.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask(Method::GET, path)
+            .token(&self.observe)
+            .send()
+            .await
+    }
+
+    /// A command with the token that may only operate.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.ask(Method::POST, path)
+            .token(&self.operate)
+            .json(&body)
+            .send()
+            .await
+    }
+
+    /// A Worker that shouts.
+    pub(crate) async fn worker(&self) -> String {
+        let reply = self.post("/v1/workers", shouting()).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.text());
+        reply.json()["worker_id"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A request for a Worker that shouts.
+pub(crate) fn shouting() -> Value {
+    json!({ "intent": { "type": "assistant" }, "backend": { "name": "shout" } })
+}
+
+/// An input of plain text.
+pub(crate) fn text(id: &str, text: &str) -> Value {
+    json!({ "input_id": id, "segments": [{ "type": "text", "text": text }] })
+}
+
+/// A request that is being put together.
+pub(crate) struct Ask<'a> {
+    host: &'a Host,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Ask<'_> {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        let name: hyper::header::HeaderName = name.parse().unwrap();
+        self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    pub(crate) fn token(self, token: &str) -> Self {
+        self.header(AUTHORIZATION.as_str(), &format!("Bearer {token}"))
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.body(body.to_string())
+            .header(CONTENT_TYPE.as_str(), "application/json")
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(crate) async fn send(self) -> Reply {
+        let path = self.path.clone();
+        let sent = tokio::time::timeout(DEADLINE, self.send_now()).await;
+        sent.unwrap_or_else(|_| panic!("{path} hangs"))
+    }
+
+    async fn send_now(self) -> Reply {
+        let stream = TcpStream::connect(self.host.address).await.unwrap();
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(self.path)
+            .body(Full::new(self.body))
+            .unwrap();
+        *request.headers_mut() = self.headers;
+        let response = sender.send_request(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        connection.abort();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            bytes,
+        }
+    }
+}
+
+/// What was answered.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.bytes.to_vec()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// A refusal of this code, whole and fit for a client.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) -> Problem {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem: Problem = serde_json::from_slice(&self.bytes).unwrap();
+        assert_eq!(problem.code.as_str(), code, "{}", self.text());
+        assert_eq!(problem.status, status);
+        assert_eq!(problem.page, format!("/errors/{code}"));
+        assert_eq!(
+            problem.request_id.as_deref(),
+            Some(self.header("x-request-id"))
+        );
+        assert!(!problem.title.is_empty() && !problem.detail.is_empty());
+        assert!(
+            !self.text().contains("/nonexistent"),
+            "an absolute path: {}",
+            self.text()
+        );
+        problem
+    }
+}

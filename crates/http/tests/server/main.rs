@@ -1,0 +1,17 @@
+//! The server as its clients meet it: a real Runtime, a real socket, and requests right and wrong.
+//!
+//! - `host`: a server and the short ways to ask it
+//! - `commands`: what each command does, and says when it is repeated
+//! - `access`: every route against every kind of token, name and origin
+//! - `refusals`: bodies, parameters, paths and methods that are wrong
+//! - `events`: poll and long-poll, cursors of every kind
+//! - `document`: the OpenAPI document against the routes and what they answer
+//! - `connections`: slow and many clients, and the end in order
+
+mod access;
+mod commands;
+mod connections;
+mod document;
+mod events;
+mod host;
+mod refusals;
