@@ -8,6 +8,15 @@
 //! - `document`: the OpenAPI document against the routes and what they answer
 //! - `connections`: slow and many clients, and the end in order
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "what a helper of a test can't do fails the test"
+)]
+
 mod access;
 mod commands;
 mod connections;
