@@ -62,14 +62,10 @@ impl Applying<'_, '_> {
             match change {
                 Change::Trim(..) if sabotage::is(Sabotage::IgnoreTrim) => {}
                 Change::Trim(worker_id, seq) => {
-                    let is_readable = self.stages.has(*worker_id);
-                    if is_readable {
-                        self.flush_worker(*worker_id)?;
+                    if self.stages.has(*worker_id) {
+                        self.let_go(*worker_id)?;
                     }
                     self.trim_to(*worker_id, *seq)?;
-                    if is_readable {
-                        self.stages.of(*worker_id)?.forget = true;
-                    }
                 }
                 Change::Forget(worker_id) => forget::receipts(self.out.rows, *worker_id)?,
                 Change::Purge(worker_id) => self.purge(*worker_id, before)?,
@@ -167,6 +163,17 @@ impl Applying<'_, '_> {
         let stage = self.stages.of(worker_id)?;
         let committed = entries_of(self.tails, worker_id);
         stage.flush(Place::History(worker_id), committed, &mut self.out)
+    }
+
+    /// Flushes the tail of a Worker, ends its pack and has it let go after the commit. A trim may cut
+    /// the stored pack in two: an account of the pack as it was would then be of nothing, and what a
+    /// limit trims in the same commit must not be reckoned from it.
+    pub(super) fn let_go(&mut self, worker_id: WorkerId) -> Result<(), StoreError> {
+        self.flush_worker(worker_id)?;
+        let stage = self.stages.of(worker_id)?;
+        stage.end();
+        stage.forget = true;
+        Ok(())
     }
 
     /// Flushes every tail whose oldest unflushed event is before `before`.

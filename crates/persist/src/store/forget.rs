@@ -44,9 +44,8 @@ impl Applying<'_, '_> {
     pub(super) fn purge(&mut self, worker_id: WorkerId, until: Position) -> Result<(), StoreError> {
         let tail = self.tails.by_worker.get(&worker_id);
         let last = tail.map_or(Seq(0), |tail| tail.state.header.last_seq());
-        self.flush_worker(worker_id)?;
+        self.let_go(worker_id)?;
         self.trim_to(worker_id, last)?;
-        self.stages.of(worker_id)?.forget = true;
         receipts(self.out.rows, worker_id)?;
         let (first, end) = (
             unfinished::key(worker_id, Seq(0)),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use worker_runtime_core::{
-    ManualClock, Position, Stream, Timestamp, WorkerId,
+    ManualClock, Position, Seq, Stream, Timestamp, WorkerId,
     store::{
-        Gap, GapCause, ReplayRequest, Store, StoreReader,
+        Change, Gap, GapCause, ReplayRequest, Store, StoreReader,
         conformance::{Script, assert_same},
     },
 };
@@ -190,4 +190,28 @@ fn what_is_pinned_stays_until_it_is_let_go() {
     for stream in [Stream::Worker(ids[0]), Stream::Runtime] {
         assert!(left(reader.as_ref(), &script, stream).1.is_some());
     }
+}
+
+/// A trim that ended inside the pack that was being filled left the writer with the account of the
+/// whole pack. When the same commit then went over a limit, what it trimmed was taken from that
+/// account: the stream was told to start where it no longer had anything.
+#[test]
+fn a_trim_and_a_limit_in_one_commit_leave_one_account() {
+    let mut store = store(RetentionPolicy {
+        worker_bytes_max: 20_000,
+        ..NO_LIMIT
+    });
+    let mut script = Script::default();
+    let ids = [script.worker()];
+    store.commit(&script.batch(&ids, 5, 100)).unwrap();
+    let mut batch = script.batch(&ids, 3, 30_000);
+    batch.changes.push(Change::Trim(ids[0], Seq(2)));
+    store.commit(&batch).unwrap();
+    let reader = store.reader();
+    left(reader.as_ref(), &script, Stream::Worker(ids[0]));
+    let (seq, items) = script.head(ids[0]);
+    let head = reader.worker_head(ids[0]).unwrap();
+    assert_eq!((head.seq, head.items), (seq, items));
+    store.commit(&script.batch(&ids, 5, 100)).unwrap();
+    left(reader.as_ref(), &script, Stream::Worker(ids[0]));
 }
