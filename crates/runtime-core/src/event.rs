@@ -6,10 +6,14 @@
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
-use serde::{Serialize, Serializer, ser::SerializeStruct};
+use serde::{Serialize, Serializer};
 use twox_hash::XxHash3_128;
 
-use crate::{Cursor, ItemIndex, Position, RunId, RuntimeId, Seq, Stream, Timestamp, WorkerId};
+use crate::{ItemIndex, Position, RunId, Seq, Stream, Timestamp, WorkerId};
+
+mod wire;
+
+pub use wire::{ReceivedEvent, WireEvent};
 
 /// 128 bits of XXH3: detects accidents, not forgery.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -215,43 +219,6 @@ impl EventDraft {
             data,
             data_digest,
         }
-    }
-}
-
-/// An event as it goes over the wire and into a command's JSON output.
-#[derive(Debug, Clone)]
-pub struct WireEvent<'a> {
-    /// The event.
-    pub event: &'a Event,
-    /// Its Runtime.
-    pub runtime_id: RuntimeId,
-    /// The cursor *after* this event, in the stream it was read from.
-    pub cursor: Cursor,
-}
-
-impl Serialize for WireEvent<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = std::str::from_utf8(&self.event.data)
-            .map_err(serde::ser::Error::custom)
-            .and_then(|text| {
-                serde_json::from_str::<&serde_json::value::RawValue>(text)
-                    .map_err(serde::ser::Error::custom)
-            })?;
-        let mut out = serializer.serialize_struct("Event", 9)?;
-        out.serialize_field("cursor", &self.cursor)?;
-        out.serialize_field("runtime_id", &self.runtime_id)?;
-        if let Some(place) = &self.event.worker {
-            out.serialize_field("worker_id", &place.worker_id)?;
-            out.serialize_field("seq", &place.seq)?;
-        }
-        out.serialize_field("position", &self.event.position)?;
-        out.serialize_field("at", &format_args!("{}", self.event.at))?;
-        out.serialize_field("type", &self.event.kind)?;
-        if let Some(run_id) = &self.event.run_id {
-            out.serialize_field("run_id", run_id)?;
-        }
-        out.serialize_field("data", data)?;
-        out.end()
     }
 }
 

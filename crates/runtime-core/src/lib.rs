@@ -30,6 +30,9 @@ pub mod run;
 mod runtime;
 #[doc(hidden)]
 pub mod sabotage;
+#[cfg(shuttle)]
+#[doc(hidden)]
+pub mod schedules;
 #[cfg(feature = "schema")]
 mod schema;
 pub mod scope;
@@ -43,7 +46,7 @@ pub mod worker;
 pub use as_json::AsJson;
 pub use code::Code;
 pub use cursor::{Cursor, CursorError, CursorMalformed, Stream};
-pub use event::{Digest, Event, EventDraft, EventType, WireEvent, WorkerPlace};
+pub use event::{Digest, Event, EventDraft, EventType, ReceivedEvent, WireEvent, WorkerPlace};
 pub use id::{
     ActionId, BlockId, Epoch, Fence, Generation, IdError, Incarnation, InputId, ItemIndex,
     Position, Revision, RunId, RuntimeId, Seq, WorkerId,

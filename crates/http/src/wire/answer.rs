@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use worker_runtime_core::{
-    Cursor, EventType, Position, RunId, RuntimeId, Seq, Timestamp, WorkerId,
+    Cursor, EventType, ItemIndex, Position, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     backend::BackendCapabilities,
     store::Gap,
     view::{DamagedView, WorkerView},
@@ -38,6 +38,9 @@ pub struct EventBody {
     /// Its number within its Worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Seq>,
+    /// Its number in the Worker's transcript, when it bears transcript.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<ItemIndex>,
     /// Its number within the Runtime.
     pub position: Position,
     /// When it was written.

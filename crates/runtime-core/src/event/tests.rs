@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::{Cursor, RuntimeId};
 
 fn event(worker: Option<WorkerPlace>, data: &str) -> Event {
     let draft = EventDraft::from_json(
@@ -130,4 +131,31 @@ fn an_event_is_in_its_workers_stream_and_in_the_runtimes() {
     assert!(of_worker.is_in(Stream::Worker(place().worker_id)));
     assert!(!of_worker.is_in(other));
     assert!(!event(None, "{}").is_in(other));
+}
+
+#[test]
+fn what_was_sent_is_read_back_whole() {
+    let bearing = WorkerPlace {
+        item: Some(ItemIndex(7)),
+        ..place()
+    };
+    for worker in [None, Some(place()), Some(bearing)] {
+        let mut event = event(worker, "{ \"b\": 1.0e3,\"a\" :\"\\u00e9\" }");
+        event.run_id = worker.map(|_| RunId::from_bytes([4; 16]));
+        let read = ReceivedEvent::from_json(&wire(&event).unwrap()).unwrap();
+        assert_eq!(read.event, event);
+        assert_eq!(read.runtime_id, RuntimeId::from_bytes([1; 16]));
+        assert_eq!(read.cursor.position(), event.position);
+    }
+}
+
+#[test]
+fn fields_of_a_newer_version_are_ignored_and_missing_ones_are_an_error() {
+    let sent = wire(&event(Some(place()), "{}")).unwrap();
+    let newer = sent.replacen('{', "{\"what\":[1],", 1);
+    assert!(ReceivedEvent::from_json(&newer).is_ok());
+    for name in ["cursor", "position", "at", "type", "data", "runtime_id"] {
+        let older = sent.replace(&format!("\"{name}\""), "\"was\"");
+        assert!(ReceivedEvent::from_json(&older).is_err(), "{name}");
+    }
 }
