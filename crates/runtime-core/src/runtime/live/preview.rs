@@ -85,7 +85,7 @@ impl LiveRuns {
     }
 
     /// How many Workers somebody listens to.
-    #[cfg(test)]
+    #[cfg(any(test, shuttle))]
     pub(crate) fn listened_to(&self) -> usize {
         self.listeners_locked().len()
     }

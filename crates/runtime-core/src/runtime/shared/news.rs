@@ -114,7 +114,7 @@ impl Shared {
     }
 
     /// How many Workers somebody waits for news of.
-    #[cfg(test)]
+    #[cfg(any(test, shuttle))]
     pub(crate) fn watched(&self) -> usize {
         match &*self.news() {
             News::Open { workers, .. } => workers.len(),
