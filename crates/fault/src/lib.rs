@@ -5,6 +5,7 @@
 //! - [`backend`]: an execution backend that runs nothing by itself
 //! - [`disk`]: a disk that records every call, and fails
 //! - [`parts`]: the parts, by name
+//! - [`process`]: the real programs, killed, stopped, refused by the system
 //! - [`report`]: what a part found, in numbers, and what it saw broken
 //! - [`sabotage`]: which part must catch which fault put in on purpose
 //! - [`settings`]: how much, from which seed, where
@@ -17,6 +18,7 @@
 pub mod backend;
 pub mod disk;
 pub mod parts;
+pub mod process;
 pub mod report;
 pub mod sabotage;
 pub mod settings;

@@ -16,4 +16,15 @@ pub struct Part {
 }
 
 /// All parts, in the order in which they are run.
-pub const PARTS: &[Part] = &[];
+pub const PARTS: &[Part] = &[
+    Part {
+        name: "syncs",
+        about: "the command killed at every sync of a scripted run",
+        run: crate::process::syncs::run,
+    },
+    Part {
+        name: "syscalls",
+        about: "the command with every call that changes its files failing",
+        run: crate::process::syscalls::run,
+    },
+];

@@ -1,0 +1,261 @@
+//! Counts the system calls of one process on the files of a directory, and strikes at one of them:
+//! ends the process there, or has the call fail.
+//!
+//! `strace -e inject=…:when=N` counts for each thread by itself. Opening a store and writing to it
+//! are two threads of the command, so it never reaches the writer's first calls, in which inputs are
+//! accepted. Here all threads share one count. What the process starts is not traced: it is what is
+//! to be left alone by its end.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Command, ExitStatus},
+    sync::mpsc::{RecvTimeoutError, channel},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        ptrace::{self, Options},
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
+
+use super::{
+    calls::{Kinds, file_of, number_of, refuse, skip},
+    ran::{DEADLINE, Ran, Said},
+};
+use crate::report::{Doing, HarnessError};
+
+/// What happens at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strike {
+    /// SIGKILL to the process, before the call does anything.
+    Kill,
+    /// The call does nothing and fails.
+    Fail(Errno),
+}
+
+/// Which call is struck, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan {
+    /// Which calls are counted.
+    pub(super) kinds: Kinds,
+    /// The number of the call, from 1; 0 strikes at none.
+    pub(super) nth: u64,
+    /// For how long every later one is struck, too.
+    pub(super) lasts: Duration,
+    pub(super) strike: Strike,
+}
+
+/// How a traced call of the command ended.
+#[derive(Debug)]
+pub(super) struct Traced {
+    pub(super) ran: Ran,
+    /// The calls that were counted.
+    pub(super) calls: u64,
+    /// What was struck first, as `fdatasync of runtime.redb`.
+    pub(super) struck: Option<String>,
+}
+
+/// Runs a program to its end, and strikes as planned at a call on a file below this directory.
+pub(super) fn run_traced(
+    command: &Command,
+    below: &Path,
+    said: &Path,
+    plan: Plan,
+) -> Result<Traced, HarnessError> {
+    let mut stopped = stopped_at_first(command);
+    let said = Said::of(&mut stopped, said)?;
+    let child = stopped.spawn().doing("start the command")?;
+    let main = Pid::from_raw(i32::try_from(child.id()).doing("name a process")?);
+    let mut tracer = Tracer {
+        main,
+        below,
+        plan,
+        calls: 0,
+        struck: None,
+        struck_at: None,
+        inside: BTreeMap::new(),
+    };
+    let (traced, hung) = watched(main, || tracer.seize().and_then(|()| tracer.follow()));
+    if traced.is_err() {
+        let _ = kill(main, Signal::SIGKILL);
+    }
+    Ok(Traced {
+        ran: said.end(traced?, hung)?,
+        calls: tracer.calls,
+        struck: tracer.struck,
+    })
+}
+
+/// Kills the process if this takes too long, and says whether it did.
+fn watched<T>(main: Pid, follow: impl FnOnce() -> T) -> (T, bool) {
+    let (done, ended) = channel::<()>();
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let hangs = ended.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout);
+            if hangs {
+                let _ = kill(main, Signal::SIGKILL);
+            }
+            hangs
+        });
+        let followed = follow();
+        drop(done);
+        (followed, watch.join().unwrap_or(false))
+    })
+}
+
+/// The same program, which waits for its tracer before its first instruction.
+fn stopped_at_first(command: &Command) -> Command {
+    let mut stopped = Command::new("sh");
+    stopped
+        .args(["-c", "kill -STOP $$; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    if let Some(directory) = command.get_current_dir() {
+        stopped.current_dir(directory);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => stopped.env(name, value),
+            None => stopped.env_remove(name),
+        };
+    }
+    stopped
+}
+
+/// A thread within a call: what is to be done with its result.
+#[derive(Debug, Clone, Copy)]
+enum Inside {
+    Untouched,
+    Fails(Errno),
+}
+
+struct Tracer<'a> {
+    main: Pid,
+    below: &'a Path,
+    plan: Plan,
+    calls: u64,
+    struck: Option<String>,
+    struck_at: Option<Instant>,
+    inside: BTreeMap<Pid, Inside>,
+}
+
+impl Tracer<'_> {
+    fn seize(&self) -> Result<(), HarnessError> {
+        match waitpid(self.main, Some(WaitPidFlag::WUNTRACED)).doing("wait for the command")? {
+            WaitStatus::Stopped(..) => {}
+            other => return Err(HarnessError::new("stop the command", format!("{other:?}"))),
+        }
+        let options = Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_EXITKILL;
+        ptrace::seize(self.main, options)
+            .doing("trace the command (in a container, permit ptrace)")?;
+        kill(self.main, Signal::SIGCONT).doing("let the command go on")
+    }
+
+    /// Follows all threads to the end of the process.
+    fn follow(&mut self) -> Result<ExitStatus, HarnessError> {
+        // Other threads of the harness wait for children of their own.
+        let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+        loop {
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::Exited(pid, code)) if pid == self.main => {
+                    return Ok(ExitStatus::from_raw((code & 0xff) << 8));
+                }
+                Ok(WaitStatus::Signaled(pid, signal, _)) if pid == self.main => {
+                    return Ok(ExitStatus::from_raw(signal as i32));
+                }
+                Ok(status) => self.step(status)?,
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(HarnessError::new("wait for the command", error)),
+            }
+        }
+    }
+
+    /// One thread has stopped: lets it go on, struck or not.
+    fn step(&mut self, status: WaitStatus) -> Result<(), HarnessError> {
+        let (pid, signal) = match status {
+            WaitStatus::PtraceSyscall(pid) => {
+                self.at_call(pid)?;
+                (pid, None)
+            }
+            WaitStatus::Stopped(pid, signal) => (pid, Some(signal)),
+            WaitStatus::PtraceEvent(pid, ..) => (pid, None),
+            WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..) => {
+                self.inside.remove(&pid);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        match ptrace::syscall(pid, signal) {
+            // It was killed meanwhile.
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(HarnessError::new("let a thread go on", error)),
+        }
+    }
+
+    /// A thread stopped at the beginning or the end of a call.
+    fn at_call(&mut self, pid: Pid) -> Result<(), HarnessError> {
+        match self.inside.remove(&pid) {
+            Some(Inside::Untouched) => return Ok(()),
+            Some(Inside::Fails(errno)) => return killed_is_fine(refuse(pid, errno)),
+            None => {}
+        }
+        let strikes = match self.counted(pid) {
+            Ok(strikes) => strikes,
+            Err(Errno::ESRCH) => return Ok(()),
+            Err(error) => return Err(HarnessError::new("look at a call", error)),
+        };
+        let inside = match (strikes, self.plan.strike) {
+            (true, Strike::Kill) => {
+                killed_is_fine(kill(self.main, Signal::SIGKILL))?;
+                Inside::Untouched
+            }
+            (true, Strike::Fail(errno)) => {
+                killed_is_fine(skip(pid))?;
+                Inside::Fails(errno)
+            }
+            (false, _) => Inside::Untouched,
+        };
+        self.inside.insert(pid, inside);
+        Ok(())
+    }
+
+    /// Counts a call that begins, if it is one of those; whether it is struck.
+    fn counted(&mut self, pid: Pid) -> Result<bool, Errno> {
+        let Some(kind) = self.plan.kinds.find(number_of(pid)?) else {
+            return Ok(false);
+        };
+        let Some(file) = file_of(pid, kind)? else {
+            return Ok(false);
+        };
+        let Ok(name) = file.strip_prefix(self.below) else {
+            return Ok(false);
+        };
+        self.calls += 1;
+        let goes_on = self
+            .struck_at
+            .is_some_and(|at| at.elapsed() < self.plan.lasts);
+        let strikes = self.calls == self.plan.nth || goes_on;
+        if strikes && self.struck.is_none() {
+            self.struck = Some(format!("{} of {}", kind.name, name.display()));
+            self.struck_at = Some(Instant::now());
+        }
+        Ok(strikes)
+    }
+}
+
+fn killed_is_fine(result: Result<(), Errno>) -> Result<(), HarnessError> {
+    match result {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(HarnessError::new("strike at a call", error)),
+    }
+}
