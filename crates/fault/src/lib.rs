@@ -3,6 +3,7 @@
 //!
 //! # Layout
 //! - [`backend`]: an execution backend that runs nothing by itself
+//! - [`bare`]: crash images of the store below the Runtime
 //! - [`disk`]: a disk that records every call, and fails
 //! - [`parts`]: the parts, by name
 //! - [`process`]: the real programs, killed, stopped, refused by the system
@@ -16,6 +17,7 @@
 //! store. Results are worded "observed no loss in n under these faults".
 
 pub mod backend;
+pub mod bare;
 pub mod disk;
 pub mod parts;
 pub mod process;

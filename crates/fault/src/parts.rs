@@ -18,6 +18,11 @@ pub struct Part {
 /// All parts, in the order in which they are run.
 pub const PARTS: &[Part] = &[
     Part {
+        name: "bare",
+        about: "crash images of the store below the Runtime",
+        run: crate::bare::run,
+    },
+    Part {
         name: "syncs",
         about: "the command killed at every sync of a scripted run",
         run: crate::process::syncs::run,
