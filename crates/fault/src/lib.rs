@@ -5,6 +5,7 @@
 //! - [`backend`]: an execution backend that runs nothing by itself
 //! - [`bare`]: crash images of the store below the Runtime
 //! - [`disk`]: a disk that records every call, and fails
+//! - [`order`]: nothing is shown or answered before its commit
 //! - [`parts`]: the parts, by name
 //! - [`process`]: the real programs, killed, stopped, refused by the system
 //! - [`report`]: what a part found, in numbers, and what it saw broken
@@ -19,6 +20,7 @@
 pub mod backend;
 pub mod bare;
 pub mod disk;
+pub mod order;
 pub mod parts;
 pub mod process;
 pub mod report;

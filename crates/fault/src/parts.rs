@@ -23,6 +23,11 @@ pub const PARTS: &[Part] = &[
         run: crate::bare::run,
     },
     Part {
+        name: "order",
+        about: "what can be seen, answered and read ahead while a commit is under way",
+        run: crate::order::run,
+    },
+    Part {
         name: "syncs",
         about: "the command killed at every sync of a scripted run",
         run: crate::process::syncs::run,

@@ -41,7 +41,8 @@ async fn build(target: &Path, profile: &str, flags: Option<&str>) -> Result<Prog
     let mut command = Command::new(cargo);
     command
         .args(["build", "--locked", "--profile", profile])
-        .args(["--bin", "worker-runtime", "--bin", "worker-runtime-fault"])
+        .args(["--bins", "--package", "worker-runtime"])
+        .args(["--package", "worker-runtime-fault"])
         .arg("--target-dir")
         .arg(target);
     if let Some(flags) = flags {

@@ -1,0 +1,76 @@
+//! Observers that don't read: what is read for them from the store is bounded (I9).
+
+use serde_json::json;
+use tokio_stream::StreamExt as _;
+use worker_runtime_core::{ObserveOptions, ObserveStream, PageSize, Stream, cursor::From as Start};
+
+use super::steps::{Scene, WITHIN};
+use crate::{
+    report::{Doing, HarnessError, Outcome, Violation},
+    settings::Settings,
+};
+
+const SLOW_OBSERVERS: u64 = 8;
+
+/// Pages that may be read for one of them: what waits to be taken, and one on its way.
+const PAGES_PER_OBSERVER_MAX: u64 = 3;
+
+const EVENTS: usize = 400;
+
+const EVENTS_PER_PAGE: usize = 2;
+
+const SMALL: ObserveOptions = ObserveOptions {
+    page: PageSize {
+        events_max: EVENTS_PER_PAGE,
+        bytes_max: 1 << 20,
+    },
+    deltas: false,
+    until_up_to_date: true,
+};
+
+pub(super) async fn run(settings: &Settings, outcome: &mut Outcome) -> Result<(), HarnessError> {
+    let rounds = settings.size.pick(5_u64, 50, 500);
+    let scene = Scene::open(settings.seed).await?;
+    for _ in 0..EVENTS {
+        let request = json!({ "intent": { "type": "assistant" } });
+        let request = serde_json::from_value(request).doing("write a request")?;
+        let made = scene.runtime.catalog().create(request).await;
+        made.doing("make a Worker")?;
+    }
+    let observation = scene.runtime.observation();
+    let observe = || -> Result<ObserveStream, HarnessError> {
+        let observed = observation.observe(Stream::Runtime, Start::Beginning, SMALL);
+        observed.doing("observe")
+    };
+    let before = scene.gate.pages_read();
+    let mut slow = Vec::new();
+    for _ in 0..SLOW_OBSERVERS {
+        slow.push(observe()?);
+    }
+    // While others read all of it over and over, nothing more is read for those who don't.
+    let mut fast_pages_max = 0;
+    for _ in 0..rounds {
+        let mut fast = observe()?;
+        let all = async { while fast.next().await.is_some() {} };
+        tokio::time::timeout(WITHIN, all)
+            .await
+            .doing("read a log")?;
+        // Its pages, the last of them short, and a look at the end.
+        fast_pages_max += observation.runtime().position.0 / EVENTS_PER_PAGE as u64 + 2;
+    }
+    let read = scene.gate.pages_read().saturating_sub(before);
+    // The scene has an observer of its own, which does not read either.
+    let read_max = fast_pages_max + (SLOW_OBSERVERS + 1) * PAGES_PER_OBSERVER_MAX;
+    outcome.count("observers that did not read", SLOW_OBSERVERS);
+    if read > read_max {
+        let detail =
+            format!("{read} pages were read, and at most {read_max} had a place to wait in");
+        let at = format!("seed {}, {rounds} rounds", settings.seed);
+        outcome.violated(
+            at,
+            Violation::new("I9 memory per observer is bounded", detail),
+        );
+    }
+    drop(slow);
+    scene.close().await
+}
