@@ -50,6 +50,8 @@ exits! {
     NotAuthorised = 12, "not authorised";
     /// The store was written by a newer version.
     NewerSchema = 13, "newer schema";
+    /// No server answers.
+    Unreachable = 14, "unreachable";
     /// Damage that a repair would pay for with data.
     Damaged = 21, "damage that repair would pay for with data";
     /// A dry run: there would be changes.
@@ -100,6 +102,7 @@ impl Exit {
             Code::StateDenied | Code::TokenMissing => Self::NotAuthorised,
             Code::TokenInvalid | Code::TokenScope => Self::NotAuthorised,
             Code::StateNewer => Self::NewerSchema,
+            Code::ServerUnreachable => Self::Unreachable,
             Code::WorkerDamaged | Code::RecordDamaged => Self::Damaged,
             Code::EventDamaged | Code::StateDamaged => Self::Damaged,
             Code::StateWentBack => Self::WentBack,

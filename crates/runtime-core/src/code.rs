@@ -102,6 +102,7 @@ codes! {
     MediaType = "WR-MEDIA-TYPE";
     QueryInvalid = "WR-QUERY-INVALID";
     ServerBusy = "WR-SERVER-BUSY";
+    ServerUnreachable = "WR-SERVER-UNREACHABLE";
     Unknown = "WR-UNKNOWN";
 }
 

@@ -60,13 +60,25 @@ fn object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object" })
 }
 
+/// What is missing of a stream, and where it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GapBody {
+    /// What is missing, and why.
+    #[serde(flatten)]
+    pub gap: Gap,
+    /// The cursor after it.
+    pub cursor: Cursor,
+}
+
 /// A page of a stream. With nothing new it has the same shape and no events.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventsBody {
     /// The Runtime.
     pub runtime_id: RuntimeId,
+    /// Where the page begins: a relative start, resolved.
+    pub start: Cursor,
     /// What is missing before the first event.
-    pub gap: Option<Gap>,
+    pub gap: Option<GapBody>,
     /// The events, in order.
     #[schemars(with = "Vec<EventBody>")]
     pub events: Vec<Box<RawValue>>,

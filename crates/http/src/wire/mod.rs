@@ -10,7 +10,9 @@ mod problem;
 mod request;
 mod token;
 
-pub use answer::{BackendView, EventBody, EventsBody, PositionBody, ReadyBody, WorkersBody};
+pub use answer::{
+    BackendView, EventBody, EventsBody, GapBody, PositionBody, ReadyBody, WorkersBody,
+};
 pub use problem::Problem;
 pub use request::{AnswerAction, CreateToken, EndWorker, StopRuntime};
 pub use token::{AccessScope, TokenCreated, TokenView};

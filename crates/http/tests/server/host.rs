@@ -95,6 +95,18 @@ impl Host {
     }
 
     pub(crate) async fn with(limits: HttpLimits) -> Self {
+        Self::over(limits, StoreOptions::memory()).await
+    }
+
+    /// Over a store that keeps little.
+    pub(crate) async fn small() -> Self {
+        let mut store = StoreOptions::memory();
+        store.retention.worker_bytes_max = 64 << 10;
+        store.retention.runtime_bytes_max = 128 << 10;
+        Self::over(HttpLimits::default(), store).await
+    }
+
+    async fn over(limits: HttpLimits, store: StoreOptions) -> Self {
         let mut mounts = Mounts::default();
         // Nothing is ever made there: scopes are compared as names.
         mounts.set("repo", "/nonexistent/repo").unwrap();
@@ -103,7 +115,7 @@ impl Host {
             mounts,
             ..RuntimeOptions::default()
         };
-        let store = MemoryStore::new(StoreOptions::memory()).unwrap();
+        let store = MemoryStore::new(store).unwrap();
         let runtime = Runtime::open(Box::new(store), runtime).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let tokens = Arc::new(Tokens::in_memory(clock.clone()));

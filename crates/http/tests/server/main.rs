@@ -3,6 +3,7 @@
 //! - `host`: a server and the short ways to ask it
 //! - `commands`: what each command does, and says when it is repeated
 //! - `access`: every route against every kind of token, name and origin
+//! - `client`: the typed client; `observe`: one suite for its stream and a host's own
 //! - `refusals`: bodies, parameters, paths and methods that are wrong
 //! - `events`: poll and long-poll, cursors of every kind
 //! - `document`: the OpenAPI document against the routes and what they answer
@@ -18,9 +19,11 @@
 )]
 
 mod access;
+mod client;
 mod commands;
 mod connections;
 mod document;
 mod events;
 mod host;
+mod observe;
 mod refusals;

@@ -12,6 +12,7 @@ const EXITS: &[&str] = &[
     "11 (locked)",
     "12 (not authorised)",
     "13 (newer schema)",
+    "14 (unreachable)",
     "21 (damage that repair would pay for with data)",
     "24 (state went back)",
     "70 (a bug)",

@@ -14,6 +14,8 @@ pub struct EventPage {
     pub runtime_id: RuntimeId,
     /// What is missing before the first event.
     pub gap: Option<Gap>,
+    /// The cursor after what is missing.
+    pub after_gap: Option<Cursor>,
     /// The events, each with the cursor after it.
     pub events: Vec<(Cursor, Event)>,
     /// The cursor to go on from.

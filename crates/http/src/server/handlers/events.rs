@@ -19,7 +19,7 @@ use crate::{
         extract::{Path, Query},
         refusal::Refusal,
     },
-    wire::EventsBody,
+    wire::{EventsBody, GapBody},
 };
 
 /// Which part of a stream, and whether to wait for it.
@@ -102,6 +102,9 @@ async fn page(
         ..PageSize::default()
     };
     let observation = app.0.runtime.observation();
+    // A relative start means one place, also while it is waited for news.
+    let begin = observation.resolve(stream, start)?;
+    let start = Start::After(begin);
     let page = if wait.is_zero() {
         observation.events(stream, start, size)?
     } else {
@@ -114,7 +117,7 @@ async fn page(
             .events_when_any(stream, start, size, until)
             .await?
     };
-    Ok(Json(body(&page)?))
+    Ok(Json(body(&page, begin)?))
 }
 
 /// Resolves when a long-poll has waited long enough: its time is over, the server is about to end, or
@@ -142,7 +145,7 @@ async fn until(app: &App, access: &Access, wait: Duration) {
     }
 }
 
-fn body(page: &EventPage) -> Result<EventsBody, Refusal> {
+fn body(page: &EventPage, start: Cursor) -> Result<EventsBody, Refusal> {
     let wire = page.events.iter().map(|(cursor, event)| {
         to_raw_value(&WireEvent {
             event,
@@ -153,7 +156,12 @@ fn body(page: &EventPage) -> Result<EventsBody, Refusal> {
     let events: Result<Vec<Box<RawValue>>, _> = wire.collect();
     Ok(EventsBody {
         runtime_id: page.runtime_id,
-        gap: page.gap.clone(),
+        start,
+        gap: page
+            .gap
+            .clone()
+            .zip(page.after_gap)
+            .map(|(gap, cursor)| GapBody { gap, cursor }),
         events: events.map_err(|error| Refusal::new(Code::Bug, error.to_string()))?,
         next: page.next,
         up_to_date: page.up_to_date,

@@ -8,6 +8,7 @@ use crate::{
     runtime::redact::redact,
     sabotage::{self, Sabotage},
     store::ReplayRequest,
+    sync,
     view::EventPage,
 };
 
@@ -125,7 +126,7 @@ impl Observation {
             }
             // What was scanned is not looked at again.
             start = Start::After(page.next);
-            tokio::select! {
+            sync::select! {
                 () = &mut until => return Ok(page),
                 changed = news.receiver.changed() => {
                     if changed.is_err() {
@@ -170,6 +171,10 @@ impl Observation {
             .map(|event| (self.shared.cursor(stream, event.position), event));
         Ok(EventPage {
             runtime_id: self.shared.runtime_id,
+            after_gap: page
+                .gap
+                .as_ref()
+                .map(|gap| self.shared.cursor(stream, gap.to.max(after))),
             gap: page.gap,
             events: events.collect(),
             next,

@@ -1,0 +1,207 @@
+//! The calls that change something. Each answer is durable when it is there. After
+//! [`Unreachable`](ClientError::Unreachable) or [`TimedOut`](ClientError::TimedOut) nobody knows whether
+//! it was carried out: repeat it with the same id.
+
+use hyper::Method;
+use worker_runtime_core::{
+    ActionId, Position, RunId, WorkerId,
+    input::{InputReceipt, SubmitInput},
+    view::{CancelReceipt, CreateReceipt, LifecycleReceipt},
+    worker::{CreateWorker, UpdateWorker},
+};
+
+use super::{
+    Client, ClientError,
+    call::{Call, escaped},
+};
+use crate::wire::{AnswerAction, CreateToken, EndWorker, PositionBody, StopRuntime, TokenCreated};
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+impl Client {
+    /// Makes a Worker. With a `worker_id` it can be repeated safely.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn create_worker(&self, request: &CreateWorker) -> Result<CreateReceipt> {
+        self.call(Call::post("/v1/workers").json(request)).await
+    }
+
+    /// Sends an input. With an `input_id` it can be repeated safely.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn send_input(
+        &self,
+        worker_id: WorkerId,
+        input: &SubmitInput,
+    ) -> Result<InputReceipt> {
+        self.call(Call::post(format!("/v1/workers/{worker_id}/input")).json(input))
+            .await
+    }
+
+    /// Asks for the end of a run.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn cancel_run(&self, worker_id: WorkerId, run_id: RunId) -> Result<CancelReceipt> {
+        self.call(Call::post(format!(
+            "/v1/workers/{worker_id}/runs/{run_id}/cancel"
+        )))
+        .await
+    }
+
+    /// Answers an action that a run waits for.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn answer(
+        &self,
+        worker_id: WorkerId,
+        run_id: RunId,
+        action_id: &ActionId,
+        option: impl Into<String>,
+    ) -> Result<Position> {
+        let action = escaped(action_id.as_str());
+        let path = format!("/v1/workers/{worker_id}/runs/{run_id}/actions/{action}");
+        let option = option.into();
+        let body: PositionBody = self
+            .call(Call::post(path).json(&AnswerAction { option }))
+            .await?;
+        Ok(body.position)
+    }
+
+    /// Changes what a Worker is called.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn update_worker(
+        &self,
+        worker_id: WorkerId,
+        update: &UpdateWorker,
+    ) -> Result<LifecycleReceipt> {
+        self.call(Call::new(Method::PATCH, format!("/v1/workers/{worker_id}")).json(update))
+            .await
+    }
+
+    /// Ends a Worker so that it can be restored.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stop_worker(
+        &self,
+        worker_id: WorkerId,
+        end: &EndWorker,
+    ) -> Result<LifecycleReceipt> {
+        self.call(Call::post(format!("/v1/workers/{worker_id}/stop")).json(end))
+            .await
+    }
+
+    /// Ends a Worker for good.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn cancel_worker(
+        &self,
+        worker_id: WorkerId,
+        end: &EndWorker,
+    ) -> Result<LifecycleReceipt> {
+        self.call(Call::post(format!("/v1/workers/{worker_id}/cancel")).json(end))
+            .await
+    }
+
+    /// Holds dispatch.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pause_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
+        self.call(Call::post(format!("/v1/workers/{worker_id}/pause")))
+            .await
+    }
+
+    /// Dispatches again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn resume_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
+        self.call(Call::post(format!("/v1/workers/{worker_id}/resume")))
+            .await
+    }
+
+    /// Puts an ended Worker away.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn archive_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
+        self.call(Call::post(format!("/v1/workers/{worker_id}/archive")))
+            .await
+    }
+
+    /// Starts the next epoch of a stopped Worker.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn restore_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
+        self.call(Call::post(format!("/v1/workers/{worker_id}/restore")))
+            .await
+    }
+
+    /// Deletes an ended Worker; with `purge` its text goes at once.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn delete_worker(
+        &self,
+        worker_id: WorkerId,
+        purge: bool,
+    ) -> Result<LifecycleReceipt> {
+        let path = format!("/v1/workers/{worker_id}?purge={purge}");
+        self.call(Call::new(Method::DELETE, path)).await
+    }
+
+    /// Ends what runs and takes no input until the Runtime is started again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn stop_runtime(&self, reason: Option<String>) -> Result<Position> {
+        let call = Call::post("/v1/runtime/stop").json(&StopRuntime { reason });
+        Ok(self.call::<PositionBody>(call).await?.position)
+    }
+
+    /// As [`stop_runtime`](Self::stop_runtime), but what runs goes on to its end.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn drain_runtime(&self, reason: Option<String>) -> Result<Position> {
+        let call = Call::post("/v1/runtime/drain").json(&StopRuntime { reason });
+        Ok(self.call::<PositionBody>(call).await?.position)
+    }
+
+    /// Takes input again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn start_runtime(&self) -> Result<Position> {
+        Ok(self
+            .call::<PositionBody>(Call::post("/v1/runtime/start"))
+            .await?
+            .position)
+    }
+
+    /// Makes an access token; its secret is told this once.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn create_token(&self, request: &CreateToken) -> Result<TokenCreated> {
+        self.call(Call::post("/v1/tokens").json(request)).await
+    }
+
+    /// Ends an access token.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revoke_token(&self, token_id: &str) -> Result<()> {
+        let path = format!("/v1/tokens/{}", escaped(token_id));
+        self.call_for_nothing(Call::new(Method::DELETE, path)).await
+    }
+}

@@ -1,0 +1,191 @@
+//! The calls that only read.
+
+use std::{fmt::Write as _, time::Duration};
+
+use worker_runtime_core::{
+    Cursor, ListOrder, ReceivedEvent, RuntimeId, Stream, TranscriptFrom, WorkerFilter, WorkerId,
+    cursor::From as Start,
+    profile::ResolvedProfile,
+    view::{Diagnostic, RuntimeStatus, TranscriptPage, WorkerView},
+};
+
+use super::{
+    Client, ClientError,
+    call::{Call, escaped},
+};
+use crate::wire::{BackendView, EventsBody, GapBody, ReadyBody, TokenView, WorkersBody};
+
+type Result<T> = std::result::Result<T, ClientError>;
+
+/// A page of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventsPage {
+    /// The Runtime.
+    pub runtime_id: RuntimeId,
+    /// Where the page begins: a relative start, resolved.
+    pub start: Cursor,
+    /// What is missing before the first event.
+    pub gap: Option<GapBody>,
+    /// The events, each with the cursor after it.
+    pub events: Vec<ReceivedEvent>,
+    /// The cursor to go on from.
+    pub next: Cursor,
+    /// Whether there is nothing more now.
+    pub up_to_date: bool,
+}
+
+impl Client {
+    /// What the Runtime says of itself.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn runtime(&self) -> Result<RuntimeStatus> {
+        self.call(Call::get("/v1/runtime")).await
+    }
+
+    /// What an operator should know.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn diagnostics(&self) -> Result<Vec<Diagnostic>> {
+        self.call(Call::get("/v1/diagnostics")).await
+    }
+
+    /// The profiles there are.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn profiles(&self) -> Result<Vec<ResolvedProfile>> {
+        self.call(Call::get("/v1/profiles")).await
+    }
+
+    /// The execution backends there are.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn backends(&self) -> Result<Vec<BackendView>> {
+        self.call(Call::get("/v1/backends")).await
+    }
+
+    /// Whether the Runtime takes work; needs no token.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a server that is not ready has an answer and no error.
+    pub async fn health(&self) -> Result<ReadyBody> {
+        self.call(Call::get("/healthz")).await
+    }
+
+    /// Workers, filtered, sorted and paged.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn workers(
+        &self,
+        filter: &WorkerFilter,
+        order: ListOrder,
+        offset: usize,
+        count_max: usize,
+    ) -> Result<WorkersBody> {
+        let mut path = format!(
+            "/v1/workers?archived={}&sort={}&offset={offset}&limit={}",
+            filter.archived,
+            match order {
+                ListOrder::Created => "created",
+                ListOrder::Name => "name",
+            },
+            count_max.clamp(1, 1_000),
+        );
+        for lifecycle in &filter.lifecycles {
+            let _ = write!(path, "&lifecycle={}", escaped(lifecycle));
+        }
+        for (key, value) in &filter.labels {
+            let _ = write!(path, "&label={}", escaped(&format!("{key}={value}")));
+        }
+        if let Some(name) = &filter.name_contains {
+            let _ = write!(path, "&name_contains={}", escaped(name));
+        }
+        if let Some(busy) = filter.busy {
+            let _ = write!(path, "&busy={busy}");
+        }
+        self.call(Call::get(path)).await
+    }
+
+    /// One Worker; ended ones too.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn worker(&self, worker_id: WorkerId) -> Result<WorkerView> {
+        self.call(Call::get(format!("/v1/workers/{worker_id}")))
+            .await
+    }
+
+    /// A page of a Worker's transcript.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn transcript(
+        &self,
+        worker_id: WorkerId,
+        from: TranscriptFrom,
+        count_max: usize,
+    ) -> Result<TranscriptPage> {
+        let from = match from {
+            TranscriptFrom::Item(item) => format!("&from={item}"),
+            TranscriptFrom::Before(item) => format!("&before={item}"),
+            TranscriptFrom::End => String::new(),
+        };
+        let limit = count_max.clamp(1, 1_000);
+        let path = format!("/v1/workers/{worker_id}/transcript?limit={limit}{from}");
+        self.call(Call::get(path)).await
+    }
+
+    /// A page of a stream. When there is nothing, waits for as long as `wait` says, in whole seconds
+    /// and 60 at most.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a cursor that can't be followed is a refusal that names where one can go on.
+    pub async fn events(
+        &self,
+        stream: Stream,
+        start: Start,
+        count_max: usize,
+        wait: Duration,
+    ) -> Result<EventsPage> {
+        let base = match stream {
+            Stream::Runtime => "/v1/events".to_owned(),
+            Stream::Worker(worker_id) => format!("/v1/workers/{worker_id}/events"),
+        };
+        let start = match start {
+            Start::Beginning => "from=beginning".to_owned(),
+            Start::Now => "from=now".to_owned(),
+            Start::After(cursor) => format!("cursor={cursor}"),
+        };
+        let limit = count_max.clamp(1, 1_000);
+        let path = format!(
+            "{base}?{start}&limit={limit}&wait={}",
+            wait.as_secs().min(60)
+        );
+        let body: EventsBody = self.call(Call::get(path).waiting(wait)).await?;
+        let events = body
+            .events
+            .iter()
+            .map(|event| ReceivedEvent::from_json(event.get()));
+        let events: std::result::Result<Vec<_>, _> = events.collect();
+        Ok(EventsPage {
+            runtime_id: body.runtime_id,
+            start: body.start,
+            gap: body.gap,
+            events: events.map_err(|error| self.protocol(error.to_string()))?,
+            next: body.next,
+            up_to_date: body.up_to_date,
+        })
+    }
+
+    /// The access tokens there are, without their secrets.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tokens(&self) -> Result<Vec<TokenView>> {
+        self.call(Call::get("/v1/tokens")).await
+    }
+}
