@@ -5,6 +5,7 @@
 //! - [`backend`]: an execution backend that runs nothing by itself
 //! - [`bare`]: crash images of the store below the Runtime
 //! - [`disk`]: a disk that records every call, and fails
+//! - [`model`]: random commands, restarts and trims against a plain model
 //! - [`order`]: nothing is shown or answered before its commit
 //! - [`parts`]: the parts, by name
 //! - [`process`]: the real programs, killed, stopped, refused by the system
@@ -20,6 +21,7 @@
 pub mod backend;
 pub mod bare;
 pub mod disk;
+pub mod model;
 pub mod order;
 pub mod parts;
 pub mod process;

@@ -23,6 +23,11 @@ pub const PARTS: &[Part] = &[
         run: crate::bare::run,
     },
     Part {
+        name: "model",
+        about: "random commands, restarts, deadlines and trims against a plain model",
+        run: crate::model::run,
+    },
+    Part {
         name: "order",
         about: "what can be seen, answered and read ahead while a commit is under way",
         run: crate::order::run,
