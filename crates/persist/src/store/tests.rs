@@ -5,4 +5,6 @@
 mod conformance;
 mod damage;
 mod forget;
+#[cfg(shuttle)]
+mod handover;
 mod retention;
