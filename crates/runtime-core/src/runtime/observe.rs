@@ -92,7 +92,8 @@ impl Observation {
     /// A cursor that was trimmed begins with a gap and goes on from the earliest event left.
     ///
     /// # Errors
-    /// [`ReadError`] when the Worker is unknown, or the cursor is ahead, foreign or forked.
+    /// [`ReadError`] when the Worker is unknown, the cursor is ahead, foreign or forked, or the Runtime
+    /// is closed.
     pub fn observe(
         &self,
         stream: Stream,
@@ -101,9 +102,10 @@ impl Observation {
     ) -> Result<ObserveStream, ReadError> {
         // Who is refused leaves nothing behind.
         self.start_or_gap(stream, start)?;
+        // A close waits for whoever it told the end to.
+        let presence = self.shared.presence();
         // Listen before the first look, so that nothing falls between.
         let news = self.shared.watch(stream);
-        let presence = self.shared.presence();
         let deltas = match stream {
             Stream::Worker(worker_id) if options.deltas => Some(DeltaSource::new(self, worker_id)),
             _ => None,
@@ -132,13 +134,26 @@ impl Observation {
         })
     }
 
+    /// A store that the Runtime has closed does not fail.
+    fn or_closed(&self, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Unavailable(Unavailable::Store { .. }) if self.shared.is_closed() => {
+                Unavailable::Closed.into()
+            }
+            error => error,
+        }
+    }
+
     /// Where to begin; a cursor that was trimmed is told as a gap.
     fn start_or_gap(
         &self,
         stream: Stream,
         start: Start,
     ) -> Result<(Position, Option<Gap>), ReadError> {
-        match self.start(stream, start) {
+        match self
+            .start(stream, start)
+            .map_err(|error| self.or_closed(error))
+        {
             Ok((after, _)) => Ok((after, None)),
             Err(ReadError::Cursor(CursorError::Expired { earliest, .. })) => {
                 let from = match start {
@@ -273,7 +288,7 @@ impl Observer {
                     }
                 }
                 Err(error) => {
-                    room.send(Err(error));
+                    room.send(Err(self.observation.or_closed(error)));
                     return Err(Gone);
                 }
             }

@@ -9,7 +9,7 @@ use crate::{
     Cursor, Event, EventType, Observation, ObserveOptions, ObserveStream, Observed, PageSize,
     Position, Runtime, Seq, Stream, WorkerId,
     cursor::From as Start,
-    error::{LifecycleError, Unavailable},
+    error::{LifecycleError, ReadError, Unavailable},
 };
 
 /// One event a page, so that an observer goes to the store as often as it can.
@@ -31,6 +31,8 @@ pub struct Watcher {
     after: Position,
     seq: Option<Seq>,
     is_up_to_date: bool,
+    /// The Runtime was closed before it came to the end.
+    pub was_closed: bool,
     /// What it saw.
     pub events: Vec<Event>,
 }
@@ -43,7 +45,21 @@ impl Watcher {
         of: Stream,
         start: Start,
     ) -> Self {
-        let items = observation.observe(of, start, SMALL_PAGES).unwrap();
+        let begun = Self::try_start(observation, committed, of, start).await;
+        begun.unwrap()
+    }
+
+    /// The same at a Runtime that may be closed.
+    ///
+    /// # Errors
+    /// What it was refused with.
+    pub async fn try_start(
+        observation: Observation,
+        committed: &Committed,
+        of: Stream,
+        start: Start,
+    ) -> Result<Self, ReadError> {
+        let items = observation.observe(of, start, SMALL_PAGES)?;
         let mut watcher = Self {
             observation,
             committed: committed.clone(),
@@ -52,6 +68,7 @@ impl Watcher {
             after: Position(0),
             seq: None,
             is_up_to_date: false,
+            was_closed: false,
             events: Vec::new(),
         };
         match watcher.item().await {
@@ -65,13 +82,20 @@ impl Watcher {
                 "where it was told to start"
             );
         }
-        watcher
+        Ok(watcher)
     }
 
     async fn item(&mut self) -> Option<Observed> {
         let items = &mut self.items;
         let item = poll_fn(|context| Pin::new(&mut *items).poll_next(context)).await;
-        item.map(Result::unwrap)
+        match item? {
+            Ok(item) => Some(item),
+            Err(ReadError::Unavailable(Unavailable::Closed)) => {
+                self.was_closed = true;
+                None
+            }
+            Err(error) => panic(&format!("nothing fails here: {error}")),
+        }
     }
 
     /// The next event, when it is what must come next; `None` at the end.
@@ -127,6 +151,7 @@ impl Watcher {
     /// Everything up to the end.
     pub async fn to_end(mut self) -> Vec<Event> {
         while self.next().await.is_some() {}
+        assert!(!self.was_closed, "a close waits for whoever observes");
         self.events
     }
 

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Cursor, Fence, Observation, ObserveOptions, Position, RuntimeId, Stream, Timestamp, WorkerId,
+    Code, Cursor, Fence, Observation, ObserveOptions, Position, RuntimeId, Stream, Timestamp,
+    WorkerId,
     cursor::From as Start,
     limits::Limits,
     record::{ReceiptRecord, RuntimeRecord},
@@ -45,6 +46,43 @@ impl StoreReader for Empty {
     }
 }
 
+/// A store that was closed with its Runtime.
+struct Closed;
+
+impl Closed {
+    fn error<T>() -> Result<T, StoreError> {
+        Err(StoreError::Read {
+            detail: "it is closed".to_owned(),
+        })
+    }
+}
+
+impl StoreReader for Closed {
+    fn receipt(&self, _: WorkerId, _: [u8; 16]) -> Result<Option<ReceiptRecord>, StoreError> {
+        Self::error()
+    }
+
+    fn worker_head(&self, _: WorkerId) -> Result<WorkerHead, StoreError> {
+        Self::error()
+    }
+
+    fn bounds(&self, _: Stream) -> Result<StreamBounds, StoreError> {
+        Self::error()
+    }
+
+    fn replay(&self, _: &ReplayRequest) -> Result<ReplayPage, StoreError> {
+        Self::error()
+    }
+
+    fn transcript(&self, _: &TranscriptRequest) -> Result<TranscriptSlice, StoreError> {
+        Self::error()
+    }
+
+    fn in_flight(&self, _: WorkerId) -> Result<Vec<InFlightBlock>, StoreError> {
+        Self::error()
+    }
+}
+
 const RUNTIME: RuntimeId = RuntimeId::from_bytes([1; 16]);
 
 fn worker(number: u16) -> WorkerId {
@@ -56,6 +94,10 @@ fn worker(number: u16) -> WorkerId {
 /// A Runtime with this many Workers. Their records are damaged, and damaged Workers are readable:
 /// a whole record would say nothing more here.
 fn observation(workers: u16) -> Observation {
+    observation_of(workers, Arc::new(Empty))
+}
+
+fn observation_of(workers: u16, reader: Arc<dyn StoreReader>) -> Observation {
     let damaged = (0..workers).map(|number| DamagedRecord {
         table: "worker",
         worker_id: Some(worker(number)),
@@ -82,7 +124,7 @@ fn observation(workers: u16) -> Observation {
     let limits = Arc::new(Limits::default());
     let live = Arc::new(LiveRuns::new(limits.clone()));
     let backends = Arc::new(Backends::new(Vec::new()).unwrap());
-    let shared = Shared::new(loaded, Arc::new(Empty), backends, live, limits, false);
+    let shared = Shared::new(loaded, reader, backends, live, limits, false);
     Observation::new(Arc::new(shared))
 }
 
@@ -139,4 +181,17 @@ async fn who_lets_go_leaves_nothing_behind() {
     while left(&observation) != (0, 0) {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn who_comes_after_the_close_is_told_of_it_and_of_no_failing_store() {
+    let observation = observation_of(1, Arc::new(Closed));
+    let observe = || {
+        let stream = Stream::Worker(worker(0));
+        let refused = observation.observe(stream, Start::Beginning, WITH_DELTAS);
+        refused.err().unwrap().code()
+    };
+    assert_eq!(observe(), Code::StateIo, "it is open, so this is a failure");
+    observation.shared.end_news(std::time::Duration::ZERO);
+    assert_eq!(observe(), Code::RuntimeClosed);
 }

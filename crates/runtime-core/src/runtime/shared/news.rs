@@ -130,6 +130,11 @@ impl Shared {
         }
     }
 
+    /// Whether the Runtime was closed: its store may be too.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(&*self.news(), News::Closed)
+    }
+
     /// No news will come: observers read what there is, and let go of the store. Waits for them, but
     /// not for one that is slow: its cursor is good for the next opening.
     pub(crate) fn end_news(&self, wait_max: Duration) {
