@@ -74,6 +74,7 @@ impl Place {
             side: self.side(),
             tag: self.tag.clone(),
             round: self.round.get(),
+            ballast_bytes: None,
             part,
         }
     }

@@ -42,4 +42,19 @@ pub const PARTS: &[Part] = &[
         about: "the command with every call that changes its files failing",
         run: crate::process::syscalls::run,
     },
+    Part {
+        name: "soak",
+        about: "a host with journaling clients and observers, killed again and again",
+        run: crate::process::soak::run,
+    },
+    Part {
+        name: "stopped",
+        about: "a working host, stopped for longer than its deadlines",
+        run: crate::process::stopped::run,
+    },
+    Part {
+        name: "disk-full",
+        about: "a host on a small disk, filled and freed",
+        run: crate::process::disk_full::run,
+    },
 ];

@@ -14,7 +14,7 @@ pub(crate) async fn open(order: &Order) -> Result<Runtime, Said> {
         code: code.to_owned(),
         message,
     };
-    let store = FileStore::open(&order.state, store_options())
+    let store = FileStore::open(&order.state, store_options(order))
         .map_err(|error| failed(error.code().as_str(), error.to_string()))?;
     let mut mounts = Mounts::default();
     mounts
@@ -31,15 +31,17 @@ pub(crate) async fn open(order: &Order) -> Result<Runtime, Said> {
 }
 
 /// Small limits, so that packs are written and the log is bounded within a test's time.
-fn store_options() -> FileOptions {
+fn store_options(order: &Order) -> FileOptions {
+    let default = FileOptions::default();
     FileOptions {
+        ballast_bytes: order.ballast_bytes.unwrap_or(default.ballast_bytes),
         store: StoreOptions {
             cache_bytes: 16 << 20,
             tails_bytes_max: 256 << 10,
             log_window_bytes: 1 << 20,
             ..StoreOptions::file()
         },
-        ..FileOptions::default()
+        ..default
     }
 }
 

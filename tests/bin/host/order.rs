@@ -36,6 +36,8 @@ pub(crate) struct Order {
     pub(crate) tag: String,
     /// The value of [`ROUND_VARIABLE`].
     pub(crate) round: u64,
+    /// The disk space that the store keeps back, where it is not the default.
+    pub(crate) ballast_bytes: Option<u64>,
     pub(crate) part: Part,
 }
 

@@ -10,7 +10,7 @@ use super::{place::Place, ran::Ran};
 use crate::report::{HarnessError, Violation};
 
 /// The most events that one call prints.
-const PAGE: usize = 1_000;
+const PAGE: &str = "1000";
 
 /// One event, as it is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,8 +88,7 @@ impl Log {
     pub(super) fn read(place: &Place) -> Result<Result<Self, Violation>, HarnessError> {
         let mut events: Vec<Event> = Vec::new();
         loop {
-            let limit = PAGE.to_string();
-            let mut list = vec!["event", "ls", "-o", "jsonl", "--limit", &limit];
+            let mut list = vec!["event", "ls", "-o", "jsonl", "--limit", PAGE];
             if let Some(last) = events.last() {
                 list.extend(["--after", &last.cursor]);
             }
@@ -101,7 +100,8 @@ impl Log {
                 Ok(page) => page,
                 Err(violation) => return Ok(Err(violation)),
             };
-            let is_last = page.len() < PAGE;
+            // A page is bounded by bytes, too: only an empty one is the last.
+            let is_last = page.is_empty();
             events.extend(page);
             if is_last {
                 return Ok(Self::of(events));

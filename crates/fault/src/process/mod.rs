@@ -18,11 +18,20 @@
 //! - `disk_full`: that host on a small disk, filled and freed
 
 mod calls;
+pub mod disk_full;
 mod documented;
+mod host;
+#[path = "../../../../tests/bin/host/journal.rs"]
+mod journal;
+mod journals;
 mod log;
+#[path = "../../../../tests/bin/host/order.rs"]
+mod order;
 mod place;
 mod ran;
 mod script;
+pub mod soak;
+pub mod stopped;
 pub mod syncs;
 pub mod syscalls;
 mod trace;

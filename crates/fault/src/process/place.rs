@@ -9,10 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{sys::signal::Signal, unistd::Pid};
 use tempfile::TempDir;
 
 use crate::{
-    process::ran::{Ran, run_to_end},
+    process::{
+        order,
+        ran::{Ran, run_to_end},
+    },
     report::{Doing, HarnessError, Violation},
     settings::command_program,
 };
@@ -30,6 +34,7 @@ const SHIM_NAME: &str = "worker-runtime-shim";
 #[derive(Debug)]
 pub(super) struct Place {
     directory: TempDir,
+    state: PathBuf,
     program: PathBuf,
     tag: String,
 }
@@ -37,6 +42,12 @@ pub(super) struct Place {
 impl Place {
     /// An empty one in this directory.
     pub(super) fn new(directory: TempDir) -> Result<Self, HarnessError> {
+        let state = directory.path().join("state");
+        Self::with_state(directory, state)
+    }
+
+    /// The same, with the state directory elsewhere.
+    pub(super) fn with_state(directory: TempDir, state: PathBuf) -> Result<Self, HarnessError> {
         for name in ["side", "work", "said"] {
             fs::create_dir(directory.path().join(name)).doing("make a directory")?;
         }
@@ -45,7 +56,12 @@ impl Place {
             tag: name.to_string_lossy().into_owned(),
             program: command_program()?,
             directory,
+            state,
         })
+    }
+
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -53,7 +69,7 @@ impl Place {
     }
 
     pub(super) fn state(&self) -> PathBuf {
-        self.path().join("state")
+        self.state.clone()
     }
 
     pub(super) fn side(&self) -> PathBuf {
@@ -127,11 +143,17 @@ impl Place {
     /// Nothing that was started for an input lives: a command that does is a broken promise at once; a
     /// monitor whose command has ended may be on its way out.
     pub(super) fn nothing_left(&self) -> Result<(), Violation> {
+        self.nothing_left_of(u64::MAX)
+    }
+
+    /// The same of those that were started before this life of a host.
+    pub(super) fn nothing_left_of(&self, round: u64) -> Result<(), Violation> {
         let deadline = Instant::now() + GONE_WITHIN;
         loop {
-            let left = self.living();
-            let commands: Vec<&Living> = left.iter().filter(|process| !process.is_shim).collect();
-            if !commands.is_empty() || (!left.is_empty() && Instant::now() > deadline) {
+            let mut left = self.living();
+            left.retain(|process| process.round < round);
+            let has_command = left.iter().any(|process| !process.is_shim);
+            if has_command || (!left.is_empty() && Instant::now() > deadline) {
                 return Err(Violation::new(
                     "I4 nothing of a command is left",
                     format!("still living: {left:?}"),
@@ -142,6 +164,15 @@ impl Place {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// The inputs whose commands began.
+    pub(super) fn executed(&self) -> Result<Vec<String>, HarnessError> {
+        let entries = fs::read_dir(self.side()).doing("read the commands' notes")?;
+        let names = entries.filter_map(Result::ok);
+        Ok(names
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect())
     }
 }
 
@@ -156,10 +187,12 @@ impl Drop for Place {
 
 /// SIGKILL; it may have ended meanwhile.
 pub(super) fn kill(pid: i32) {
-    let _ = nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(pid),
-        nix::sys::signal::Signal::SIGKILL,
-    );
+    signal(pid, Signal::SIGKILL);
+}
+
+/// A signal; it may have ended meanwhile.
+pub(super) fn signal(pid: i32, signal: Signal) {
+    let _ = nix::sys::signal::kill(Pid::from_raw(pid), signal);
 }
 
 /// A living process of a case.
@@ -168,12 +201,14 @@ pub(super) struct Living {
     pub(super) pid: i32,
     /// Not a command: what the execution backend puts above one.
     pub(super) is_shim: bool,
+    /// The life of the host that started it; 0 where the command itself did.
+    pub(super) round: u64,
     #[allow(dead_code, reason = "shown with a violation")]
     command: String,
 }
 
 /// All living processes with this tag.
-pub(super) fn living(tag: &str) -> Vec<Living> {
+fn living(tag: &str) -> Vec<Living> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -184,18 +219,23 @@ pub(super) fn living(tag: &str) -> Vec<Living> {
 fn look_at(pid: i32, tag: &str) -> Option<Living> {
     // The dead have none.
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let wanted = format!("{TAG_VARIABLE}={tag}");
-    if !environment
-        .split(|byte| *byte == 0)
-        .any(|entry| entry == wanted.as_bytes())
-    {
+    let variable = |name: &str| {
+        environment.split(|byte| *byte == 0).find_map(|entry| {
+            let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        })
+    };
+    let tagged = variable(TAG_VARIABLE).or_else(|| variable(order::TAG_VARIABLE));
+    if tagged? != tag {
         return None;
     }
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    let round = variable(order::ROUND_VARIABLE).and_then(|round| round.parse().ok());
     Some(Living {
         pid,
         is_shim: command.starts_with(SHIM_NAME),
+        round: round.unwrap_or(0),
         command,
     })
 }
