@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use worker_runtime_core::Code;
 
-use crate::{commands, exit::Exit, output, suggest::Suggestion, timeout};
+use crate::{commands, exit::Exit, logging::LogFormat, output, suggest::Suggestion, timeout};
 
 /// Run, watch and manage durable agent Workers.
 #[derive(Debug, Parser)]
@@ -102,6 +102,8 @@ pub(crate) enum TimeStyle {
 pub(crate) enum Command {
     /// Make a Worker of a command, send it an input, and follow it to its outcome
     Run(Box<commands::run::RunArgs>),
+    /// Serve the Runtime of the state directory over HTTP until it is asked to end
+    Serve(commands::serve::ServeArgs),
     /// Workers: list, make, send input, end
     #[command(subcommand)]
     Worker(commands::worker::WorkerCommand),
@@ -121,6 +123,16 @@ pub(crate) enum Command {
     Errors(ErrorsCommand),
     /// The program's version
     Version,
+}
+
+impl Command {
+    /// How the program's diagnostics are printed.
+    pub(crate) const fn log_format(&self) -> LogFormat {
+        match self {
+            Self::Serve(args) => args.log_format,
+            _ => LogFormat::Human,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

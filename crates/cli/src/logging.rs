@@ -3,6 +3,7 @@
 
 use std::io;
 
+use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use worker_runtime_core::Code;
 
@@ -13,22 +14,34 @@ use crate::{args::Global, error::CliError};
 const DEFAULT_FILTER: &str =
     "warn,worker_runtime_execution=error,worker_runtime_persist::read=error";
 
+/// How diagnostics are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    #[default]
+    Human,
+    /// One JSON object per line
+    Json,
+}
+
 /// Starts logging, once, as the command line or the environment asks.
 ///
 /// # Errors
 /// When the filter is no filter.
-pub(crate) fn start(global: &Global) -> Result<(), CliError> {
+pub(crate) fn start(global: &Global, format: LogFormat) -> Result<(), CliError> {
     let filter = global.log.as_deref().unwrap_or(DEFAULT_FILTER);
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         let message = format!("--log {filter:?} is no filter: {error}");
         CliError::new(Code::Usage, message)
     })?;
-    let subscriber = tracing_subscriber::fmt()
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        .with_ansi(false)
-        .finish();
+        .with_ansi(false);
     // Nobody else in this process sets one, and a second one would change nothing.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = match format {
+        LogFormat::Human => tracing::subscriber::set_global_default(builder.finish()),
+        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
+    };
     Ok(())
 }

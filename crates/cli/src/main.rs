@@ -50,7 +50,7 @@ fn run() -> exit::Exit {
         Err(error) => return args::report(&error, std::env::args_os()),
     };
     let mut printer = Printer::new(&cli.global);
-    let result = logging::start(&cli.global)
+    let result = logging::start(&cli.global, cli.command.log_format())
         .map_err(Into::into)
         .and_then(|()| commands::run(cli.command, &cli.global, &mut printer))
         .and_then(|exit| match printer.flush() {

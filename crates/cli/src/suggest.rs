@@ -65,6 +65,22 @@ impl Suggestion {
         Self::new(&["cp", "-a", &path, &format!("{path}.{suffix}")]).of(Whose::System)
     }
 
+    /// A file of ours that holds something else, put aside.
+    pub(crate) fn move_away(path: &Path) -> Self {
+        let path = path.display().to_string();
+        Self::new(&["mv", &path, &format!("{path}.unreadable")]).of(Whose::System)
+    }
+
+    /// Who listens at a port.
+    pub(crate) fn listeners(port: u16) -> Self {
+        Self::new(&["ss", "-ltnp", &format!("sport = :{port}")]).of(Whose::System)
+    }
+
+    /// The server, at a port that the system chooses.
+    pub(crate) fn serve_anywhere() -> Self {
+        Self::new(&["serve", "--bind", "127.0.0.1:0"])
+    }
+
     pub(crate) fn help(command: &[&str]) -> Self {
         let mut words = command.to_vec();
         words.push("--help");

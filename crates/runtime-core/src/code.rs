@@ -103,6 +103,8 @@ codes! {
     QueryInvalid = "WR-QUERY-INVALID";
     ServerBusy = "WR-SERVER-BUSY";
     ServerUnreachable = "WR-SERVER-UNREACHABLE";
+    ServerBind = "WR-SERVER-BIND";
+    ConfigInvalid = "WR-CONFIG-INVALID";
     Unknown = "WR-UNKNOWN";
 }
 

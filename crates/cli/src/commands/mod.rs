@@ -4,6 +4,7 @@ pub(crate) mod accept_older;
 pub(crate) mod errors_explain;
 pub(crate) mod event_ls;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod state_info;
 pub(crate) mod status;
 pub(crate) mod transcript_show;
@@ -32,6 +33,7 @@ pub(crate) fn run(
     }
     match command {
         Command::Run(args) => run::run(*args, global, printer),
+        Command::Serve(args) => serve::run(args, global, printer),
         Command::Worker(command) => worker::run(command, global, printer),
         Command::Transcript(TranscriptCommand::Show(args)) => {
             transcript_show::run(&args, global, printer)
@@ -56,6 +58,7 @@ const fn has_names(command: &Command) -> bool {
             !matches!(command, WorkerCommand::Send(_) | WorkerCommand::Run(_))
         }
         Command::Run(_)
+        | Command::Serve(_)
         | Command::Transcript(_)
         | Command::State(_)
         | Command::Status

@@ -25,7 +25,7 @@ use worker_runtime_core::{
 use crate::{error::Failure, exit::Exit, output::Printer};
 
 pub(crate) use account::{Account, outcome_word, stop_text};
-pub(crate) use signals::Signals;
+pub(crate) use signals::{Asked, Signals};
 
 /// How it ended.
 #[derive(Debug, Clone)]

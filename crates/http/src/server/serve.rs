@@ -90,15 +90,28 @@ impl Server {
         tokens: Arc<Tokens>,
         options: ServerOptions,
     ) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.bind).await?;
+        Self::on(listener, runtime, tokens, options)
+    }
+
+    /// As [`bind`](Self::bind), with a listener that is there already; `options.bind` is not used.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn on(
+        listener: TcpListener,
+        runtime: Runtime,
+        tokens: Arc<Tokens>,
+        options: ServerOptions,
+    ) -> io::Result<Self> {
         let ServerOptions {
-            bind,
+            bind: _,
             hosts,
             origins,
             limits,
             clock,
             entropy,
         } = options;
-        let listener = TcpListener::bind(bind).await?;
         let address = listener.local_addr()?;
         let (draining, drained) = watch::channel(false);
         let app = App(Arc::new(AppParts {

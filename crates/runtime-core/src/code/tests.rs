@@ -26,6 +26,7 @@ const COMMANDS: &[&str] = &[
     "COMMAND --help",
     "event ls",
     "run --",
+    "serve",
     "state accept-older",
     "state info",
     "status",

@@ -1,0 +1,269 @@
+//! `serve`: the Runtime of a state directory as a process that others ask over HTTP.
+//!
+//! In this order: the address is taken, the store is locked, the address is written into the lock's
+//! file, the Runtime recovers and opens, and only then the program listens and says so. A client that
+//! comes too early is refused by the system, never left waiting.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    pin::pin,
+    sync::Arc,
+};
+
+use clap::Args;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+};
+use worker_runtime_core::{
+    Code, Runtime, RuntimeOptions, SystemClock, SystemEntropy, store::Store,
+};
+use worker_runtime_http::server::{Server, ServerOptions, Tokens, TokensError};
+use worker_runtime_persist::{FileStore, OpenError, ReadStore};
+
+use crate::{
+    args::Global,
+    error::{CliError, Failure},
+    exit::Exit,
+    foreground::{Asked, Signals},
+    here::Here,
+    logging::LogFormat,
+    output::{Printer, write_words},
+    suggest::Suggestion,
+    target,
+};
+
+/// Where it listens unless asked otherwise.
+const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7621);
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1_024;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen; port 0 lets the system choose; without it, 127.0.0.1:7621
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_bind)]
+    bind: Option<SocketAddr>,
+    /// A further name that clients may call the server by; may be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// An origin whose web pages may ask; may be repeated; without it, none may
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// How to print what the server says of itself
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How one serves.
+struct Serving {
+    bind: SocketAddr,
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    log_format: LogFormat,
+}
+
+fn parse_bind(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is no address with a port, such as 127.0.0.1:7621"))
+}
+
+pub(crate) fn run(
+    args: ServeArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let here = Here::current()?;
+    let path = target::path(global)?;
+    let serving = Serving {
+        bind: args.bind.unwrap_or(BIND_DEFAULT),
+        hosts: args.hosts,
+        origins: args.origins,
+        log_format: args.log_format,
+    };
+    let socket = take(serving.bind).map_err(|error| not_bound(serving.bind, &error, &path))?;
+    let is_new = !target::has_store(&path);
+    let mut store = target::open_files(global, true)?;
+    if is_new {
+        printer.words(format_args!("made a store in {}", path.display()));
+    }
+    target::block_on(async {
+        let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
+        let clock = Arc::new(SystemClock::default());
+        let prepared = prepare(&mut store, &socket, &path, &here, &clock);
+        let (tokens, options) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // Nothing was changed, and why is what is told.
+                let _ = Box::new(store).close();
+                return Err(error.into());
+            }
+        };
+        let runtime = Runtime::open(Box::new(store), options).await?;
+        target::warn_if_went_back(&runtime, printer);
+        let listener = socket.listen(BACKLOG);
+        let server = listener
+            .and_then(|listener| listen(listener, runtime.clone(), tokens, &serving, clock));
+        let server = match server {
+            Ok(server) => server,
+            Err(error) => {
+                let error = not_bound(serving.bind, &error, &path);
+                return Err(target::closed_after(&runtime, error).await);
+            }
+        };
+        say_ready(&server, &runtime, &path, serving.log_format);
+        until_asked(server, runtime, signals, printer).await
+    })
+}
+
+/// Takes the address, and does not listen yet.
+fn take(bind: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match bind {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Or a server could not be started again while the system remembers its last connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(bind)?;
+    Ok(socket)
+}
+
+/// Why the address can't be had. Where the store is served already, that is what a user must know.
+fn not_bound(bind: SocketAddr, error: &io::Error, path: &Path) -> CliError {
+    if let Err(locked @ OpenError::Locked { .. }) = ReadStore::open(path) {
+        return locked.into();
+    }
+    let told = CliError::new(Code::ServerBind, format!("can't listen at {bind}: {error}"));
+    match error.kind() {
+        io::ErrorKind::AddrInUse => told.hint(Suggestion::listeners(bind.port())),
+        _ => told,
+    }
+    .hint(Suggestion::serve_anywhere())
+}
+
+/// Everything between the lock and the opening of the Runtime.
+fn prepare(
+    store: &mut FileStore,
+    socket: &TcpSocket,
+    path: &Path,
+    here: &Here,
+    clock: &Arc<SystemClock>,
+) -> Result<(Tokens, RuntimeOptions), CliError> {
+    let tokens = Tokens::open(path, clock.clone(), &mut SystemEntropy)?;
+    let mounts = here.mounts(&store.load()?)?;
+    let address = socket.local_addr().map_err(|error| {
+        let message = format!("the address that was taken is not known: {error}");
+        CliError::new(Code::ServerBind, message)
+    })?;
+    store.publish_address(&url_of(address))?;
+    let options = RuntimeOptions {
+        backends: target::backends(),
+        mounts,
+        clock: clock.clone(),
+        ..RuntimeOptions::default()
+    };
+    Ok((tokens, options))
+}
+
+fn listen(
+    listener: TcpListener,
+    runtime: Runtime,
+    tokens: Tokens,
+    serving: &Serving,
+    clock: Arc<SystemClock>,
+) -> io::Result<Server> {
+    let options = ServerOptions {
+        hosts: serving.hosts.clone(),
+        origins: serving.origins.clone(),
+        clock,
+        ..ServerOptions::default()
+    };
+    Server::on(listener, runtime, Arc::new(tokens), options)
+}
+
+/// Where clients on this machine find the server.
+fn url_of(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// Says once that it is ready, whatever the format of data: whoever started it waits for this line.
+fn say_ready(server: &Server, runtime: &Runtime, path: &Path, format: LogFormat) {
+    let url = url_of(server.address());
+    let runtime_id = runtime.observation().runtime_id();
+    let token_file = Tokens::local_file(path);
+    let line = match format {
+        LogFormat::Human => format!(
+            "serving: {url}, Runtime {runtime_id}; access token: {}",
+            token_file.display()
+        ),
+        LogFormat::Json => serde_json::json!({
+            "level": "INFO",
+            "message": "serving",
+            "url": url,
+            "runtime_id": runtime_id,
+            "token_file": token_file,
+        })
+        .to_string(),
+    };
+    write_words(&format!("{line}\n"));
+}
+
+/// Serves until a signal asks for the end; then ends in order, or at once on a further Ctrl-C.
+async fn until_asked(
+    server: Server,
+    runtime: Runtime,
+    mut signals: Signals,
+    printer: &Printer,
+) -> Result<Exit, Failure> {
+    let (end, asked_to_end) = oneshot::channel::<()>();
+    let mut served = pin!(server.run(async {
+        let _ = asked_to_end.await;
+    }));
+    tokio::select! {
+        () = &mut served => {}
+        asked = signals.next() => {
+            let how = match asked {
+                Asked::Interrupt => "Ctrl-C once more ends it at once",
+                Asked::Terminate => "asked to by a signal",
+            };
+            printer.good("ending:", format_args!("requests are answered, runs are ended; {how}"));
+        }
+    }
+    let _ = end.send(());
+    let closed = async {
+        served.await;
+        runtime.close().await
+    };
+    tokio::select! {
+        closed = closed => closed?,
+        // Dropped, not closed: what runs ends with this process, and the next opening says so.
+        () = signals.insisted() => {
+            printer.bad("left:", "not everything was ended; the next opening ends it and says so");
+            return Ok(Exit::Interrupted);
+        }
+    }
+    printer.good("closed:", "the store is closed clean");
+    Ok(Exit::Done)
+}
+
+impl From<TokensError> for CliError {
+    fn from(error: TokensError) -> Self {
+        let told = Self::new(Code::StateIo, error.to_string());
+        match error {
+            TokensError::Io { path, .. } => told.hint(Suggestion::directory(&path)),
+            TokensError::Unreadable { path, .. } => told.hint(Suggestion::move_away(&path)),
+            TokensError::Name(_) | TokensError::Expiry(_) => Self {
+                code: Code::Usage,
+                ..told
+            }
+            .hint(Suggestion::help(&["serve"])),
+            _ => told,
+        }
+    }
+}
