@@ -23,6 +23,10 @@ use crate::report::{Doing, Outcome};
 
 const OBSERVERS_MAX: usize = 6;
 
+/// Events of an observer that may have been read before they were asked for: pages that wait, and
+/// what is left of the one that is taken from.
+const READ_AHEAD_MAX: usize = 8;
+
 type Told = Vec<Result<Observed, worker_runtime_core::error::ReadError>>;
 
 /// One observer.
@@ -36,6 +40,8 @@ struct Observer {
     reading: Option<JoinHandle<Told>>,
     /// What it was told before its stream ended.
     last: Told,
+    /// How many events of a Worker that was deleted it may still be told.
+    may_tell: Option<usize>,
 }
 
 /// All of them.
@@ -82,6 +88,7 @@ impl Observers {
             live: Some(live),
             reading: None,
             last: Vec::new(),
+            may_tell: None,
         });
     }
 
@@ -90,6 +97,16 @@ impl Observers {
             let nth = nth % self.all.len();
             self.all.remove(nth);
         }
+    }
+
+    /// A Worker is deleted now: who reads its stream may be told what was read for it already, and
+    /// then of the gap.
+    pub(super) fn deleted(&mut self, stream: Stream) {
+        let of_stream = self
+            .all
+            .iter_mut()
+            .filter(|observer| observer.stream == stream);
+        of_stream.for_each(|observer| observer.may_tell = Some(READ_AHEAD_MAX));
     }
 
     /// One reads everything there is for it.
@@ -112,6 +129,11 @@ impl Observers {
                 .await?;
             match next {
                 Some(Ok(observed)) => observer.told(observed, plain, &mut self.figures)?,
+                // A stream ends after its Worker was deleted.
+                None if observer.may_tell.is_some() => {
+                    observer.live = None;
+                    return Ok(());
+                }
                 other => {
                     return broken(
                         "I10 a stream goes on",
@@ -218,7 +240,7 @@ impl Observers {
 pub(super) fn options(deltas: bool) -> ObserveOptions {
     ObserveOptions {
         page: PageSize {
-            events_max: 5,
+            events_max: 2,
             bytes_max: 1 << 20,
         },
         deltas,
@@ -249,6 +271,7 @@ impl Observer {
             Observed::Event(cursor, event) => {
                 figures.events += 1;
                 self.event(&event, plain)?;
+                self.still_told(&event)?;
                 ensure(
                     cursor.position() == event.position,
                     "I2 an event comes with the cursor after it",
@@ -264,6 +287,28 @@ impl Observer {
                 Ok(())
             }
         }
+    }
+
+    /// Nothing of a deleted Worker is read any more but that it was.
+    fn still_told(&mut self, event: &Event) -> Played<()> {
+        let Some(left) = self.may_tell.as_mut() else {
+            return Ok(());
+        };
+        if event.kind == EventType::WORKER_DELETED {
+            return Ok(());
+        }
+        let Some(less) = left.checked_sub(1) else {
+            return broken(
+                "I2 what a deleted Worker said is not kept",
+                format!(
+                    "an observer of {:?} is still told {}",
+                    self.stream,
+                    tell(event)
+                ),
+            );
+        };
+        *left = less;
+        Ok(())
     }
 
     /// It is said to be at another cursor, with nothing between.

@@ -308,6 +308,30 @@ impl Game {
         !self.plain.workers.iter().zip(&self.sides).any(waits)
     }
 
+    /// Whether a run has output that an opening must keep.
+    pub(super) fn has_kept_output(&self) -> bool {
+        let runs = self
+            .plain
+            .workers
+            .iter()
+            .filter_map(|worker| worker.run.as_ref());
+        let mut blocks = runs.flat_map(|run| run.blocks.values());
+        blocks.any(|block| block.kept > 0)
+    }
+
+    /// Whether something that runs has a deadline.
+    pub(super) fn has_deadline(&self) -> bool {
+        let mut runs = self
+            .plain
+            .workers
+            .iter()
+            .filter_map(|worker| worker.run.as_ref());
+        runs.any(|run| {
+            run.cancel.is_none() && run.deadline.is_some()
+                || run.actions.iter().any(|action| action.deadline.is_some())
+        })
+    }
+
     /// Whether a close needs no time to go by.
     pub(super) fn may_close(&self) -> bool {
         let waits = |side: &Side| side.loops.iter().any(|cancel| cancel.reply.is_none());

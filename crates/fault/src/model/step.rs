@@ -68,16 +68,26 @@ pub(super) enum Ending {
 /// What a backend says of its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Say {
-    Event { bytes: usize },
+    Event {
+        bytes: usize,
+    },
+    /// Several events in one call.
+    Events,
     ToolCall,
     ReservedEvent,
     Usage,
     Status,
     OpenBlock,
-    Append { bytes: usize },
-    Replace { bytes: usize },
+    Append {
+        bytes: usize,
+    },
+    Replace {
+        bytes: usize,
+    },
     FinishBlock,
-    AskAction { time_ms: Option<u64> },
+    AskAction {
+        time_ms: Option<u64>,
+    },
     AskAgain,
     Process,
     Finish(Ending),

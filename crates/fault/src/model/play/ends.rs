@@ -41,7 +41,10 @@ impl Game {
             return (Vec::new(), Then::Nothing);
         };
         let id = worker.id;
-        let Some(run) = worker.run.as_mut().filter(|run| run.cancel.is_none()) else {
+        // Nobody runs what can't be shown to be dead, so no end of the Runtime is asked of it.
+        let is_lost = worker.unproven && cause == CancelCause::RuntimeEnds;
+        let run = worker.run.as_mut().filter(|_| !is_lost);
+        let Some(run) = run.filter(|run| run.cancel.is_none()) else {
             return (Vec::new(), Then::Nothing);
         };
         run.cancel = Some((cause, at));

@@ -15,7 +15,7 @@ use super::{Game, ends::Then};
 use crate::model::{
     expect::{CHOSEN, Expect, position_of},
     plain::{End, Life, outcome_json},
-    step::LifeStep,
+    step::{Begin, LifeStep},
     stop::{Played, broken, ensure},
 };
 
@@ -28,6 +28,13 @@ impl Game {
             return Ok(());
         };
         let codes = self.life_refusals(index, op);
+        if matches!(op, LifeStep::Delete { .. }) && worker.life != Life::Deleted {
+            // Somebody who is behind reads its stream when it goes.
+            self.observe(Some(index), Begin::Beginning, false)?;
+        }
+        let Some(worker) = self.plain.workers.get(index) else {
+            return Ok(());
+        };
         let answer = self.ask_life(worker.id, op).await?;
         if let (Err(LifecycleError::ScopeConflict { owners: told }), LifeStep::Restore) =
             (&answer, op)
@@ -247,6 +254,7 @@ impl Game {
         let answer = self.told_of(index, vec![told]).await?;
         // Its own stream is gone; who reads it still is told so.
         self.plain.trimmed.insert(Stream::Worker(id), answer.0);
+        self.observers.deleted(Stream::Worker(id));
         Ok(answer)
     }
 

@@ -11,7 +11,7 @@ use worker_runtime_core::{
 
 use super::{Game, calls::Want, ends::Then};
 use crate::model::{
-    expect::Expect,
+    expect::{CHOSEN, Expect},
     step::ReplyStep,
     stop::{Played, broken, ensure},
     world::EndsBy,
@@ -194,6 +194,10 @@ impl Game {
             // Nobody knows what it still writes: no outcome, no next run, and the scope is kept.
             self.outcome
                 .count("runs that could not be shown to be dead", 1);
+            let data = json!({ "code": Code::RunUnproven, "message": CHOSEN, "command": CHOSEN });
+            let told = Expect::of(worker.id, "diagnostic", data);
+            let run_id = worker.run.as_ref().map(|run| run.run_id);
+            expected.extend(run_id.map(|run_id| told.in_run(run_id)));
             return Ok(());
         }
         let Some(run) = worker.run.as_mut() else {

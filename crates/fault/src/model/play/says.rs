@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use worker_runtime_core::{
-    ActionId, BlockId, Code, EventType, Position, WorkerId,
+    ActionId, BlockId, Code, EventDraft, EventType, Position, WorkerId,
     error::SinkError,
     record::{ProcessLife, ProcessRecord},
     run::{StopReason, Usage},
@@ -19,6 +19,9 @@ use crate::model::{
     world::ACTIONS_MAX,
 };
 use crate::report::Doing;
+
+/// New bytes of a block after which it is checkpointed at once.
+const CHECKPOINT_BYTES: usize = 16 << 10;
 
 impl Game {
     /// What the backend of a run says.
@@ -39,6 +42,19 @@ impl Game {
                     self.heard(sink.event(kind, &data)).await?,
                     told("model.note", data),
                 )
+            }
+            Say::Events => {
+                let kinds = ["model.first", "model.second", "model.third"];
+                let data = |nth: usize| json!({ "n": position, "nth": nth });
+                let drafts = kinds.iter().enumerate().map(|(nth, kind)| {
+                    EventDraft::new(EventType::from_text(kind), None, &data(nth))
+                });
+                let drafts: Result<Vec<_>, _> = drafts.collect();
+                let drafts = drafts.doing("write events")?;
+                let told = kinds.iter().enumerate();
+                let told = told.map(|(nth, kind)| Expect::of(id, kind, data(nth)).in_run(run_id));
+                let told = told.collect();
+                (self.heard(sink.events(drafts)).await?, told)
             }
             Say::ToolCall => {
                 let data = json!({ "name": "look", "n": position });
@@ -293,6 +309,11 @@ impl Game {
                 let more = format!("{position} ").repeat(bytes / 4 + 1);
                 block.text.push_str(&more);
                 block.wrote(monotonic_ms);
+                if more.len() >= CHECKPOINT_BYTES {
+                    // The backend is answered when they are kept.
+                    block.kept = block.texts.len().saturating_sub(1);
+                    block.dirty_since_ms = None;
+                }
                 self.heard(sink.append(block_id, &more)).await?
             }
             Say::Replace { bytes } => {

@@ -16,6 +16,21 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
         return create(rng, game, index);
     }
     let worker = pick_worker(rng, game);
+    // What takes long to come about by chance alone is helped along.
+    if game.world.has_place() && game.has_kept_output() && rng.u8(0..8) == 0 {
+        let by = if rng.bool() {
+            EndsBy::Kill
+        } else {
+            EndsBy::Abandon
+        };
+        return Step::Restart {
+            by,
+            unproven: rng.bool(),
+        };
+    }
+    if game.has_deadline() && game.may_wait() && rng.u8(0..12) == 0 {
+        return Step::Advance { ms: 60 };
+    }
     if game.plain.stopped && rng.u8(0..8) == 0 {
         return Step::StartRuntime;
     }
@@ -62,11 +77,11 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
             },
             None => pending(rng, game).unwrap_or_else(|| send(rng, worker, index)),
         },
-        80 => Step::Late {
+        80..=81 => Step::Late {
             nth: rng.usize(0..8),
             finish: rng.bool(),
         },
-        81..=86 if game.may_wait() => {
+        82..=86 if game.may_wait() => {
             let choices = [3, 20, 60, 400, 1_200, 3_000];
             Step::Advance {
                 ms: rng.choice(choices).unwrap_or(20),
@@ -82,8 +97,8 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
         94 if rng.bool() => Step::LetGo {
             nth: rng.usize(0..8),
         },
-        95..=96 if game.world.has_place() => restart(rng, game),
-        97 => Step::CheckAll,
+        95..=97 if game.world.has_place() => restart(rng, game),
+        98 => Step::CheckAll,
         _ => send(rng, worker, index),
     }
 }
@@ -99,7 +114,7 @@ fn pick_worker(rng: &mut Rng, game: &Game) -> usize {
         })
         .collect();
     match rng.choice(&alive) {
-        Some(index) if rng.u8(0..8) > 0 => *index,
+        Some(index) if rng.u8(0..6) > 0 => *index,
         _ => rng.usize(0..workers.len()),
     }
 }
@@ -126,7 +141,7 @@ fn pending(rng: &mut Rng, game: &Game) -> Option<Step> {
         .filter(|index| game.is_asked(*index))
         .collect();
     let worker = rng.choice(waiting)?;
-    let how = match rng.u8(0..8) {
+    let how = match rng.u8(0..14) {
         0 => ReplyStep::Bad,
         1 => ReplyStep::Worse,
         _ => ReplyStep::Good,
@@ -137,10 +152,10 @@ fn pending(rng: &mut Rng, game: &Game) -> Option<Step> {
 fn create(rng: &mut Rng, game: &Game, index: usize) -> Step {
     let workers = game.plain.workers.len();
     let good = workers < WORKERS_MAX;
-    let ask = match rng.u8(if good { 0 } else { 14 }..20) {
+    let ask = match rng.u8(if good { 0 } else { 14 }..26) {
         0..=4 => Ask::Plain,
         5 => Ask::NoBackend,
-        6..=10 => Ask::Scope(rng.u8(0..16)),
+        6..=10 | 20.. => Ask::Scope(rng.u8(0..16)),
         11..=12 => Ask::WithInput,
         13 if workers > 0 => Ask::Child(rng.usize(0..workers)),
         13 | 14 => Ask::BadParent,
@@ -164,8 +179,8 @@ fn create(rng: &mut Rng, game: &Game, index: usize) -> Step {
 }
 
 fn send(rng: &mut Rng, worker: usize, index: usize) -> Step {
-    let time_ms = match rng.u8(0..4) {
-        0 => rng.choice([20, 60, 1_000]),
+    let time_ms = match rng.u8(0..5) {
+        0 | 1 => rng.choice([20, 60, 1_000]),
         _ => None,
     };
     Step::Send {
@@ -221,13 +236,14 @@ fn say(rng: &mut Rng) -> Say {
         0..=5 => Say::Event {
             bytes: rng.choice([20, 900, 1_900, 5_000]).unwrap_or(20),
         },
-        6..=8 => Say::ToolCall,
+        6..=7 => Say::ToolCall,
+        8 => Say::Events,
         9 => Say::ReservedEvent,
         10..=11 => Say::Usage,
         12..=13 => Say::Status,
         14..=17 => Say::OpenBlock,
         18..=22 => Say::Append {
-            bytes: rng.choice([5, 300, 2_000, 9_000]).unwrap_or(5),
+            bytes: rng.choice([5, 300, 3_000, 20_000]).unwrap_or(5),
         },
         23 => Say::Replace {
             bytes: rng.choice([5, 700]).unwrap_or(5),
@@ -237,8 +253,8 @@ fn say(rng: &mut Rng) -> Say {
             time_ms: rng.choice([None, Some(20), Some(500)]).flatten(),
         },
         30 => Say::AskAgain,
-        31 => Say::Process,
-        32..=33 => Say::LetGo,
+        31..=32 => Say::Process,
+        33 => Say::LetGo,
         _ => Say::Finish(
             rng.choice([
                 Ending::EndTurn,
@@ -280,6 +296,6 @@ fn restart(rng: &mut Rng, game: &Game) -> Step {
     };
     Step::Restart {
         by,
-        unproven: rng.u8(0..3) == 0,
+        unproven: rng.bool(),
     }
 }
