@@ -6,6 +6,8 @@
 //!
 //! The disk is a tmpfs in a mount namespace of its own, so this program starts itself again in one.
 
+mod client;
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -14,18 +16,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Value, json};
-use worker_runtime_core::{
-    AsJson, Code, InputId, Permission, Scope, ScopeRule, WorkerId,
-    input::{InputReceipt, SubmitInput},
-    worker::{BackendSelection, CreateWorker, Intent},
-};
+use client::{Receipts, TALKS, are_kept, create, send, show, until};
+use serde_json::Value;
+use worker_runtime_core::{Code, WorkerId};
 
 use super::{
     documented::Documented,
     host::{Host, Kept, Lives},
-    log::{Log, has_absolute_path},
-    order::{Answer, MOUNT, Part, Request},
+    log::Log,
+    order::{Answer, Part, Request},
     place::Place,
     ran::DEADLINE,
     script::{healthy, hold, ran_nothing_twice},
@@ -47,11 +46,6 @@ const SPARE_BYTES: usize = 3 << 20;
 const NOT_PERMITTED: i32 = 77;
 /// A disk is full long before so many inputs.
 const INPUTS_MAX: u32 = 300;
-
-/// Notes that it began, and says some 200 KiB.
-const TALKS: &str = "read -r id; echo \"$id\" >> \"$SIDE/$id\"; n=0; while [ $n -lt 2000 ]; do \
-    n=$((n+1)); echo \"$id $n ..............................................................................\"; \
-    done";
 
 /// Fills small disks.
 ///
@@ -149,9 +143,6 @@ struct Round {
     killed: bool,
 }
 
-/// An input that was acknowledged, and where.
-type Receipts = Vec<(String, (u64, u64))>;
-
 impl Round {
     fn filler(&self) -> PathBuf {
         self.disk.join("filler")
@@ -246,84 +237,6 @@ fn fill(path: &Path, bytes: Option<usize>) -> Result<(), HarnessError> {
     Ok(())
 }
 
-fn create(host: &mut Host, script: &str, part: &str) -> Kept<WorkerId> {
-    let config = json!({ "argv": ["sh", "-c", script], "term_grace_ms": 100 });
-    let rule = ScopeRule {
-        mount: MOUNT.to_owned(),
-        path: part.to_owned(),
-        permission: Permission::Write,
-        recursive: true,
-    };
-    let create = CreateWorker {
-        scope: Scope {
-            allow: vec![rule],
-            deny: Vec::new(),
-        },
-        backend: Some(BackendSelection {
-            name: "exec".to_owned(),
-            config: AsJson(config),
-        }),
-        ..CreateWorker::new(Intent::Assistant { purpose: None })
-    };
-    let answer = hold!(host.ask(&Request::Create(Box::new(create)))?);
-    let Answer::Done(receipt) = answer else {
-        let why = format!("{answer:?}");
-        return Ok(Err(Violation::new("I9 room is used", why)));
-    };
-    let worker_id = receipt.get("worker_id").cloned().unwrap_or_default();
-    serde_json::from_value(worker_id)
-        .doing("read a receipt")
-        .map(Ok)
-}
-
-/// Sends an input; the code of its refusal, if it was refused.
-fn send(
-    host: &mut Host,
-    worker: WorkerId,
-    id: &str,
-    receipts: &mut Receipts,
-) -> Kept<Option<String>> {
-    let input_id = InputId::new(id).doing("name an input")?;
-    let input = SubmitInput::text(id).with_id(input_id).queued();
-    Ok(match hold!(host.ask(&Request::Send(worker, input))?) {
-        Answer::Done(receipt) => {
-            let receipt: InputReceipt = serde_json::from_value(receipt).doing("read a receipt")?;
-            let place = (receipt.accepted.seq.0, receipt.accepted.position.0);
-            let known = receipts.iter().find(|(known, _)| known == id);
-            let fits = match known {
-                Some((_, first)) => receipt.repeated && *first == place,
-                None => !receipt.repeated,
-            };
-            if !fits {
-                let why = format!("{id}: {receipt:?}, first {known:?}");
-                return Ok(Err(Violation::new("I5 the first receipt again", why)));
-            }
-            if known.is_none() {
-                receipts.push((id.to_owned(), place));
-            }
-            Ok(None)
-        }
-        Answer::Refused { code, message } if has_absolute_path(&message) => {
-            let why = format!("{code}: {message}");
-            Err(Violation::new("I11 no error names a path of the host", why))
-        }
-        Answer::Refused { code, .. } => Ok(Some(code)),
-    })
-}
-
-/// Waits for an event about an input.
-fn until(host: &mut Host, worker: WorkerId, kind: &str, id: &str) -> Kept<()> {
-    let input_id = InputId::new(id).doing("name an input")?;
-    let request = Request::Until(worker, kind.to_owned(), Some(input_id));
-    Ok(match hold!(host.ask(&request)?) {
-        Answer::Done(_) => Ok(()),
-        refused @ Answer::Refused { .. } => {
-            let why = format!("{kind} of {id}: {refused:?}");
-            Err(Violation::new("I4 every input has its outcome", why))
-        }
-    })
-}
-
 /// Sends inputs until one is refused: then the disk is full.
 fn work_until_full(host: &mut Host, worker: WorkerId, receipts: &mut Receipts) -> Kept<()> {
     for number in 0..INPUTS_MAX {
@@ -357,16 +270,6 @@ fn until_run_or_full(host: &mut Host, worker: WorkerId, id: &str) -> Kept<()> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn show(host: &mut Host, worker: WorkerId) -> Kept<Value> {
-    Ok(match hold!(host.ask(&Request::Show(worker))?) {
-        Answer::Done(view) => Ok(view),
-        refused @ Answer::Refused { .. } => {
-            let why = format!("{refused:?}");
-            Err(Violation::new("I9 reads go on", why))
-        }
-    })
 }
 
 fn while_full(
@@ -418,18 +321,4 @@ fn goes_on(host: &mut Host, talker: WorkerId, receipts: &mut Receipts) -> Kept<(
         std::thread::sleep(Duration::from_millis(20));
     }
     until(host, talker, "run.finished", "after")
-}
-
-/// Every acknowledged input is there, where its receipt says, with an outcome.
-fn are_kept(receipts: &Receipts, log: &Log) -> Result<(), Violation> {
-    for (id, receipt) in receipts {
-        let told = log.inputs.iter().find(|((_, input), _)| input == id);
-        let accepted = told.and_then(|(_, told)| told.accepted);
-        if accepted != Some(*receipt) {
-            let there = log.events.iter().find(|event| event.position == receipt.1);
-            let why = format!("{id} had {receipt:?}, found {accepted:?}, there is {there:?}");
-            return Err(Violation::new("I1 what was acknowledged is kept", why));
-        }
-    }
-    Ok(())
 }

@@ -63,20 +63,20 @@ pub(super) fn script() -> Vec<Step> {
     let send = ["worker", "send", SECOND, "b1", "--id", "b1", "-o", "jsonl"];
     let queue = ["worker", "send", SECOND, "b2", "--id", "b2", "--queue"];
     let first = run(FIRST, "a1", &["--name", "first"], &["sh", "-c", AGENT]);
-    let missing = run(MISSING, "c1", &[], &["no-such-program-anywhere"]);
+    let missing = run(MISSING, "c1", &[], &["/nowhere/bin/no-such-program"]);
     let fails = run(FAILS, "d1", &["--once"], &["sh", "-c", FAILING]);
     let on = |verb| vec!["worker", verb, SECOND];
     let remove = vec!["worker", "rm", SECOND, "--yes", "--purge"];
     let of = |worker, input| Some((worker, input));
     vec![
         step("run", &first, 0, &[0, 130], of(FIRST, "a1")),
+        step("missing", &missing, 1, &[1, 130], of(MISSING, "c1")),
         step("create", &create, 0, &[0], None),
         step("send", &send, 0, &[0, 130], of(SECOND, "b1")),
         step("pause", &on("pause"), 0, &[0], None),
         step("queue", &queue, 3, &[3], of(SECOND, "b2")),
         step("resume", &on("resume"), 0, &[0], None),
         step("drain", &on("run"), 0, &[0], of(SECOND, "b2")),
-        step("missing", &missing, 1, &[1, 130], of(MISSING, "c1")),
         step("fails", &fails, 1, &[1, 130], of(FAILS, "d1")),
         step("stop", &on("stop"), 0, &[0], None),
         step("restore", &on("restore"), 0, &[0], None),
