@@ -133,7 +133,11 @@ impl Header {
         };
         Ok(Self {
             kind,
-            runtime_large: cut.u8()? != 0,
+            runtime_large: match cut.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err("the pack has a mark that is not known".into()),
+            },
             count: cut.u32()?,
             items: cut.u32()?,
             first_position: Position(cut.u64()?),

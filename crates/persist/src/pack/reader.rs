@@ -190,6 +190,11 @@ impl Events<'_> {
         let cut = &mut self.cut;
         let flags = cut.u8()?;
         let has = |flag: u8| flags & flag != 0;
+        if flags & !(HAS_WORKER | HAS_ITEM | HAS_RUN | IS_LARGE | IS_PURGED) != 0
+            || (has(HAS_ITEM) && !has(HAS_WORKER))
+        {
+            return Err("an event has flags that are not known".into());
+        }
         let index = u64::from(self.index);
         let position = match header.kind {
             Kind::Log => Position(header.first_position.0.saturating_add(index)),

@@ -211,3 +211,36 @@ fn a_full_pack_fills_a_page_run_and_no_more() {
     let used = stats.stored_bytes() as f64 / (stats.allocated_pages() * 4096) as f64;
     assert!(used > 0.97, "{used}: {stats:?}");
 }
+
+#[test]
+fn what_nobody_writes_into_a_pack_is_refused_and_not_read_as_something_else() {
+    let sketch = Sketch {
+        of_worker: false,
+        item: false,
+        run: None,
+        kind: "usage".to_owned(),
+        data: b"{}".to_vec(),
+        skipped: 0,
+    };
+    let events = events(Kind::Log, &[sketch]);
+    let (key, value, header) = pack_of(Kind::Log, &events);
+    let flags_at = crate::codec::SEAL_LEN_BYTES + HEADER_LEN_BYTES;
+    let entries = &value[flags_at..];
+    let read = |flags: u8, header: &Header| {
+        let changed = [&[flags], &entries[1..]].concat();
+        let mut value = Vec::new();
+        seal(log::TABLE, &key, header, [&changed, &[]], &mut value);
+        let pack = Pack::open_log(log::TABLE, &key, &value).unwrap();
+        pack.events().collect::<Result<Vec<_>, _>>().is_ok()
+    };
+    assert!(read(entries[0], &header));
+    for unknown in [32, 64, 128] {
+        assert!(!read(entries[0] | unknown, &header), "flag {unknown}");
+    }
+    let of_item = Header { items: 1, ..header };
+    assert!(!read(super::HAS_ITEM, &of_item), "an item of no Worker");
+    let mark_at = crate::codec::SEAL_LEN_BYTES + 1;
+    let mut payload = value[crate::codec::SEAL_LEN_BYTES..].to_vec();
+    payload[mark_at - crate::codec::SEAL_LEN_BYTES] = 2;
+    assert!(Header::decode(&mut Cut::new(&payload)).is_err());
+}
