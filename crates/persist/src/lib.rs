@@ -23,6 +23,9 @@ mod error;
 mod file;
 #[cfg(feature = "fs-store")]
 mod fs;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 #[cfg(any(test, feature = "memory-store"))]
 mod memory;

@@ -42,6 +42,9 @@ pub mod spawn;
 pub use backend::{
     EnvironmentValue, ExecConfig, ExecFactory, ExecOptions, HostEnvironment, InputWay, Mode,
 };
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use backend::fuzzing;
 pub use error::{ProcessError, SpawnError};
 pub use process::{
     Containment, InvalidRunMarker, ProcessIdentity, ProcessReference, RUN_MARKER_VARIABLE,

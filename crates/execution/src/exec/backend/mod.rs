@@ -35,4 +35,6 @@ mod text;
 
 pub use config::{EnvironmentValue, ExecConfig, InputWay, Mode};
 pub use factory::ExecFactory;
+#[cfg(fuzzing)]
+pub use lines::fuzzing;
 pub use options::{ExecOptions, HostEnvironment};

@@ -61,6 +61,12 @@ impl LineBuffer {
         }
     }
 
+    /// How many bytes are held.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// What is left at the end of the stream.
     pub(super) fn finish(&mut self) -> Option<Line> {
         let line = std::mem::take(&mut self.bytes);

@@ -4,6 +4,8 @@
 //! - `message`: what both say; `line`, `outgoing`: how it travels
 //! - `session`: one life of the command; `greeting`: how it begins; `turn`: one run of it
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod greeting;
 mod line;
 mod message;

@@ -1,0 +1,7 @@
+//! See `worker_runtime_fuzz::state`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| worker_runtime_fuzz::state::check(bytes));
