@@ -25,7 +25,7 @@ const OBSERVERS_MAX: usize = 6;
 
 /// Events of an observer that may have been read before they were asked for: pages that wait, and
 /// what is left of the one that is taken from.
-const READ_AHEAD_MAX: usize = 8;
+const READ_AHEAD_MAX: usize = 4;
 
 type Told = Vec<Result<Observed, worker_runtime_core::error::ReadError>>;
 
@@ -107,6 +107,12 @@ impl Observers {
             .iter_mut()
             .filter(|observer| observer.stream == stream);
         of_stream.for_each(|observer| observer.may_tell = Some(READ_AHEAD_MAX));
+    }
+
+    /// Who came last reads everything there is for it.
+    pub(super) async fn drain_newest(&mut self, plain: &Plain, watchdog: &Watchdog) -> Played<()> {
+        let newest = self.all.len().saturating_sub(1);
+        self.drain(newest, plain, watchdog).await
     }
 
     /// One reads everything there is for it.

@@ -308,6 +308,16 @@ impl Game {
         !self.plain.workers.iter().zip(&self.sides).any(waits)
     }
 
+    /// Whether the Worker's run has a block that has not ended.
+    pub(super) fn has_block(&self, index: usize) -> bool {
+        let run = self
+            .plain
+            .workers
+            .get(index)
+            .and_then(|worker| worker.run.as_ref());
+        run.is_some_and(|run| !run.blocks.is_empty())
+    }
+
     /// Whether a run has output that an opening must keep.
     pub(super) fn has_kept_output(&self) -> bool {
         let runs = self

@@ -64,11 +64,12 @@ impl Shape {
 
     pub(super) fn retention(self) -> RetentionPolicy {
         match self.trims {
+            // Two packs: with less, what was just committed may go in its own commit.
             true => RetentionPolicy {
-                worker_bytes_max: 24 << 10,
+                worker_bytes_max: 34 << 10,
                 runtime_bytes_max: 64 << 10,
                 age_ms_max: None,
-                log_bytes_max: 16 << 10,
+                log_bytes_max: 34 << 10,
             },
             false => RetentionPolicy::FILE,
         }

@@ -23,7 +23,7 @@ const PAGE: PageSize = PageSize {
 
 /// What retention may leave beside its limit: packs that are being filled, and what an opening after a
 /// crash would have to read.
-const SPARE_BYTES: u64 = 48 << 10;
+const SPARE_BYTES: u64 = 32 << 10;
 
 impl Game {
     /// The streams that can be read.

@@ -255,6 +255,9 @@ impl Game {
         // Its own stream is gone; who reads it still is told so.
         self.plain.trimmed.insert(Stream::Worker(id), answer.0);
         self.observers.deleted(Stream::Worker(id));
+        self.observers
+            .drain_newest(&self.plain, &self.world.watchdog)
+            .await?;
         Ok(answer)
     }
 
@@ -363,18 +366,17 @@ impl Game {
         let Some(worker) = worker.filter(|worker| worker.unproven && worker.is_ending()) else {
             return Ok((Position(0), true));
         };
-        if worker.run.is_some() {
+        let runs = worker.run.is_some();
+        self.world.settle().await;
+        let until = self.world.observation.runtime().position;
+        let came = self.world.told_until(until).await?;
+        if runs {
             let (asked, _) = self.ask_for_end(index, CancelCause::WorkerEnds);
             expected.extend(asked);
-            let Some(worker) = self.plain.workers.get(index) else {
-                return Ok((Position(0), true));
-            };
-            let (ends, outcome) = self.end_of_run(worker, &StopReason::RuntimeLost);
-            expected.extend(ends);
-            self.note_end_of_run(index, outcome);
+            expected.extend(self.lost_run(index, &came)?);
         }
         expected.extend(self.end_of_worker(index));
-        let events = self.events(expected).await?;
+        let events = self.take(&expected, came)?;
         let position = position_of(&events, "worker.ending");
         let end = self
             .plain

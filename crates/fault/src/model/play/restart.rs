@@ -196,43 +196,57 @@ impl Game {
                 .count("runs that could not be shown to be dead", 1);
             let data = json!({ "code": Code::RunUnproven, "message": CHOSEN, "command": CHOSEN });
             let told = Expect::of(worker.id, "diagnostic", data);
+            if let Some(run) = worker.run.as_mut() {
+                // What had no checkpoint went with the process.
+                let blocks = run.blocks.values_mut();
+                blocks.for_each(|block| block.dirty_since_ms = None);
+            }
             let run_id = worker.run.as_ref().map(|run| run.run_id);
             expected.extend(run_id.map(|run_id| told.in_run(run_id)));
             return Ok(());
         }
-        let Some(run) = worker.run.as_mut() else {
+        if worker.run.is_none() {
             return Ok(());
+        }
+        expected.extend(self.lost_run(index, came)?);
+        Ok(())
+    }
+
+    /// The end of a run that its Runtime did not outlive: of its output what was kept, and nothing of
+    /// what it used, which is counted when a run ends and nobody is left who knows.
+    pub(super) fn lost_run(&mut self, index: usize, came: &[Event]) -> Played<Vec<Expect>> {
+        let id = self.id_of(index);
+        let Some(run) = self.run_mut(index) else {
+            return Ok(Vec::new());
         };
-        // What it used is counted when it ends, and nobody is left who knows.
         run.usage = Default::default();
-        let kept = kept_texts(worker.id, run.generation, came);
+        let kept = kept_texts(id, run.generation, came);
+        let mut in_part = 0;
         for (number, block) in &mut run.blocks {
             let text = kept.get(number).cloned().unwrap_or_default();
-            let may_be = block
-                .texts
-                .iter()
-                .skip(block.kept)
-                .any(|known| *known == text);
-            ensure(may_be, "I4 partial output is kept", || {
-                format!(
-                    "block {number} of {} has {} bytes after an opening; checkpoints from {} bytes on must be kept",
-                    run.run_id,
-                    text.len(),
-                    block.texts.get(block.kept).map_or(0, String::len),
-                )
-            })?;
-            if !text.is_empty() {
-                self.outcome.count("blocks kept in part", 1);
-            }
+            let mut known = block.texts.iter().skip(block.kept);
+            ensure(
+                known.any(|known| *known == text),
+                "I4 partial output is kept",
+                || {
+                    format!(
+                        "block {number} of {} has {} bytes after an opening; checkpoints from {} bytes on must be kept",
+                        run.run_id,
+                        text.len(),
+                        block.texts.get(block.kept).map_or(0, String::len),
+                    )
+                },
+            )?;
+            in_part += u64::from(!text.is_empty());
             block.text = text;
         }
+        self.outcome.count("blocks kept in part", in_part);
         let Some(worker) = self.plain.workers.get(index) else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let (ends, outcome) = self.end_of_run(worker, &StopReason::RuntimeLost);
-        expected.extend(ends);
         self.note_end_of_run(index, outcome);
-        Ok(())
+        Ok(ends)
     }
 }
 

@@ -17,7 +17,7 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
     }
     let worker = pick_worker(rng, game);
     // What takes long to come about by chance alone is helped along.
-    if game.world.has_place() && game.has_kept_output() && rng.u8(0..8) == 0 {
+    if game.world.has_place() && game.has_kept_output() && rng.bool() {
         let by = if rng.bool() {
             EndsBy::Kill
         } else {
@@ -55,10 +55,16 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
             },
         },
         24 if rng.u8(0..4) == 0 => Step::SendToNobody,
-        24..=32 => Step::Life {
-            worker,
-            op: life(rng, game, worker),
-        },
+        24..=32 => {
+            let ended = if rng.u8(0..3) == 0 {
+                ended(rng, game)
+            } else {
+                None
+            };
+            let worker = ended.unwrap_or(worker);
+            let op = life(rng, game, worker);
+            Step::Life { worker, op }
+        }
         33..=34 => Step::CancelRun {
             worker: running(rng, game).unwrap_or(worker),
             other: rng.u8(0..5) == 0,
@@ -71,10 +77,18 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
         39 => Step::StartRuntime,
         40..=53 => pending(rng, game).unwrap_or_else(|| send(rng, worker, index)),
         54..=79 => match talking(rng, game) {
-            Some(worker) => Step::Backend {
-                worker,
-                say: say(rng),
-            },
+            Some(worker) => {
+                let say = match say(rng) {
+                    // Nothing is said into a block that is not there, but now and then.
+                    Say::Append { .. } | Say::Replace { .. } | Say::FinishBlock
+                        if !game.has_block(worker) && rng.u8(0..8) > 0 =>
+                    {
+                        Say::OpenBlock
+                    }
+                    say => say,
+                };
+                Step::Backend { worker, say }
+            }
             None => pending(rng, game).unwrap_or_else(|| send(rng, worker, index)),
         },
         80..=81 => Step::Late {
@@ -117,6 +131,16 @@ fn pick_worker(rng: &mut Rng, game: &Game) -> usize {
         Some(index) if rng.u8(0..6) > 0 => *index,
         _ => rng.usize(0..workers.len()),
     }
+}
+
+/// One that was stopped or cancelled, and is still there.
+fn ended(rng: &mut Rng, game: &Game) -> Option<usize> {
+    let workers = game.plain.workers.iter().enumerate();
+    let ended: Vec<usize> = workers
+        .filter(|(_, worker)| matches!(worker.life, Life::Stopped | Life::Cancelled))
+        .map(|(index, _)| index)
+        .collect();
+    rng.choice(ended)
 }
 
 fn running(rng: &mut Rng, game: &Game) -> Option<usize> {
@@ -188,7 +212,7 @@ fn send(rng: &mut Rng, worker: usize, index: usize) -> Step {
         input: u32::try_from(index).unwrap_or(u32::MAX),
         queue: rng.u8(0..3) > 0,
         time_ms,
-        bytes: rng.choice([10, 200, 1_500, 3_000]).unwrap_or(10),
+        bytes: rng.choice([10, 1_500, 1_900, 3_000]).unwrap_or(10),
     }
 }
 
@@ -205,7 +229,7 @@ fn life(rng: &mut Rng, game: &Game, worker: usize) -> LifeStep {
         (true, 11..=13) | (false, 2) => LifeStep::Rename,
         (false, 3) => LifeStep::Pause,
         (false, 4..=5) => LifeStep::Archive,
-        (false, 6..=12) => LifeStep::Restore,
+        (false, 6..=10) => LifeStep::Restore,
         (true, 14) => LifeStep::Restore,
         (_, 15) => LifeStep::Delete { purge: rng.bool() },
         (true, _) => LifeStep::Archive,
@@ -234,16 +258,16 @@ fn answer(rng: &mut Rng, game: &Game, worker: usize) -> Step {
 fn say(rng: &mut Rng) -> Say {
     match rng.u8(0..40) {
         0..=5 => Say::Event {
-            bytes: rng.choice([20, 900, 1_900, 5_000]).unwrap_or(20),
+            bytes: rng.choice([20, 1_900, 1_900, 5_000]).unwrap_or(20),
         },
-        6..=7 => Say::ToolCall,
-        8 => Say::Events,
+        6 => Say::ToolCall,
+        7..=8 => Say::Events,
         9 => Say::ReservedEvent,
-        10..=11 => Say::Usage,
-        12..=13 => Say::Status,
-        14..=17 => Say::OpenBlock,
+        10 => Say::Usage,
+        11 => Say::Status,
+        12..=17 => Say::OpenBlock,
         18..=22 => Say::Append {
-            bytes: rng.choice([5, 300, 3_000, 20_000]).unwrap_or(5),
+            bytes: rng.choice([5, 300, 20_000, 20_000]).unwrap_or(5),
         },
         23 => Say::Replace {
             bytes: rng.choice([5, 700]).unwrap_or(5),
