@@ -39,6 +39,15 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) state: Option<PathBuf>,
+    /// The configuration file; without it, the platform's own, if it is there
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "WORKER_RUNTIME_CONFIG",
+        hide_env_values = true
+    )]
+    pub(crate) config: Option<PathBuf>,
     /// How to print what is found
     #[arg(
         short,
@@ -116,11 +125,18 @@ pub(crate) enum Command {
     /// The state directory
     #[command(subcommand)]
     State(StateCommand),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// One screen: what there is, what needs attention, what to type next
     Status,
     /// The codes of errors
     #[command(subcommand)]
     Errors(ErrorsCommand),
+    /// Print what a shell needs to complete commands, such as for: source <(worker-runtime completions bash)
+    Completions(commands::completions::CompletionsArgs),
+    /// Print the manual page, such as for: worker-runtime man | man -l -
+    Man,
     /// The program's version
     Version,
 }
@@ -153,6 +169,12 @@ pub(crate) enum StateCommand {
     Info,
     /// Go on with a state that is older than what was acknowledged
     AcceptOlder(commands::accept_older::AcceptOlderArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print what is in effect, and where each value came from
+    Show,
 }
 
 #[derive(Debug, Subcommand)]

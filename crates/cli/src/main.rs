@@ -3,6 +3,7 @@
 //! # Layout
 //! - `args`: what can be typed; `commands`: one command per file
 //! - `target`: the state directory, opened to read or to write; `worker_name`: which Worker is meant
+//! - `config`: the operator's configuration file
 //! - `here`: the directory in which the command is started, as a mount
 //! - `rehearsal`: a change tried on a copy in memory
 //! - `foreground`: what `run` and `worker send` share: one input, followed to its outcome
@@ -15,6 +16,7 @@
 mod advice;
 mod args;
 mod commands;
+mod config;
 mod error;
 mod exit;
 mod foreground;

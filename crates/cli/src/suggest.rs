@@ -65,6 +65,10 @@ impl Suggestion {
         Self::new(&["cp", "-a", &path, &format!("{path}.{suffix}")]).of(Whose::System)
     }
 
+    pub(crate) fn config_show() -> Self {
+        Self::new(&["config", "show"])
+    }
+
     /// A file of ours that holds something else, put aside.
     pub(crate) fn move_away(path: &Path) -> Self {
         let path = path.display().to_string();

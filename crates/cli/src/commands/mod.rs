@@ -1,8 +1,11 @@
 //! The commands, one per file.
 
 pub(crate) mod accept_older;
+pub(crate) mod completions;
+pub(crate) mod config_show;
 pub(crate) mod errors_explain;
 pub(crate) mod event_ls;
+pub(crate) mod man;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod state_info;
@@ -12,7 +15,10 @@ pub(crate) mod version;
 pub(crate) mod worker;
 
 use crate::{
-    args::{Command, ErrorsCommand, EventCommand, Format, Global, StateCommand, TranscriptCommand},
+    args::{
+        Command, ConfigCommand, ErrorsCommand, EventCommand, Format, Global, StateCommand,
+        TranscriptCommand,
+    },
     error::{CliError, Failure},
     exit::Exit,
     output::Printer,
@@ -43,8 +49,11 @@ pub(crate) fn run(
         Command::State(StateCommand::AcceptOlder(args)) => {
             accept_older::run(&args, global, printer)
         }
+        Command::Config(ConfigCommand::Show) => config_show::run(global, printer),
         Command::Status => status::run(global, printer),
         Command::Errors(ErrorsCommand::Explain(args)) => errors_explain::run(&args, printer),
+        Command::Completions(args) => completions::run(&args, printer),
+        Command::Man => man::run(printer),
         Command::Version => version::run(printer),
     }
 }
@@ -59,10 +68,13 @@ const fn has_names(command: &Command) -> bool {
         }
         Command::Run(_)
         | Command::Serve(_)
+        | Command::Config(_)
         | Command::Transcript(_)
         | Command::State(_)
         | Command::Status
         | Command::Errors(_)
+        | Command::Completions(_)
+        | Command::Man
         | Command::Version => false,
     }
 }

@@ -25,6 +25,7 @@ use worker_runtime_persist::{FileStore, OpenError, ReadStore};
 
 use crate::{
     args::Global,
+    config::{BIND_VARIABLE, Config},
     error::{CliError, Failure},
     exit::Exit,
     foreground::{Asked, Signals},
@@ -36,14 +37,20 @@ use crate::{
 };
 
 /// Where it listens unless asked otherwise.
-const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7621);
+pub(crate) const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7621);
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: u32 = 1_024;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen; port 0 lets the system choose; without it, 127.0.0.1:7621
-    #[arg(long, value_name = "ADDRESS", value_parser = parse_bind)]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = BIND_VARIABLE,
+        hide_env_values = true,
+        value_parser = parse_bind
+    )]
     bind: Option<SocketAddr>,
     /// A further name that clients may call the server by; may be repeated
     #[arg(long = "host", value_name = "NAME")]
@@ -56,15 +63,11 @@ pub(crate) struct ServeArgs {
     pub(crate) log_format: LogFormat,
 }
 
-/// How one serves.
-struct Serving {
-    bind: SocketAddr,
-    hosts: Vec<String>,
-    origins: Vec<String>,
-    log_format: LogFormat,
-}
-
-fn parse_bind(text: &str) -> Result<SocketAddr, String> {
+/// Reads an address with a port.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn parse_bind(text: &str) -> Result<SocketAddr, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is no address with a port, such as 127.0.0.1:7621"))
 }
@@ -76,13 +79,16 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let here = Here::current()?;
     let path = target::path(global)?;
-    let serving = Serving {
-        bind: args.bind.unwrap_or(BIND_DEFAULT),
-        hosts: args.hosts,
-        origins: args.origins,
-        log_format: args.log_format,
-    };
-    let socket = take(serving.bind).map_err(|error| not_bound(serving.bind, &error, &path))?;
+    let mut config = Config::load(global)?;
+    let bind = args.bind.or(config.bind).unwrap_or(BIND_DEFAULT);
+    // What is typed takes the place of what is written.
+    if !args.hosts.is_empty() {
+        config.hosts = args.hosts;
+    }
+    if !args.origins.is_empty() {
+        config.origins = args.origins;
+    }
+    let socket = take(bind).map_err(|error| not_bound(bind, &error, &path))?;
     let is_new = !target::has_store(&path);
     let mut store = target::open_files(global, true)?;
     if is_new {
@@ -91,7 +97,7 @@ pub(crate) fn run(
     target::block_on(async {
         let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
         let clock = Arc::new(SystemClock::default());
-        let prepared = prepare(&mut store, &socket, &path, &here, &clock);
+        let prepared = prepare(&mut store, &socket, &path, &here, &config, &clock);
         let (tokens, options) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -103,16 +109,16 @@ pub(crate) fn run(
         let runtime = Runtime::open(Box::new(store), options).await?;
         target::warn_if_went_back(&runtime, printer);
         let listener = socket.listen(BACKLOG);
-        let server = listener
-            .and_then(|listener| listen(listener, runtime.clone(), tokens, &serving, clock));
+        let server =
+            listener.and_then(|listener| listen(listener, runtime.clone(), tokens, config, clock));
         let server = match server {
             Ok(server) => server,
             Err(error) => {
-                let error = not_bound(serving.bind, &error, &path);
+                let error = not_bound(bind, &error, &path);
                 return Err(target::closed_after(&runtime, error).await);
             }
         };
-        say_ready(&server, &runtime, &path, serving.log_format);
+        say_ready(&server, &runtime, &path, args.log_format);
         until_asked(server, runtime, signals, printer).await
     })
 }
@@ -148,18 +154,22 @@ fn prepare(
     socket: &TcpSocket,
     path: &Path,
     here: &Here,
+    config: &Config,
     clock: &Arc<SystemClock>,
 ) -> Result<(Tokens, RuntimeOptions), CliError> {
     let tokens = Tokens::open(path, clock.clone(), &mut SystemEntropy)?;
-    let mounts = here.mounts(&store.load()?)?;
+    let mut mounts = here.mounts(&store.load()?)?;
+    config.add_mounts(&mut mounts)?;
     let address = socket.local_addr().map_err(|error| {
         let message = format!("the address that was taken is not known: {error}");
         CliError::new(Code::ServerBind, message)
     })?;
     store.publish_address(&url_of(address))?;
     let options = RuntimeOptions {
-        backends: target::backends(),
+        backends: config.backends(),
         mounts,
+        profiles: config.profiles.clone(),
+        limits: config.limits.clone(),
         clock: clock.clone(),
         ..RuntimeOptions::default()
     };
@@ -170,12 +180,13 @@ fn listen(
     listener: TcpListener,
     runtime: Runtime,
     tokens: Tokens,
-    serving: &Serving,
+    config: Config,
     clock: Arc<SystemClock>,
 ) -> io::Result<Server> {
     let options = ServerOptions {
-        hosts: serving.hosts.clone(),
-        origins: serving.origins.clone(),
+        hosts: config.hosts,
+        origins: config.origins,
+        limits: config.http,
         clock,
         ..ServerOptions::default()
     };
