@@ -167,7 +167,7 @@ impl Kind {
             Self::Failing => lines(2, "\"") + "; exit 3",
             Self::Stubborn => {
                 format!(
-                    "trap '' TERM; setsid sleep 2 & {}",
+                    "trap '' TERM; setsid sleep 20 & {}",
                     lines(5, "\"; sleep 0.1")
                 )
             }

@@ -11,16 +11,23 @@ use super::{
 };
 use crate::report::{HarnessError, Outcome, Violation};
 
-/// Notes that it began, says two lines, and leaves a child in a session of its own.
-const AGENT: &str = "read -r id; echo \"$id\" >> \"$FAULT_SIDE/$id\"; \
-    echo \"$id begins\"; setsid sleep 60 >/dev/null 2>&1 & echo \"$id ends\"";
-/// The same, and fails.
+/// Notes that it began, says two lines, and leaves a child in a session of its own: it ends when the
+/// child is there.
+const AGENT: &str = "read -r id; echo \"$id\" >> \"$FAULT_SIDE/$id\"; echo \"$id begins\"; \
+    setsid sh -c ': > \"$FAULT_SIDE/left-$0\"; exec sleep 60' \"$id\" >/dev/null 2>&1 & \
+    while [ ! -e \"$FAULT_SIDE/left-$id\" ]; do sleep 0.01; done; echo \"$id ends\"";
+/// Leaves one that ignores what it is asked to do, so that it has to be killed.
+const STUBBORN: &str = "read -r id; echo \"$id\" >> \"$FAULT_SIDE/$id\"; trap '' TERM; \
+    setsid sh -c ': > \"$FAULT_SIDE/left-$0\"; exec sleep 60' \"$id\" >/dev/null 2>&1 & \
+    while [ ! -e \"$FAULT_SIDE/left-$id\" ]; do sleep 0.01; done";
+/// Notes that it began, and fails.
 const FAILING: &str =
     "read -r id; echo \"$id\" >> \"$FAULT_SIDE/$id\"; echo \"$id begins\"; exit 3";
 
 const FIRST: &str = "0190c0de-0000-7000-8000-00000000000a";
 const SECOND: &str = "0190c0de-0000-7000-8000-00000000000b";
 const MISSING: &str = "0190c0de-0000-7000-8000-00000000000c";
+const LEAVES: &str = "0190c0de-0000-7000-8000-00000000000e";
 const FAILS: &str = "0190c0de-0000-7000-8000-00000000000d";
 
 /// One call of the command.
@@ -34,6 +41,8 @@ pub(super) struct Step {
     pub(super) repeated: &'static [i32],
     /// Whether it is one of those at which the system refuses calls, too: the others do the same.
     pub(super) is_varied: bool,
+    /// Whether the command is killed in it: where it would wait for a second, it is not.
+    pub(super) is_killed: bool,
     /// The input that it is about, by Worker.
     pub(super) input: Option<(&'static str, &'static str)>,
 }
@@ -63,6 +72,7 @@ pub(super) fn script() -> Vec<Step> {
     let send = ["worker", "send", SECOND, "b1", "--id", "b1", "-o", "jsonl"];
     let queue = ["worker", "send", SECOND, "b2", "--id", "b2", "--queue"];
     let first = run(FIRST, "a1", &["--name", "first"], &["sh", "-c", AGENT]);
+    let leaves = run(LEAVES, "e1", &[], &["sh", "-c", STUBBORN]);
     let missing = run(MISSING, "c1", &[], &["/nowhere/bin/no-such-program"]);
     let fails = run(FAILS, "d1", &["--once"], &["sh", "-c", FAILING]);
     let on = |verb| vec!["worker", verb, SECOND];
@@ -70,6 +80,7 @@ pub(super) fn script() -> Vec<Step> {
     let of = |worker, input| Some((worker, input));
     vec![
         step("run", &first, 0, &[0, 130], of(FIRST, "a1")),
+        step("leaves", &leaves, 0, &[0, 130], of(LEAVES, "e1")),
         step("missing", &missing, 1, &[1, 130], of(MISSING, "c1")),
         step("create", &create, 0, &[0], None),
         step("send", &send, 0, &[0, 130], of(SECOND, "b1")),
@@ -97,6 +108,7 @@ fn step(
         arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
         exit,
         repeated,
+        is_killed: name != "leaves",
         is_varied: matches!(name, "run" | "create" | "send" | "drain" | "remove"),
         input,
     }
