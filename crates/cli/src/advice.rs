@@ -1,5 +1,5 @@
-//! What a Worker on a stopped store needs from its user, and why: shared by `status`, `worker show`
-//! and whatever leaves inputs waiting.
+//! What a Worker needs from its user, and why: shared by `status`, `worker show` and whatever leaves
+//! inputs waiting.
 
 use worker_runtime_core::view::{Phase, WorkerView};
 
@@ -14,8 +14,8 @@ pub(crate) struct Advice {
     pub(crate) suggestions: Vec<Suggestion>,
 }
 
-/// What this Worker needs, if it needs anything.
-pub(crate) fn for_worker(worker: &WorkerView) -> Option<Advice> {
+/// What this Worker needs, if it needs anything; `live` when somebody runs its store.
+pub(crate) fn for_worker(worker: &WorkerView, live: bool) -> Option<Advice> {
     let worker_id = worker.worker_id;
     let waiting = worker.activity.queued;
     let inputs = match waiting {
@@ -30,6 +30,19 @@ pub(crate) fn for_worker(worker: &WorkerView) -> Option<Advice> {
                 Suggestion::worker_assume_dead(worker_id),
             ],
         ),
+        Phase::RequiresAction if live => {
+            let action = worker.activity.actions.first()?;
+            let option = action.options.first().map_or("OPTION", String::as_str);
+            (
+                "its run waits for an answer".to_owned(),
+                vec![Suggestion::worker_answer(
+                    worker_id,
+                    action.action_id.as_str(),
+                    option,
+                )],
+            )
+        }
+        Phase::Running | Phase::Cancelling if live => return None,
         // Of a store that nobody runs: whatever ran was lost.
         Phase::Running | Phase::RequiresAction | Phase::Cancelling | Phase::Lost => (
             "its run was lost with its Runtime: processes of it may still run, and its scope is held; the next change of the store ends them and records the outcome".to_owned(),
@@ -42,6 +55,7 @@ pub(crate) fn for_worker(worker: &WorkerView) -> Option<Advice> {
             format!("{inputs}, as the Worker is paused"),
             vec![Suggestion::worker_resume(worker_id)],
         ),
+        Phase::Queued if live => return None,
         Phase::Queued => (
             format!("{inputs}, and nobody runs a stopped store"),
             vec![Suggestion::worker_run(worker_id)],

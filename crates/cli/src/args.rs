@@ -39,6 +39,19 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) state: Option<PathBuf>,
+    /// A server to ask instead, such as http://127.0.0.1:7621; its access token comes from
+    /// --token-file or WORKER_RUNTIME_TOKEN
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "WORKER_RUNTIME_SERVER",
+        hide_env_values = true
+    )]
+    pub(crate) server: Option<String>,
+    /// The file that holds the access token for a server
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// The configuration file; without it, the platform's own, if it is there
     #[arg(
         long,
@@ -72,6 +85,36 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) log: Option<String>,
+}
+
+impl Global {
+    /// Whether the state directory was typed; the environment's own is there for the next command too.
+    pub(crate) fn is_typed_state(&self) -> bool {
+        let from_environment = std::env::var_os("WORKER_RUNTIME_STATE").map(PathBuf::from);
+        self.state.is_some() && self.state != from_environment
+    }
+
+    /// Whether the server was typed.
+    pub(crate) fn is_typed_server(&self) -> bool {
+        let from_environment = std::env::var("WORKER_RUNTIME_SERVER").ok();
+        self.server.is_some() && self.server != from_environment
+    }
+
+    /// What of this must be typed again for the next command to mean the same place.
+    pub(crate) fn same_place(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut put = |option: &str, value: String| words.extend([option.to_owned(), value]);
+        if self.is_typed_state() {
+            let state = self.state.iter();
+            state.for_each(|state| put("--state", state.display().to_string()));
+        } else if self.is_typed_server() {
+            let server = self.server.iter();
+            server.for_each(|server| put("--server", server.clone()));
+        }
+        let file = self.token_file.iter();
+        file.for_each(|file| put("--token-file", file.display().to_string()));
+        words
+    }
 }
 
 /// How data is printed.
@@ -122,6 +165,9 @@ pub(crate) enum Command {
     /// What happened
     #[command(subcommand)]
     Event(EventCommand),
+    /// Places in what happened
+    #[command(subcommand)]
+    Cursor(CursorCommand),
     /// The state directory
     #[command(subcommand)]
     State(StateCommand),
@@ -155,12 +201,22 @@ impl Command {
 pub(crate) enum TranscriptCommand {
     /// Print a Worker's transcript
     Show(commands::transcript_show::ShowArgs),
+    /// Print what was said last, and what is said next as it comes
+    Tail(commands::transcript_tail::TailArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventCommand {
     /// Print events, oldest first
     Ls(commands::event_ls::EventLsArgs),
+    /// Print events as they come, oldest first
+    Tail(commands::event_tail::EventTailArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CursorCommand {
+    /// Print what a cursor says, and whether one can go on from it
+    Show(commands::cursor_show::ShowArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,7 +254,7 @@ pub(crate) fn report(error: &clap::Error, typed: impl Iterator<Item = OsString>)
     if asks_for_json(typed) {
         // What clap says first; usage and tips are for people.
         let message = rest.split("\n\n").next().unwrap_or(rest).trim();
-        let hint = Suggestion::help(&[]).line(None);
+        let hint = Suggestion::help(&[]).line(&[]);
         let object = serde_json::json!({ "code": code, "message": message, "hint": hint });
         output::write_words(&format!("{object}\n"));
     } else {

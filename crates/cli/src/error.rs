@@ -159,7 +159,11 @@ impl From<LifecycleError> for CliError {
     }
 }
 
-fn with_owners(told: CliError, owners: &[worker_runtime_core::view::ScopeOwner]) -> CliError {
+/// With who is in the way, and what takes the first of them out of it.
+pub(crate) fn with_owners(
+    told: CliError,
+    owners: &[worker_runtime_core::view::ScopeOwner],
+) -> CliError {
     let mut named: Vec<WorkerId> = owners.iter().map(|owner| owner.worker_id).collect();
     named.dedup();
     let stop = named.first().copied().map(Suggestion::worker_stop);

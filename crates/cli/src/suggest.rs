@@ -20,7 +20,7 @@ pub(crate) struct Suggestion {
 /// Whose command it is, and so what stands before its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
-    /// This program's, on the same state directory.
+    /// This program's, on the same state directory or server.
     Ours,
     /// This program's, and it needs or names no state directory of this call.
     OursAnywhere,
@@ -116,6 +116,22 @@ impl Suggestion {
         Self::new(&["worker", "run", &worker_id.to_string()])
     }
 
+    /// What it says is printed as it comes; nothing is cancelled by looking away.
+    pub(crate) fn worker_attach(worker_id: WorkerId) -> Self {
+        Self::new(&["worker", "attach", &worker_id.to_string()])
+    }
+
+    /// An answer to what a run asks for.
+    pub(crate) fn worker_answer(worker_id: WorkerId, action_id: &str, option: &str) -> Self {
+        Self::new(&[
+            "worker",
+            "answer",
+            &worker_id.to_string(),
+            action_id,
+            option,
+        ])
+    }
+
     pub(crate) fn worker_assume_dead(worker_id: WorkerId) -> Self {
         Self::new(&["worker", "cancel", &worker_id.to_string(), "--assume-dead"])
     }
@@ -155,6 +171,33 @@ impl Suggestion {
         suggestion
     }
 
+    /// What comes next, as it comes.
+    pub(crate) fn event_tail(worker_id: Option<WorkerId>, cursor: Option<Cursor>) -> Self {
+        let mut suggestion = Self::new(&["event", "tail"]);
+        let worker_id = worker_id.map(|worker_id| worker_id.to_string());
+        suggestion.words.extend(worker_id);
+        if let Some(cursor) = cursor {
+            let after = ["--after".to_owned(), cursor.to_string()];
+            suggestion.words.extend(after);
+        }
+        suggestion
+    }
+
+    /// The same, with the access token that was missing.
+    pub(crate) fn with_token_file() -> Self {
+        Self::new(&["--token-file", "FILE", "status"])
+    }
+
+    /// Where what was named can't be meant, or is not there.
+    pub(crate) fn other_server() -> Self {
+        Self::new(&["--server", "http://HOST:7621", "status"]).of(Whose::OursAnywhere)
+    }
+
+    /// Which version this is.
+    pub(crate) fn version() -> Self {
+        Self::new(&["version"]).of(Whose::OursAnywhere)
+    }
+
     pub(crate) fn state_info() -> Self {
         Self::new(&["state", "info"])
     }
@@ -171,15 +214,15 @@ impl Suggestion {
         Self::new(&["errors", "explain", code.as_str()]).of(Whose::OursAnywhere)
     }
 
-    /// The line to type. `state` is the directory that was named on the command line: what is
-    /// suggested must find the same store.
-    pub(crate) fn line(&self, state: Option<&Path>) -> String {
+    /// The line to type. `same_place` is what names the store or the server on this command line:
+    /// what is suggested must find the same one.
+    pub(crate) fn line(&self, same_place: &[String]) -> String {
         let mut words = match self.whose {
             Whose::System => Vec::new(),
             Whose::Ours | Whose::OursAnywhere => vec!["worker-runtime".to_owned()],
         };
-        if let (Some(state), Whose::Ours) = (state, self.whose) {
-            words.extend(["--state".to_owned(), state.display().to_string()]);
+        if self.whose == Whose::Ours {
+            words.extend(same_place.iter().cloned());
         }
         words.extend(self.words.iter().cloned());
         shell::join(words.iter().map(String::as_str))

@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use worker_runtime_core::{
-    Code, ListOrder, Observation, WorkerFilter, WorkerId, error::WorkerError, view::WorkerView,
-};
+use worker_runtime_core::{Code, ListOrder, WorkerFilter, WorkerId, view::WorkerView};
 
-use crate::{error::CliError, suggest::Suggestion};
+use crate::{error::CliError, suggest::Suggestion, target::Target};
 
 /// The shortest beginning of an id that is taken for one, in hexadecimal digits.
 const PREFIX_DIGITS_MIN: usize = 8;
@@ -15,40 +13,45 @@ const PREFIX_DIGITS_MIN: usize = 8;
 const CANDIDATES_MAX: usize = 5;
 
 /// Every Worker that is not deleted, archived ones too, oldest first.
-pub(crate) fn all(observation: &Observation) -> Vec<WorkerView> {
+///
+/// # Errors
+/// When the server can't be asked.
+pub(crate) fn all(target: &Target) -> Result<Vec<WorkerView>, CliError> {
     let filter = WorkerFilter {
         archived: true,
         ..WorkerFilter::default()
     };
-    observation
-        .workers(&filter, ListOrder::Created, 0, usize::MAX)
-        .workers
+    let list = target.workers(&filter, ListOrder::Created, 0, usize::MAX)?;
+    Ok(list.workers)
 }
 
 /// Workers whose own records can't be used, each once. Only their ids are known.
-pub(crate) fn damaged(observation: &Observation) -> BTreeMap<WorkerId, String> {
-    let status = observation.runtime();
-    let named = status
-        .damaged
-        .into_iter()
-        .filter_map(|record| Some((record.worker_id?, record.detail)));
-    // A damaged record of another table leaves its Worker as it is.
-    named
-        .filter(|(worker_id, _)| {
-            matches!(
-                observation.worker(*worker_id),
-                Err(WorkerError::Damaged { .. })
-            )
-        })
-        .collect()
+///
+/// # Errors
+/// When the server can't be asked.
+pub(crate) fn damaged(target: &Target) -> Result<BTreeMap<WorkerId, String>, CliError> {
+    let mut damaged = BTreeMap::new();
+    for record in target.runtime()?.damaged {
+        let Some(worker_id) = record.worker_id else {
+            continue;
+        };
+        // A damaged record of another table leaves its Worker as it is.
+        if target
+            .worker(worker_id)
+            .is_err_and(|error| error.code == Code::WorkerDamaged)
+        {
+            damaged.insert(worker_id, record.detail);
+        }
+    }
+    Ok(damaged)
 }
 
 /// The Worker that is meant.
 ///
 /// # Errors
 /// When none is meant, or more than one: the message names them; or when its record is damaged.
-pub(crate) fn find(observation: &Observation, text: &str) -> Result<WorkerView, CliError> {
-    Ok(observation.worker(find_id(observation, text)?)?)
+pub(crate) fn find(target: &Target, text: &str) -> Result<WorkerView, CliError> {
+    target.worker(find_id(target, text)?)
 }
 
 /// The id of the Worker that is meant, whatever is the matter with it: a Worker that was deleted or
@@ -56,13 +59,13 @@ pub(crate) fn find(observation: &Observation, text: &str) -> Result<WorkerView, 
 ///
 /// # Errors
 /// When none is meant, or more than one: the message names them.
-pub(crate) fn find_id(observation: &Observation, text: &str) -> Result<WorkerId, CliError> {
+pub(crate) fn find_id(target: &Target, text: &str) -> Result<WorkerId, CliError> {
     if let Ok(worker_id) = text.parse::<WorkerId>() {
         return Ok(worker_id);
     }
-    let mut whole = all(observation);
+    let mut whole = all(target)?;
     whole.retain(|worker| means(text, worker.worker_id, worker.display_name.as_deref()));
-    let mut damaged = damaged(observation);
+    let mut damaged = damaged(target)?;
     damaged.retain(|worker_id, _| means(text, *worker_id, None));
     let mut found: Vec<WorkerId> = whole.iter().map(|worker| worker.worker_id).collect();
     found.extend(damaged.keys());

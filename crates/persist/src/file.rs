@@ -31,7 +31,7 @@ use worker_runtime_core::{
     store::{Batch, Loaded, Store, StoreError, StoreReader},
 };
 
-pub use read_only::{ReadStore, StoreAccount};
+pub use read_only::{ReadStore, Serving, StoreAccount, serving};
 
 use crate::{
     OpenError, StoreOptions,

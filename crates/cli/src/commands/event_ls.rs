@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use worker_runtime_core::{
-    Code, Cursor, CursorError, Observation, PageSize, RuntimeId, Stream, WireEvent, WorkerId,
-    cursor::From as Start, error::ReadError, store::Gap, view::EventPage,
+    Code, Cursor, PageSize, RuntimeId, Stream, WireEvent, WorkerId, cursor::From as Start,
+    store::Gap, view::EventPage,
 };
 
 use crate::{
@@ -13,7 +13,8 @@ use crate::{
     exit::Exit,
     output::{Printer, Table, summary::event_summary},
     suggest::Suggestion,
-    target, worker_name,
+    target::{self, Source, Target},
+    worker_name,
 };
 
 /// The most events that one call prints.
@@ -40,11 +41,22 @@ pub(crate) struct EventLsArgs {
 
 /// A start that is no cursor.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum From {
+pub(super) enum From {
     /// The earliest event that is left
     Beginning,
     /// After the newest one: what comes next
     Now,
+}
+
+impl From {
+    /// Where to start: after the cursor, if there is one.
+    pub(super) fn start(self, after: Option<Cursor>) -> Start {
+        match (after, self) {
+            (Some(cursor), _) => Start::After(cursor),
+            (None, Self::Beginning) => Start::Beginning,
+            (None, Self::Now) => Start::Now,
+        }
+    }
 }
 
 pub(crate) fn run(
@@ -55,22 +67,17 @@ pub(crate) fn run(
     // Before the store is opened: what is wrong with the text is wrong with any store.
     let after = args.after.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(CliError::from)?;
-    let target = target::open_read(global)?;
+    let target = target::open(global, printer)?;
     let named = args.worker.as_ref().or(args.worker_option.as_ref());
     let worker_id = named
-        .map(|text| worker_name::find_id(&target.observation, text))
+        .map(|text| worker_name::find_id(&target, text))
         .transpose()?;
     let stream = worker_id.map_or(Stream::Runtime, Stream::Worker);
-    let start = match (after, args.from) {
-        (Some(cursor), _) => Start::After(cursor),
-        (None, From::Beginning) => Start::Beginning,
-        (None, From::Now) => Start::Now,
-    };
+    let start = args.from.start(after);
     let count = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let read = read(&target.observation, stream, start, count)
-        .map_err(|error| told_with_stream(error, worker_id))?;
+    let read = read(&target, stream, start, count)?;
     match printer.format() {
-        Format::Json => json_page(&read, printer)?,
+        Format::Json => json_page(&read, target.source(), printer)?,
         Format::Jsonl => jsonl(&read, printer)?,
         Format::Table | Format::Wide | Format::Name => table(&read, worker_id, printer)?,
     }
@@ -100,21 +107,12 @@ impl Read {
     }
 }
 
-fn read(
-    observation: &Observation,
-    stream: Stream,
-    start: Start,
-    count: usize,
-) -> Result<Read, ReadError> {
+fn read(target: &Target, stream: Stream, start: Start, count: usize) -> Result<Read, CliError> {
     let PageSize { bytes_max, .. } = PageSize::default();
     let (mut pages, mut events_max, mut bytes) = (Vec::new(), count, 0_usize);
     let mut start = start;
     loop {
-        let size = PageSize {
-            events_max,
-            bytes_max: bytes_max.saturating_sub(bytes),
-        };
-        let page = observation.events(stream, start, size)?;
+        let page = target.events(stream, start, events_max)?;
         let read: usize = page.events.iter().map(|(_, event)| event.data.len()).sum();
         bytes = bytes.saturating_add(read);
         events_max = events_max.saturating_sub(page.events.len());
@@ -132,23 +130,6 @@ fn read(
     }
 }
 
-/// The suggestion of a cursor must be for the stream that was asked for.
-fn told_with_stream(error: ReadError, worker_id: Option<WorkerId>) -> CliError {
-    let cursor = match &error {
-        ReadError::Cursor(CursorError::Expired { earliest, .. }) => Some(*earliest),
-        ReadError::Cursor(CursorError::Ahead { tail }) => Some(*tail),
-        ReadError::Cursor(CursorError::Forked { fork_at, .. }) => Some(*fork_at),
-        _ => None,
-    };
-    let mut told = CliError::from(error);
-    if matches!(told.code, Code::CursorForeign) {
-        told.hints = vec![Suggestion::event_ls(worker_id)];
-    } else if let Some(cursor) = cursor {
-        told.hints = vec![Suggestion::event_ls_after(worker_id, cursor)];
-    }
-    told
-}
-
 fn wire(page: &EventPage) -> impl Iterator<Item = WireEvent<'_>> {
     page.events.iter().map(|(cursor, event)| WireEvent {
         event,
@@ -157,7 +138,7 @@ fn wire(page: &EventPage) -> impl Iterator<Item = WireEvent<'_>> {
     })
 }
 
-fn json_page(read: &Read, printer: &mut Printer) -> Result<(), Failure> {
+fn json_page(read: &Read, source: Source, printer: &mut Printer) -> Result<(), Failure> {
     let events = read.pages.iter().flat_map(wire);
     let events: Result<Vec<Value>, _> = events.map(serde_json::to_value).collect();
     let events = events.map_err(|error| {
@@ -167,6 +148,7 @@ fn json_page(read: &Read, printer: &mut Printer) -> Result<(), Failure> {
         )
     })?;
     printer.json(&json!({
+        "source": source,
         "runtime_id": read.runtime_id,
         "gaps": read.gaps().collect::<Vec<_>>(),
         "events": events,

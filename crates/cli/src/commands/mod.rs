@@ -3,21 +3,24 @@
 pub(crate) mod accept_older;
 pub(crate) mod completions;
 pub(crate) mod config_show;
+pub(crate) mod cursor_show;
 pub(crate) mod errors_explain;
 pub(crate) mod event_ls;
+pub(crate) mod event_tail;
 pub(crate) mod man;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod state_info;
 pub(crate) mod status;
 pub(crate) mod transcript_show;
+pub(crate) mod transcript_tail;
 pub(crate) mod version;
 pub(crate) mod worker;
 
 use crate::{
     args::{
-        Command, ConfigCommand, ErrorsCommand, EventCommand, Format, Global, StateCommand,
-        TranscriptCommand,
+        Command, ConfigCommand, CursorCommand, ErrorsCommand, EventCommand, Format, Global,
+        StateCommand, TranscriptCommand,
     },
     error::{CliError, Failure},
     exit::Exit,
@@ -34,7 +37,7 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     if printer.format() == Format::Name && !has_names(&command) {
-        let message = "-o name is for commands that print ids: worker ls, worker show, worker create and the commands that change one, and event ls";
+        let message = "-o name is for commands that print ids: worker ls, worker show, worker create and the commands that change one, event ls and event tail";
         return Err(CliError::usage(message, &[]).into());
     }
     match command {
@@ -44,6 +47,11 @@ pub(crate) fn run(
         Command::Transcript(TranscriptCommand::Show(args)) => {
             transcript_show::run(&args, global, printer)
         }
+        Command::Transcript(TranscriptCommand::Tail(args)) => {
+            transcript_tail::run(&args, global, printer)
+        }
+        Command::Cursor(CursorCommand::Show(args)) => cursor_show::run(&args, global, printer),
+        Command::Event(EventCommand::Tail(args)) => event_tail::run(&args, global, printer),
         Command::Event(EventCommand::Ls(args)) => event_ls::run(&args, global, printer),
         Command::State(StateCommand::Info) => state_info::run(global, printer),
         Command::State(StateCommand::AcceptOlder(args)) => {
@@ -62,14 +70,16 @@ pub(crate) fn run(
 const fn has_names(command: &Command) -> bool {
     use worker::WorkerCommand;
     match command {
-        Command::Event(EventCommand::Ls(_)) => true,
-        Command::Worker(command) => {
-            !matches!(command, WorkerCommand::Send(_) | WorkerCommand::Run(_))
-        }
+        Command::Event(EventCommand::Ls(_) | EventCommand::Tail(_)) => true,
+        Command::Worker(command) => !matches!(
+            command,
+            WorkerCommand::Send(_) | WorkerCommand::Run(_) | WorkerCommand::Attach(_)
+        ),
         Command::Run(_)
         | Command::Serve(_)
         | Command::Config(_)
         | Command::Transcript(_)
+        | Command::Cursor(_)
         | Command::State(_)
         | Command::Status
         | Command::Errors(_)

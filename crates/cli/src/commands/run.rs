@@ -3,8 +3,7 @@
 
 use clap::Args;
 use worker_runtime_core::{
-    Code, Dispatch, InputId, Runtime, error::CreateError, input::SubmitInput, view::CreateReceipt,
-    worker::CreateWorker,
+    Code, Dispatch, InputId, input::SubmitInput, view::CreateReceipt, worker::CreateWorker,
 };
 
 use super::worker::{
@@ -16,7 +15,7 @@ use crate::{
     args::Global,
     error::{CliError, Failure},
     exit::Exit,
-    foreground::{Account, Afterwards, Followed, Signals, to_outcome},
+    foreground::{Account, Afterwards, Followed, Host, Signals, to_outcome},
     here::Here,
     input_text,
     output::Printer,
@@ -58,6 +57,7 @@ struct Begun {
 
 pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
     check_input(&args)?;
+    let server = target::server(global, printer)?;
     let here = Here::current()?;
     let way = match args.input {
         Some(_) => InputWay::Stdin,
@@ -65,39 +65,59 @@ pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Resu
     };
     let mut request = args.spec.request(&args.command, way, &here)?;
     request.initial_input = Some(input(&args)?);
+    if let Some(server) = server {
+        create::refuse_rehearsal(args.spec.dry_run)?;
+        return server.block_on(async {
+            let signals = target::signals()?;
+            let host = Host::server(server.remote.clone()).await?;
+            follow(&host, request, &args, printer, signals).await
+        });
+    }
     if let Some(exit) = create::rehearse(args.spec.dry_run, global, &here, &request, printer)? {
         return Ok(exit);
     }
-    let name = request.display_name.clone();
     let path = target::path(global)?;
     let is_new = !target::has_store(&path);
     let dispatch = Dispatch::Only(request.worker_id.into_iter().collect());
     let writing = Writing { dispatch, here };
     let store = target::open_files(global, true)?;
-    let (begun, seen) = target::block_on::<_, Failure>(async {
+    target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.
-        let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
-        let runtime = target::open_write(store, writing, printer).await?;
+        let signals = target::signals()?;
+        let host = Host::Here(target::open_write(store, writing, printer).await?);
         if is_new {
             printer.words(format_args!("made a store in {}", path.display()));
         }
-        let begun = match begin(&runtime, request).await {
-            Ok(begun) => begun,
-            Err(error) => return Err(target::closed_after(&runtime, error).await),
-        };
-        let after = if args.once {
-            Afterwards::Stops
-        } else {
-            Afterwards::Stays
-        };
-        let seen = to_outcome(runtime, begun.followed.clone(), printer, signals, after).await?;
-        Ok((begun, seen))
-    })?;
+        follow(&host, request, &args, printer, signals).await
+    })
+}
+
+/// Makes the Worker with its input, and follows that to its outcome.
+async fn follow(
+    host: &Host,
+    request: CreateWorker,
+    args: &RunArgs,
+    printer: &mut Printer,
+    mut signals: Signals,
+) -> Result<Exit, Failure> {
+    let name = request.display_name.clone();
+    let begun = match begin(host, request).await {
+        Ok(begun) => begun,
+        Err(error) => return Err(host.closed_after(error).await),
+    };
+    let after = if args.once {
+        Afterwards::Stops
+    } else {
+        Afterwards::Stays
+    };
+    let followed = begun.followed.clone();
+    let seen = to_outcome(host, followed, printer, &mut signals, after).await?;
     let account = Account {
         followed: &begun.followed,
         seen: &seen,
         name: name.as_deref(),
         repeated: begun.repeated,
+        served: host.is_server(),
         holds_scope: args.spec.has_scope() && !args.once,
         one_of_many: false,
     };
@@ -133,8 +153,11 @@ fn input(args: &RunArgs) -> Result<SubmitInput, CliError> {
 }
 
 /// A scope that is in the way is most often that of an earlier call.
-fn told(error: CreateError) -> CliError {
-    let mut told = CliError::from(error);
+fn told(error: CliError, host: &Host) -> CliError {
+    let mut told = match host {
+        Host::Here(_) => error,
+        Host::Server(_) => create::in_another_place(error),
+    };
     if told.code == Code::ScopeConflict {
         told.message.push_str(
             "; a Worker keeps its scope when its run is over, unless it was made with --once",
@@ -143,20 +166,17 @@ fn told(error: CreateError) -> CliError {
     told
 }
 
-async fn begin(runtime: &Runtime, request: CreateWorker) -> Result<Begun, CliError> {
+async fn begin(host: &Host, request: CreateWorker) -> Result<Begun, CliError> {
+    let created = host.create(request).await;
     let CreateReceipt {
         worker_id, input, ..
-    } = runtime.catalog().create(request).await.map_err(told)?;
+    } = created.map_err(|error| told(error, host))?;
     let input = input.ok_or_else(|| {
         let message = format!("a bug: Worker {worker_id} was made without its input");
         CliError::new(Code::Bug, message)
     })?;
     Ok(Begun {
         repeated: input.repeated,
-        followed: Followed {
-            worker_id,
-            input_id: input.input_id,
-            after: input.cursor,
-        },
+        followed: Followed::new(worker_id, input.input_id, input.cursor),
     })
 }

@@ -13,7 +13,7 @@ use crate::{
     exit::Exit,
     output::{Printer, Table, one_line},
     suggest::Suggestion,
-    target::{self, ReadTarget},
+    target::{self, Target},
 };
 
 /// How many busy Workers and diagnostics are shown: it is one screen.
@@ -22,19 +22,18 @@ const ROWS_MAX: usize = 10;
 const NAME_CHARS_MAX: usize = 40;
 
 pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
-    let target = target::open_read(global)?;
-    let status = target.observation.runtime();
-    let diagnostics = target.observation.diagnostics();
+    let target = target::open(global, printer)?;
+    let status = target.runtime()?;
+    let diagnostics = target.diagnostics()?;
     let filter = WorkerFilter {
         busy: Some(true),
         ..WorkerFilter::default()
     };
-    let busy = target
-        .observation
-        .workers(&filter, ListOrder::Created, 0, ROWS_MAX);
+    let busy = target.workers(&filter, ListOrder::Created, 0, ROWS_MAX)?;
     if printer.format().is_json() {
         printer.json(&json!({
-            "state": target.path,
+            "source": target.source(),
+            "state": target.path(),
             "runtime": status,
             "busy": busy.workers,
             "diagnostics": diagnostics,
@@ -43,6 +42,9 @@ pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failur
         print(&target, &status, printer)?;
         print_busy(&busy.workers, busy.total, printer)?;
         printer.flush()?;
+        if !target.is_live() {
+            printer.words("nobody runs it: what waits is run by `worker run`, or by `serve`");
+        }
         print_diagnostics(&diagnostics, printer);
         suggest(&target, &status, &busy.workers, printer);
     }
@@ -53,11 +55,7 @@ pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failur
     })
 }
 
-fn print(
-    target: &ReadTarget,
-    status: &RuntimeStatus,
-    printer: &mut Printer,
-) -> Result<(), Failure> {
+fn print(target: &Target, status: &RuntimeStatus, printer: &mut Printer) -> Result<(), Failure> {
     let workers = status
         .workers
         .iter()
@@ -70,17 +68,13 @@ fn print(
         ""
     };
     printer.line(format_args!("runtime  {}{stopped}", status.runtime_id))?;
-    printer.line(format_args!(
-        "state    {} (nobody runs it)",
-        target.path.display()
-    ))?;
+    if let Some(path) = target.path() {
+        printer.line(format_args!("state    {}", path.display()))?;
+    }
     printer.line(format_args!("workers  {workers}"))?;
-    // Of a store that nobody runs: what was dispatched was lost, and is no more busy.
-    let unfinished = target.loaded.unfinished.iter();
-    let dispatched = unfinished.filter(|input| input.run.is_some()).count();
     printer.line(format_args!(
         "inputs   {} dispatched without an outcome, {} waiting",
-        dispatched, status.queued
+        status.dispatched, status.queued
     ))?;
     printer.line(format_args!("scopes   {} held", status.allocations))?;
     printer.line(format_args!("cursor   {}", status.cursor))
@@ -138,24 +132,30 @@ fn print_diagnostics(diagnostics: &[Diagnostic], printer: &Printer) {
 }
 
 /// What to do first is first: what was lost, then what is held, then what waits.
-fn suggest(target: &ReadTarget, status: &RuntimeStatus, busy: &[WorkerView], printer: &Printer) {
+fn suggest(target: &Target, status: &RuntimeStatus, busy: &[WorkerView], printer: &Printer) {
     let mut advised = false;
+    // Where the directory is not known, whoever operates the server makes the copy.
+    let copy = |suffix| target.path().map(|path| Suggestion::copy(path, suffix));
     if status.went_back.is_some() {
-        let copy = Suggestion::copy(&target.path, "went-back");
-        let explain = Suggestion::explain(Code::StateWentBack);
         let why =
             "keep a copy before anything else, then look for the newer state, or accept this one";
-        printer.next(why, &[copy, explain, Suggestion::accept_older()]);
+        let then = [
+            Suggestion::explain(Code::StateWentBack),
+            Suggestion::accept_older(),
+        ];
+        let suggestions: Vec<_> = copy("went-back").into_iter().chain(then).collect();
+        printer.next(why, &suggestions);
         advised = true;
     }
     if !status.damaged.is_empty() {
         let why = "keep a copy; what is damaged is not used, and this version repairs nothing";
-        let copy = Suggestion::copy(&target.path, "damaged");
-        printer.next(why, &[copy, Suggestion::state_info()]);
+        let then = [Suggestion::state_info()];
+        let suggestions: Vec<_> = copy("damaged").into_iter().chain(then).collect();
+        printer.next(why, &suggestions);
         advised = true;
     }
     for worker in busy {
-        if let Some(advice) = advice::for_worker(worker) {
+        if let Some(advice) = advice::for_worker(worker, target.is_live()) {
             let name = worker.display_name.as_deref().unwrap_or("unnamed");
             let name = one_line(name, NAME_CHARS_MAX);
             let about = format_args!("Worker {} ({name}): {}", worker.worker_id, advice.why);

@@ -4,7 +4,6 @@ use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{
     Code, TranscriptFrom,
-    store::StoreError,
     view::{TranscriptItem, TranscriptPage, UnfinishedBlock},
 };
 
@@ -38,27 +37,22 @@ pub(crate) fn run(
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
-    let target = target::open_read(global)?;
-    let worker_id = worker_name::find_id(&target.observation, &args.worker)?;
+    let target = target::open(global, printer)?;
+    let worker_id = worker_name::find_id(&target, &args.worker)?;
     let from = args
         .before
         .map_or(TranscriptFrom::End, TranscriptFrom::Before);
     let count = usize::try_from(args.last).unwrap_or(usize::MAX);
-    let page = target.observation.transcript(worker_id, from, count)?;
-    // How much was said is in the newest events: with them damaged, nobody knows what is missing.
-    let newest = target.store.reader().worker_head(worker_id);
+    let page = target.transcript(worker_id, from, count)?;
     match printer.format() {
-        Format::Json => printer.json(&page)?,
-        Format::Jsonl => jsonl(&page, printer)?,
-        Format::Table | Format::Wide | Format::Name => text(&page, newest.is_ok(), printer)?,
+        Format::Json => printer.json(&target.sourced(&page))?,
+        _ => print(&page, printer)?,
     }
     let mut exit = Exit::of_gaps(&page.gap);
-    if let Err(StoreError::Damaged { detail, .. }) = newest {
+    // How much was said is in the newest events: with them damaged, nobody knows what is missing.
+    if !page.items_total_exact {
         printer.flush()?;
-        printer.warn_code(
-            Code::EventDamaged,
-            format_args!("what was said last can't be read: {detail}"),
-        );
+        printer.warn_code(Code::EventDamaged, "what was said last can't be read");
         exit = Exit::Damaged;
     }
     if exit == Exit::Damaged {
@@ -67,6 +61,17 @@ pub(crate) fn run(
         printer.hint(&Suggestion::explain(Code::EventDamaged));
     }
     Ok(exit)
+}
+
+/// A page, but for the form of one document.
+///
+/// # Errors
+/// When stdout can't be written.
+pub(super) fn print(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
+    match printer.format().is_json() {
+        true => jsonl(page, printer),
+        false => text(page, printer),
+    }
 }
 
 fn jsonl(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
@@ -78,23 +83,23 @@ fn jsonl(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
     page.unfinished.iter().try_for_each(unfinished)
 }
 
-fn text(page: &TranscriptPage, is_whole: bool, printer: &mut Printer) -> Result<(), Failure> {
+fn text(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
     if let Some(gap) = &page.gap {
         printer.warn_gap(gap);
     }
     for item in &page.items {
-        let head = heading(item, printer);
-        part(&head, &item.text, printer)?;
+        printer.raw(&item_text(item, printer))?;
     }
     for UnfinishedBlock { block, text, .. } in &page.unfinished {
-        part(&format!("worker, block {block}, unfinished"), text, printer)?;
+        let head = format!("worker, block {block}, unfinished");
+        printer.raw(&part(&head, text, printer))?;
     }
     let first = page
         .items
         .first()
         .map_or(page.items_total, |item| item.item);
     if page.items.is_empty() && page.unfinished.is_empty() {
-        if is_whole && page.gap.is_none() {
+        if page.items_total_exact && page.gap.is_none() {
             printer.words("nothing was said yet");
         }
     } else if first > 0 && page.gap.is_none() {
@@ -103,6 +108,11 @@ fn text(page: &TranscriptPage, is_whole: bool, printer: &mut Printer) -> Result<
         ));
     }
     Ok(())
+}
+
+/// An item as people read it.
+pub(super) fn item_text(item: &TranscriptItem, printer: &Printer) -> String {
+    part(&heading(item, printer), &item.text, printer)
 }
 
 fn heading(item: &TranscriptItem, printer: &Printer) -> String {
@@ -125,16 +135,12 @@ fn heading(item: &TranscriptItem, printer: &Printer) -> String {
     format!("{role}{kind}{marks}, item {number}, {at}")
 }
 
-fn part(head: &str, text: &str, printer: &mut Printer) -> Result<(), Failure> {
-    printer.line(format_args!("== {head}"))?;
+fn part(head: &str, text: &str, printer: &Printer) -> String {
     // Into a file or a pipe goes what was said; a terminal obeys nobody but its user.
-    if printer.out_is_terminal() {
-        printer.raw(&shown(text))?;
-    } else {
-        printer.raw(text)?;
-    }
-    if !text.ends_with('\n') {
-        printer.raw("\n")?;
-    }
-    Ok(())
+    let text = match printer.out_is_terminal() {
+        true => shown(text),
+        false => text.to_owned(),
+    };
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    format!("== {head}\n{text}{end}")
 }

@@ -23,6 +23,8 @@ pub(crate) struct Account<'a> {
     pub(crate) repeated: bool,
     /// Whether the Worker holds a scope after the run.
     pub(crate) holds_scope: bool,
+    /// Whether a server runs it, which goes on by itself.
+    pub(crate) served: bool,
     /// Whether it is one of several inputs, so that its id must be told.
     pub(crate) one_of_many: bool,
 }
@@ -80,11 +82,15 @@ impl Account<'_> {
         if self.holds_scope {
             rows.push(("free scope", Suggestion::worker_stop(worker_id)));
         }
-        if let Ended::Waits { paused } = self.seen.ended {
-            if paused {
-                rows.push(("resume it", Suggestion::worker_resume(worker_id)));
+        if let Ended::Waits { paused: true } = self.seen.ended {
+            rows.push(("resume it", Suggestion::worker_resume(worker_id)));
+        }
+        match self.seen.ended {
+            Ended::Waits { .. } | Ended::Left if self.served => {
+                rows.push(("go on", Suggestion::worker_attach(worker_id)));
             }
-            rows.push(("go on", Suggestion::worker_run(worker_id)));
+            Ended::Waits { .. } => rows.push(("go on", Suggestion::worker_run(worker_id))),
+            Ended::Left | Ended::Outcome(_) => {}
         }
         if let Some(code) = self.code() {
             rows.push(("details", Suggestion::explain(code)));
@@ -122,6 +128,9 @@ impl Account<'_> {
             }
             Ended::Waits { paused: false } => {
                 return printer.bad("waiting:", "the input is kept and was not run");
+            }
+            Ended::Left if self.served => {
+                return printer.bad("left:", "the run goes on at the server");
             }
             Ended::Left => return printer.bad("left:", "nobody waited for the run's end"),
         };

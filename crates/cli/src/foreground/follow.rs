@@ -2,14 +2,11 @@
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    ActionId, Cursor, Event, EventType, ObserveOptions, ObserveStream, Observed, RunId, Runtime,
-    Stream, Timestamp, WireEvent, WorkerId,
-    cursor::From,
-    error::{ReadError, Unavailable},
+    ActionId, Cursor, Event, EventType, Observed, RunId, Timestamp, WireEvent, WorkerId,
+    error::Unavailable,
     run::{Outcome, OutcomeKind, StopReason},
-    view::Phase,
+    view::{Phase, WorkerView},
 };
 
 mod print;
@@ -17,6 +14,7 @@ mod print;
 use super::{
     Ended, Followed, RunEnd, Seen, Signals,
     blocks::Blocks,
+    host::{Events, Host, Item},
     outlet::Outlet,
     question::{Question, Questions},
     signals::Asked,
@@ -28,16 +26,12 @@ use crate::{
 };
 
 pub(super) struct Follow<'a> {
-    runtime: &'a Runtime,
+    host: &'a Host,
     followed: Followed,
-    /// Whether other inputs wait behind this one, which a cancel must not set off.
-    others_wait: bool,
     questions: Questions,
     printer: &'a Printer,
-    stream: ObserveStream,
+    events: Events,
     cursor: Cursor,
-    /// This opening of the store: what another one wrote happened before this call.
-    incarnation_id: u32,
     run_id: Option<RunId>,
     started_at: Option<Timestamp>,
     blocks: Blocks,
@@ -51,30 +45,20 @@ pub(super) struct Follow<'a> {
 }
 
 impl<'a> Follow<'a> {
-    pub(super) fn new(
-        runtime: &'a Runtime,
+    pub(super) async fn new(
+        host: &'a Host,
         followed: Followed,
-        others_wait: bool,
         printer: &'a Printer,
     ) -> Result<Self, Failure> {
-        let options = ObserveOptions {
-            deltas: true,
-            ..ObserveOptions::default()
-        };
-        let stream = Stream::Worker(followed.worker_id);
-        let observation = runtime.observation();
-        let stream = observation.observe(stream, From::After(followed.after), options)?;
+        let events = host.events(followed.worker_id, followed.after).await?;
         Ok(Self {
-            runtime,
+            host,
             cursor: followed.after,
+            run_id: followed.run_id,
             followed,
-            others_wait,
             questions: Questions::new(),
             printer,
-            stream,
-            // The newest event is of this opening, which begins with one.
-            incarnation_id: observation.runtime().cursor.incarnation_id(),
-            run_id: None,
+            events,
             started_at: None,
             blocks: Blocks::default(),
             piece: String::new(),
@@ -106,7 +90,7 @@ impl<'a> Follow<'a> {
             tokio::select! {
                 biased;
                 asked = signals.next() => {
-                    if self.asked(asked) {
+                    if self.asked(asked).await {
                         return Ok(Seen { at_once: true, ..self.seen(pipe_closed) });
                     }
                 }
@@ -114,7 +98,10 @@ impl<'a> Follow<'a> {
                     pipe_closed = true;
                     self.piece.clear();
                     if self.ended.is_none() {
-                        self.printer.words("nothing more can be printed; the run goes on, and Ctrl-C cancels it");
+                        self.printer.words(match self.followed.only_looks_on {
+                            false => "nothing more can be printed; the run goes on, and Ctrl-C cancels it",
+                            true => "nothing more can be printed; the run goes on",
+                        });
                     }
                 }
                 (action_id, option) = self.questions.answer(), if self.ended.is_none() => {
@@ -126,13 +113,13 @@ impl<'a> Follow<'a> {
                         room.send(std::mem::take(&mut self.piece));
                     }
                 }
-                observed = self.stream.next(), if self.piece.is_empty() && self.ended.is_none() => {
-                    match observed {
+                item = self.events.next(), if self.piece.is_empty() && self.ended.is_none() => {
+                    match item {
                         // A store that is being closed is read no more; what is left is told below.
                         Some(Err(_)) | None if self.closing.is_some() => {
                             self.ended = Some(Ended::Left);
                         }
-                        Some(observed) => self.observed(observed)?,
+                        Some(item) => self.came(item?).await?,
                         None => self.ended = Some(Ended::Left),
                     }
                     if pipe_closed {
@@ -169,24 +156,36 @@ impl<'a> Follow<'a> {
     }
 
     /// Does what a signal asks; `true` when the program is to end at once.
-    fn asked(&mut self, asked: Asked) -> bool {
+    async fn asked(&mut self, asked: Asked) -> bool {
         match asked {
             Asked::Interrupt if self.cancelling || self.closing.is_some() => {
-                self.printer
-                    .words("ending at once; the next command tells how the run ended");
+                self.printer.words(match self.host {
+                    Host::Here(_) => "ending at once; the next command tells how the run ended",
+                    Host::Server(_) => "ending at once; the server tells how the run ends",
+                });
                 true
+            }
+            Asked::Interrupt | Asked::Terminate if self.followed.only_looks_on => {
+                self.printer.words("looking away; the run goes on");
+                self.ended = Some(Ended::Left);
+                false
             }
             Asked::Interrupt => {
                 self.printer
                     .words("cancelling the run; Ctrl-C again ends at once");
-                self.cancel();
+                self.cancel().await;
+                false
+            }
+            Asked::Terminate if self.host.is_server() => {
+                self.printer.words("leaving; the run goes on at the server");
+                self.ended = Some(Ended::Left);
                 false
             }
             Asked::Terminate => {
                 if self.closing.is_none() {
                     self.printer.words("closing: what runs is interrupted");
-                    let runtime = self.runtime.clone();
-                    self.closing = Some(tokio::spawn(async move { runtime.close().await }));
+                    let host = self.host.clone();
+                    self.closing = Some(tokio::spawn(async move { host.close().await }));
                 }
                 false
             }
@@ -194,47 +193,57 @@ impl<'a> Follow<'a> {
     }
 
     /// Asks for the end of the run. Its outcome comes as an event when all is quiet.
-    fn cancel(&mut self) {
+    async fn cancel(&mut self) {
         self.cancelling = true;
         let worker_id = self.followed.worker_id;
-        let running = || {
-            let activity = self.runtime.catalog().get(worker_id).ok()?.activity;
-            let is_ours = activity.input_id.as_ref() == Some(&self.followed.input_id);
-            activity.run_id.filter(|_| is_ours)
+        let run_id = match self.run_id {
+            Some(run_id) => Some(run_id),
+            None => self.running().await,
         };
-        match self.run_id.or_else(running) {
+        match run_id {
             Some(run_id) => {
-                let interaction = self.runtime.interaction();
-                let catalog = self.others_wait.then(|| self.runtime.catalog());
-                tokio::spawn(async move {
-                    if let Some(catalog) = catalog {
-                        // Refused only when the Worker ends, and then nothing of it begins either.
-                        let _ = catalog.pause(worker_id).await;
-                    }
-                    // Refused when the run has ended meanwhile; then its outcome is on its way.
-                    let _ = interaction.cancel_run(worker_id, run_id).await;
-                });
+                let (host, pause) = (self.host.clone(), self.followed.others_wait);
+                tokio::spawn(async move { host.cancel_run(worker_id, run_id, pause).await });
             }
             // It waits behind another one: it stays where it is.
             None => self.ended = Some(Ended::Waits { paused: false }),
         }
     }
 
+    /// The run of our input, as the Worker's record has it.
+    async fn running(&self) -> Option<RunId> {
+        let worker = self.host.worker(self.followed.worker_id).await.ok()?;
+        let is_ours = worker.activity.input_id.as_ref() == Some(&self.followed.input_id);
+        worker.activity.run_id.filter(|_| is_ours)
+    }
+
     /// Sends a user's answer; what became of it comes as an event.
     fn answer(&self, action_id: ActionId, option: String) {
         let Some(run_id) = self.run_id else { return };
-        let interaction = self.runtime.interaction();
-        let worker_id = self.followed.worker_id;
+        let (host, worker_id) = (self.host.clone(), self.followed.worker_id);
         tokio::spawn(async move {
-            let answered = interaction.answer(worker_id, run_id, action_id, option);
+            let answered = host.answer(worker_id, run_id, action_id, option);
             if let Err(error) = answered.await {
                 write_words(&format!("the answer was not taken: {error}\n"));
             }
         });
     }
 
-    fn observed(&mut self, observed: Result<Observed, ReadError>) -> Result<(), Failure> {
-        match observed? {
+    async fn came(&mut self, item: Item) -> Result<(), Failure> {
+        let observed = match item {
+            Item::Observed(observed) => observed,
+            Item::Lost(why) => {
+                self.printer.warn(format_args!(
+                    "{why}; it is asked again, and nothing is lost"
+                ));
+                return Ok(());
+            }
+            Item::Back => {
+                self.printer.words("the server answers again");
+                return Ok(());
+            }
+        };
+        match observed {
             Observed::Started(cursor) => self.cursor = cursor,
             Observed::Event(cursor, event) => {
                 self.cursor = cursor;
@@ -248,7 +257,7 @@ impl<'a> Follow<'a> {
                     self.printer.warn_gap(&gap);
                 }
             }
-            Observed::UpToDate(_) => self.up_to_date(),
+            Observed::UpToDate(_) => self.up_to_date().await?,
             Observed::Delta(delta) => self.delta(&delta),
         }
         Ok(())
@@ -256,8 +265,12 @@ impl<'a> Follow<'a> {
 
     /// The outcome as the Worker's record has it, where its event was not seen: it was trimmed, or
     /// the store was closed first.
-    pub(super) fn recorded(&self, before: bool) -> Option<Ended> {
-        let worker = self.runtime.catalog().get(self.followed.worker_id).ok()?;
+    pub(super) async fn recorded(&self, before: bool) -> Option<Ended> {
+        let worker = self.host.worker(self.followed.worker_id).await.ok()?;
+        self.last_run(worker, before)
+    }
+
+    fn last_run(&self, worker: WorkerView, before: bool) -> Option<Ended> {
         let last = worker.last_run?;
         let ended = Ended::Outcome(RunEnd {
             outcome: last.outcome,
@@ -271,27 +284,31 @@ impl<'a> Follow<'a> {
     }
 
     /// Everything that was there is seen: an input that had its outcome before must have shown it.
-    fn up_to_date(&mut self) {
-        let Ok(worker) = self.runtime.catalog().get(self.followed.worker_id) else {
-            return;
+    async fn up_to_date(&mut self) -> Result<(), Failure> {
+        let worker = match (self.host.worker(self.followed.worker_id).await, self.host) {
+            (Ok(worker), _) => worker,
+            // It was deleted meanwhile, and its stream ends.
+            (Err(_), Host::Here(_)) => return Ok(()),
+            (Err(error), Host::Server(_)) => return Err(error.into()),
         };
         let activity = &worker.activity;
         let is_ours = activity.input_id.as_ref() == Some(&self.followed.input_id);
         if self.ended.is_none() && activity.input_id.is_none() {
-            self.ended = self.recorded(true);
+            self.ended = self.last_run(worker, true);
         } else if worker.paused && !(is_ours && activity.run_id.is_some()) {
             self.ended = Some(Ended::Waits { paused: true });
         } else if activity.phase == Some(Phase::Unproven) {
             // Nothing is dispatched until somebody says that its processes are dead.
             self.ended = Some(Ended::Waits { paused: false });
         }
+        Ok(())
     }
 
     fn event(&mut self, event: &Event) -> Result<(), Failure> {
         if self.printer.format() == Format::Jsonl {
             self.object(&WireEvent {
                 event,
-                runtime_id: self.runtime.observation().runtime_id(),
+                runtime_id: self.host.runtime_id(),
                 cursor: self.cursor,
             })?;
         }
@@ -329,7 +346,7 @@ impl<'a> Follow<'a> {
                     run_id: event.run_id,
                     started_at: self.started_at,
                     at: event.at,
-                    before: self.cursor.incarnation_id() != self.incarnation_id,
+                    before: self.host.happened_before(self.cursor),
                     detail: data
                         .get("detail")
                         .and_then(Value::as_str)

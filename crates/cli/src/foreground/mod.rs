@@ -2,30 +2,35 @@
 //!
 //! # Layout
 //! - `follow`: the loop over events, signals and output
+//! - `host`: who runs it, a Runtime here or a server
 //! - `blocks`: which text of a block is still to be printed
 //! - `outlet`: stdout, written by a thread of its own
 //! - `question`: what a run asks for, and who answers
 //! - `signals`: Ctrl-C and what asks a process to end
+//! - `tail`: a stream, printed until somebody ends it
 //! - `account`: the short account at the end, and the JSON summary
 //!
 //! The first Ctrl-C cancels the run and waits until everything that ran is quiet; a second one ends
-//! the program at once, and with it its commands. SIGTERM and SIGHUP close the Runtime properly.
+//! the program at once, and with it its commands. SIGTERM and SIGHUP close the Runtime properly. A run
+//! at a server goes on when the program ends.
 
 mod account;
 mod blocks;
 mod follow;
+mod host;
 mod outlet;
 mod question;
 mod signals;
+mod tail;
 
-use worker_runtime_core::{
-    Cursor, EndOptions, InputId, RunId, Runtime, Timestamp, WorkerId, run::Outcome,
-};
+use worker_runtime_core::{Cursor, InputId, RunId, Timestamp, WorkerId, run::Outcome};
 
 use crate::{error::Failure, exit::Exit, output::Printer};
 
 pub(crate) use account::{Account, outcome_word, stop_text};
+pub(crate) use host::{Events, Host, Item};
 pub(crate) use signals::{Asked, Signals};
+pub(crate) use tail::tail;
 
 /// How it ended.
 #[derive(Debug, Clone)]
@@ -60,6 +65,26 @@ pub(crate) struct Followed {
     pub(crate) worker_id: WorkerId,
     pub(crate) input_id: InputId,
     pub(crate) after: Cursor,
+    /// Its run, when it began before `after`.
+    pub(crate) run_id: Option<RunId>,
+    /// Whether other inputs wait behind it, which a cancel must not set off.
+    pub(crate) others_wait: bool,
+    /// Whether it is only looked at: no signal of this process ends it.
+    pub(crate) only_looks_on: bool,
+}
+
+impl Followed {
+    /// An input whose run begins after this cursor.
+    pub(crate) const fn new(worker_id: WorkerId, input_id: InputId, after: Cursor) -> Self {
+        Self {
+            worker_id,
+            input_id,
+            after,
+            run_id: None,
+            others_wait: false,
+            only_looks_on: false,
+        }
+    }
 }
 
 /// What becomes of the Worker when its run is over.
@@ -87,20 +112,20 @@ pub(crate) struct Seen {
     pub(crate) cursor: Cursor,
 }
 
-/// Follows an input to its outcome and closes the Runtime.
+/// Follows an input to its outcome and closes the Runtime, if it is one of this process.
 ///
 /// # Errors
 /// When the events can't be read, stdout can't be written, or the store can't be closed clean.
 pub(crate) async fn to_outcome(
-    runtime: Runtime,
+    host: &Host,
     followed: Followed,
     printer: &Printer,
-    mut signals: Signals,
+    signals: &mut Signals,
     after: Afterwards,
 ) -> Result<Seen, Failure> {
-    let mut follow = follow::Follow::new(&runtime, followed, false, printer)?;
-    let seen = follow.run(&mut signals).await?;
-    close(&runtime, follow, seen, signals, after).await
+    let mut follow = follow::Follow::new(host, followed, printer).await?;
+    let seen = follow.run(signals).await?;
+    close(host, follow, seen, signals, after).await
 }
 
 /// Follows inputs that wait to their outcomes, one after the other, and closes the Runtime. A
@@ -109,37 +134,38 @@ pub(crate) async fn to_outcome(
 /// # Errors
 /// As [`to_outcome`].
 pub(crate) async fn to_outcomes(
-    runtime: Runtime,
+    host: &Host,
     inputs: &[Followed],
     printer: &Printer,
-    mut signals: Signals,
+    signals: &mut Signals,
 ) -> Result<Vec<Seen>, Failure> {
     let mut all: Vec<Seen> = Vec::new();
     for (at, input) in inputs.iter().enumerate() {
+        let is_last = at + 1 == inputs.len();
         let followed = Followed {
             after: all.last().map_or(input.after, |seen| seen.cursor),
+            others_wait: !is_last,
             ..input.clone()
         };
-        let is_last = at + 1 == inputs.len();
-        let mut follow = follow::Follow::new(&runtime, followed, !is_last, printer)?;
-        let seen = follow.run(&mut signals).await?;
+        let mut follow = follow::Follow::new(host, followed, printer).await?;
+        let seen = follow.run(signals).await?;
         let has_outcome = matches!(seen.ended, Ended::Outcome(_));
         if is_last || follow.is_over() || !has_outcome {
-            all.push(close(&runtime, follow, seen, signals, Afterwards::Stays).await?);
+            all.push(close(host, follow, seen, signals, Afterwards::Stays).await?);
             return Ok(all);
         }
         all.push(seen);
     }
-    runtime.close().await?;
+    host.close().await?;
     Ok(all)
 }
 
 /// Closes the Runtime after the last input that was followed.
 async fn close(
-    runtime: &Runtime,
+    host: &Host,
     mut follow: follow::Follow<'_>,
     mut seen: Seen,
-    mut signals: Signals,
+    signals: &mut Signals,
     after: Afterwards,
 ) -> Result<Seen, Failure> {
     let closing = follow.closing();
@@ -152,14 +178,9 @@ async fn close(
             return closing.await.unwrap_or(Ok(()));
         }
         if after == Afterwards::Stops {
-            let options = EndOptions {
-                reason: Some("its run is over".to_owned()),
-                ..EndOptions::default()
-            };
-            // Refused only when it has ended already, and then there is nothing left to do.
-            let _ = runtime.catalog().stop(follow.worker_id(), options).await;
+            host.stop_worker(follow.worker_id()).await;
         }
-        runtime.close().await
+        host.close().await
     };
     tokio::select! {
         closed = close => match closed {
@@ -168,8 +189,9 @@ async fn close(
         },
         () = signals.insisted() => return Ok(seen),
     }
-    if let (Ended::Left, Some(ended)) = (&seen.ended, follow.recorded(false)) {
-        seen.ended = ended;
+    // A store that is closed is read all the same; a server goes on, and so does the run.
+    if matches!(seen.ended, Ended::Left) && !host.is_server() {
+        seen.ended = follow.recorded(false).await.unwrap_or(Ended::Left);
     }
     Ok(seen)
 }

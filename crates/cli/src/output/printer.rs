@@ -3,7 +3,6 @@
 use std::{
     fmt::Display,
     io::{self, BufWriter, IsTerminal, Write},
-    path::PathBuf,
 };
 
 use serde::Serialize;
@@ -26,8 +25,8 @@ pub(crate) struct Printer {
     /// Whether words may be coloured.
     colour: bool,
     time: TimePrinter,
-    /// The state directory of the command line, for what is suggested.
-    state: Option<PathBuf>,
+    /// What of the command line must be typed again, for what is suggested.
+    same_place: Vec<String>,
 }
 
 /// What a word on stderr is. Colour only underlines what the word itself says.
@@ -65,8 +64,6 @@ impl Printer {
         } else {
             TimeStyle::Iso
         });
-        // The environment's own state directory is there for the next command too.
-        let from_environment = std::env::var_os("WORKER_RUNTIME_STATE").map(PathBuf::from);
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             out: BufWriter::new(io::stdout()),
@@ -74,10 +71,7 @@ impl Printer {
             out_is_terminal,
             colour: io::stderr().is_terminal() && !no_colour,
             time: TimePrinter::new(style, SystemClock::default().now()),
-            state: global
-                .state
-                .clone()
-                .filter(|state| Some(state) != from_environment.as_ref()),
+            same_place: global.same_place(),
         }
     }
 
@@ -201,12 +195,12 @@ impl Printer {
         self.hint_line(&self.command(suggestion));
     }
 
-    /// What to type next, in the core's own words, which know no state directory.
+    /// What to type next, in the core's own words, which know no place.
     pub(crate) fn hint_command(&self, command: &str) {
-        match (command.strip_prefix("worker-runtime "), &self.state) {
-            (Some(rest), Some(state)) => {
-                let state = crate::shell::quote(&state.display().to_string());
-                self.hint_line(&format!("worker-runtime --state {state} {rest}"));
+        match command.strip_prefix("worker-runtime ") {
+            Some(rest) if !self.same_place.is_empty() => {
+                let same_place = crate::shell::join(self.same_place.iter().map(String::as_str));
+                self.hint_line(&format!("worker-runtime {same_place} {rest}"));
             }
             _ => self.hint_line(command),
         }
@@ -221,7 +215,7 @@ impl Printer {
 
     /// A suggestion as it is to be typed.
     pub(crate) fn command(&self, suggestion: &Suggestion) -> String {
-        suggestion.line(self.state.as_deref())
+        suggestion.line(&self.same_place)
     }
 
     /// Tells a failure, and gives what the program ends with.

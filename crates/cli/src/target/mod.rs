@@ -1,28 +1,36 @@
-//! What a command is about: the state directory that is meant, and its store opened to read or to
-//! write.
+//! What a command is about: the state directory that is meant, or the server that runs it.
 //!
 //! - `place`: which state directory
-//! - `store`: its store, opened by this process
-//! - `refused`: why it can't be
+//! - `server`: the server that was named, or that the lock of the state directory tells; `answered`:
+//!   what it refused
+//! - `reads`: what is read, the same from a store and from a server
+//! - `store`: the store, opened by this process; `refused`: why it can't be
 //!
-//! A read goes through [`open_read`], which changes no byte and makes nothing (I12). A change opens
-//! the store for writing, which records what an earlier process left behind, changes, and closes.
+//! A read goes through [`open`], which changes no byte and makes nothing (I12). A change asks the
+//! [`server`] where there is one; else it opens the store for writing, which records what an earlier
+//! process left behind, changes, and closes.
 
+mod answered;
 mod place;
+mod reads;
 mod refused;
+mod server;
 mod store;
 
 use std::io;
 
 use worker_runtime_core::Code;
 
+pub(crate) use answered::About;
 pub(crate) use place::{has_store, path};
+pub(crate) use reads::{Source, Target, open};
+pub(crate) use server::{Remote, Server, server};
 pub(crate) use store::{
     ReadTarget, Writing, backends, change, closed_after, open_files, open_read, open_write,
     warn_if_went_back,
 };
 
-use crate::error::CliError;
+use crate::{error::CliError, foreground::Signals};
 
 /// Runs what needs tokio. What still runs when it returns is let go.
 ///
@@ -31,16 +39,28 @@ use crate::error::CliError;
 pub(crate) fn block_on<T, E: From<CliError>>(
     future: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let tokio = tokio::runtime::Builder::new_multi_thread()
+    let tokio = tokio_runtime()?;
+    let result = tokio.block_on(future);
+    tokio.shutdown_background();
+    result
+}
+
+fn tokio_runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| {
             CliError::new(Code::StateIo, format!("no threads can be started: {error}"))
-        })?;
-    let result = tokio.block_on(future);
-    tokio.shutdown_background();
-    result
+        })
+}
+
+/// The signals of this process, which no longer end it by themselves. Needs a tokio runtime.
+///
+/// # Errors
+/// When the system does not allow it.
+pub(crate) fn signals() -> Result<Signals, CliError> {
+    Signals::listen().map_err(|error| no_signals(&error))
 }
 
 /// That signals can't be listened to.

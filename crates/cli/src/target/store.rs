@@ -39,22 +39,28 @@ pub(crate) fn backends() -> Vec<Arc<dyn BackendFactory>> {
     vec![Arc::new(ExecFactory::new(ExecOptions::default()))]
 }
 
-/// Opens the store to read.
+/// Opens the store to read, whatever serves it: for what only a stopped one can tell.
 ///
 /// # Errors
 /// When there is none, or another process holds it.
 pub(crate) fn open_read(global: &Global) -> Result<ReadTarget, CliError> {
     let path = path(global)?;
     let store = waiting(global, || ReadStore::open(&path))?;
-    let loaded = store.load()?;
-    let limits = Limits::default();
-    let observation = open_read_only(loaded.clone(), store.reader(), backends(), limits)?;
-    Ok(ReadTarget {
-        path,
-        observation,
-        loaded,
-        store,
-    })
+    ReadTarget::new(path, store)
+}
+
+impl ReadTarget {
+    pub(super) fn new(path: PathBuf, store: ReadStore) -> Result<Self, CliError> {
+        let loaded = store.load()?;
+        let limits = Limits::default();
+        let observation = open_read_only(loaded.clone(), store.reader(), backends(), limits)?;
+        Ok(Self {
+            path,
+            observation,
+            loaded,
+            store,
+        })
+    }
 }
 
 /// How a Runtime is opened to change a store.
@@ -83,7 +89,10 @@ pub(crate) fn open_files(global: &Global, create: bool) -> Result<FileStore, Cli
 }
 
 /// Tries again while another process holds the store, for as long as the user wants to wait.
-fn waiting<T>(global: &Global, open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+pub(super) fn waiting<T>(
+    global: &Global,
+    open: impl Fn() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
     let wait = Duration::from_millis(global.wait.unwrap_or(0));
     let started = Instant::now();
     loop {

@@ -75,6 +75,19 @@ impl Client {
         self.call(Call::get("/healthz")).await
     }
 
+    /// The version of the program that serves; needs no token.
+    ///
+    /// # Errors
+    /// [`ClientError::Protocol`] when what answers is no worker-runtime.
+    pub async fn version(&self) -> Result<String> {
+        let document: serde_json::Value = self.call(Call::get("/openapi.json")).await?;
+        let info = |name: &str| document.get("info")?.get(name)?.as_str();
+        match (info("title"), info("version")) {
+            (Some("worker-runtime"), Some(version)) => Ok(version.to_owned()),
+            _ => Err(self.protocol("it describes another interface")),
+        }
+    }
+
     /// Workers, filtered, sorted and paged.
     ///
     /// # Errors

@@ -43,6 +43,26 @@ pub struct ReadStore {
     _lock: ReaderLock,
 }
 
+/// A process that has a state directory open for writing, and serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Serving {
+    /// Which process.
+    pub pid: Option<u32>,
+    /// Where it serves, as it published it.
+    pub address: String,
+}
+
+/// The process that serves the store of a directory; `None` when nobody holds it, who holds it serves
+/// nobody, or there is no store. The store itself is not opened.
+pub fn serving(path: &Path) -> Option<Serving> {
+    let dir = StateDir::open_for_reading(path).ok()?;
+    let (pid, address) = crate::fs::serving(&dir)?;
+    Some(Serving {
+        pid: Some(pid),
+        address,
+    })
+}
+
 impl ReadStore {
     /// Opens the store of a directory beside other readers; a writer is refused meanwhile, and its
     /// opening waits a while for us to finish.
@@ -105,7 +125,7 @@ impl ReadStore {
 
 impl Drop for ReadStore {
     fn drop(&mut self) {
-        drop(self.shared.engine.take());
+        self.shared.engine.close();
     }
 }
 

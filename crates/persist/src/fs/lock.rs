@@ -224,6 +224,18 @@ impl ReaderLock {
     }
 }
 
+/// Who holds the lock for writing and serves, when somebody does. Takes nothing that a writer would be
+/// refused by, but for a moment.
+pub(crate) fn serving(dir: &StateDir) -> Option<(u32, String)> {
+    match ReaderLock::acquire(dir) {
+        Err(LockError::Held {
+            holder: Holder::Named { record, .. },
+            ..
+        }) => record.address.map(|address| (record.process.pid, address)),
+        _ => None,
+    }
+}
+
 /// False when somebody else holds a lock that excludes this one.
 fn try_flock(
     LockFile(file): &LockFile,

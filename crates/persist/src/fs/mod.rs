@@ -22,5 +22,5 @@ pub(crate) use ballast::BATCH_BYTES;
 pub(crate) use ballast::{BALLAST_BYTES_DEFAULT, Ballast, is_storage_full};
 pub(crate) use dir::{DirError, StateDir, WhenMissing};
 pub(crate) use head::{HeadFile, HeadRead, Witness};
-pub(crate) use lock::{Holder, LockError, ReaderLock, WriterLock};
+pub(crate) use lock::{Holder, LockError, ReaderLock, WriterLock, serving};
 pub(crate) use replace::{ReplaceError, StagedStore};

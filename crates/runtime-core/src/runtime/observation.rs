@@ -51,13 +51,9 @@ impl Observation {
     pub fn runtime(&self) -> RuntimeStatus {
         let (snapshot, position) = self.shared.read();
         let records = snapshot.workers.values();
-        let waiting = records.clone().map(|worker| {
-            worker
-                .unfinished
-                .iter()
-                .filter(|input| input.run.is_none())
-                .count()
-        });
+        let unfinished = records.clone().flat_map(|worker| &worker.unfinished);
+        let (dispatched, waiting): (Vec<_>, Vec<_>) =
+            unfinished.partition(|input| input.run.is_some());
         RuntimeStatus {
             runtime_id: self.shared.runtime_id,
             created_at: snapshot.runtime.created_at,
@@ -76,7 +72,8 @@ impl Observation {
                 .clone()
                 .filter(|worker| worker.record.unproven.is_some())
                 .count(),
-            queued: waiting.sum(),
+            dispatched: dispatched.len(),
+            queued: waiting.len(),
             allocations: records.filter(|worker| worker.allocation.is_some()).count(),
             late_messages: self
                 .shared

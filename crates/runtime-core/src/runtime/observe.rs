@@ -45,6 +45,19 @@ pub enum Observed {
     Delta(Arc<Delta>),
 }
 
+impl Observed {
+    /// The cursor to go on from; a preview has none.
+    pub const fn cursor(&self) -> Option<Cursor> {
+        match self {
+            Self::Started(cursor)
+            | Self::Event(cursor, _)
+            | Self::Gap(cursor, _)
+            | Self::UpToDate(cursor) => Some(*cursor),
+            Self::Delta(_) => None,
+        }
+    }
+}
+
 /// How to observe.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ObserveOptions {

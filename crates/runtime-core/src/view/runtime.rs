@@ -30,6 +30,10 @@ pub struct RuntimeStatus {
     pub busy: usize,
     /// Workers whose processes can't be shown to be dead: they keep their scopes and run nothing.
     pub unproven: usize,
+    /// Inputs that were dispatched and have no outcome. On a store that nobody runs these were lost,
+    /// and the next opening says so.
+    #[serde(default)]
+    pub dispatched: usize,
     /// Inputs that wait.
     pub queued: usize,
     /// Scopes that are held.

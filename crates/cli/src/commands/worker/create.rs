@@ -2,18 +2,18 @@
 
 use clap::Args;
 use serde_json::json;
-use worker_runtime_core::{Dispatch, view::CreateReceipt, worker::CreateWorker};
+use worker_runtime_core::{Code, Dispatch, view::CreateReceipt, worker::CreateWorker};
 
 use super::{backend::InputWay, spec::SpecArgs};
 use crate::{
     args::{Format, Global},
-    error::Failure,
+    error::{CliError, Failure},
     exit::Exit,
     here::Here,
     output::Printer,
     rehearsal,
     suggest::Suggestion,
-    target::{self, Writing},
+    target::{self, About, Writing},
 };
 
 #[derive(Debug, Args)]
@@ -30,8 +30,17 @@ pub(crate) fn run(
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
+    let server = target::server(global, printer)?;
     let here = Here::current()?;
     let request = args.spec.request(&args.command, InputWay::Stdin, &here)?;
+    if let Some(server) = server {
+        refuse_rehearsal(args.spec.dry_run)?;
+        let takes_input = request.backend.is_some();
+        let about = About::RUNTIME.of(&["worker", "create"]);
+        let call = server.remote.client.create_worker(&request);
+        let receipt = server.ask(about, call).map_err(in_another_place)?;
+        return print(&receipt, takes_input, printer);
+    }
     if let Some(exit) = rehearse(args.spec.dry_run, global, &here, &request, printer)? {
         return Ok(exit);
     }
@@ -44,6 +53,28 @@ pub(crate) fn run(
         Ok(runtime.catalog().create(request).await?)
     })?;
     print(&receipt, takes_input, printer)
+}
+
+/// A server tries nothing out.
+///
+/// # Errors
+/// When that is what is asked for.
+pub(crate) fn refuse_rehearsal(dry_run: bool) -> Result<(), CliError> {
+    if !dry_run {
+        return Ok(());
+    }
+    let message = "--dry-run of a Worker that is to be made needs a stopped store: a server makes it, or does not";
+    Err(CliError::usage(message, &["worker", "create"]))
+}
+
+/// A server knows the directories that it was told of, by their names.
+pub(crate) fn in_another_place(mut error: CliError) -> CliError {
+    if error.code == Code::ScopeInvalid {
+        error.message.push_str(
+            "; a server knows the directory it was started in, those that Workers were made in before, and those of its configuration",
+        );
+    }
+    error
 }
 
 /// Tries the request where that is asked for, and where it would make the store; then a mistake

@@ -1,5 +1,6 @@
 //! `worker run WORKER`: runs what waits for a Worker on a stopped store, in order, in the foreground.
-//! What an earlier Runtime left behind gets its outcome first, as at every opening for writing.
+//! What an earlier Runtime left behind gets its outcome first, as at every opening for writing. A
+//! server runs what waits by itself, and is followed.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -13,11 +14,13 @@ use crate::{
     args::{Format, Global},
     error::{CliError, Failure},
     exit::Exit,
-    foreground::{Account, Followed, Seen, Signals, stop_text, to_outcomes},
+    foreground::{
+        Account, Afterwards, Ended, Followed, Host, Seen, stop_text, to_outcome, to_outcomes,
+    },
     here::Here,
     output::Printer,
     suggest::Suggestion,
-    target::{self, Writing},
+    target::{self, Server, Target, Writing},
     worker_name,
 };
 
@@ -34,9 +37,13 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     // Closed before the store is opened for writing, which waits for readers.
     let (worker, inputs) = {
-        let target = target::open_read(global)?;
-        let worker = worker_name::find(&target.observation, &args.worker)?;
-        let unfinished = target.loaded.unfinished.iter();
+        let target = target::open(global, printer)?;
+        let worker = worker_name::find(&target, &args.worker)?;
+        let store = match target {
+            Target::Server(server) => return served(&server, &worker, printer),
+            Target::Store(store) => store,
+        };
+        let unfinished = store.loaded.unfinished.iter();
         let waiting = unfinished
             .filter(|input| input.worker_id == worker.worker_id && input.run.is_none())
             .map(|input| input.input.input_id.clone());
@@ -49,18 +56,14 @@ pub(crate) fn run(
             "nothing waits for Worker {}",
             worker.worker_id
         ));
-        return print(&worker, &[], &[], printer);
+        return print(&worker, &Done::default(), printer);
     }
     if inputs.is_empty() {
         return settle(&worker, global, printer);
     }
     let inputs: Vec<Followed> = inputs
         .into_iter()
-        .map(|input_id| Followed {
-            worker_id: worker.worker_id,
-            input_id,
-            after: worker.cursor,
-        })
+        .map(|input_id| Followed::new(worker.worker_id, input_id, worker.cursor))
         .collect();
     let writing = Writing {
         dispatch: Dispatch::Only([worker.worker_id].into()),
@@ -69,11 +72,66 @@ pub(crate) fn run(
     let store = target::open_files(global, false)?;
     let seen = target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.
-        let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
-        let runtime = target::open_write(store, writing, printer).await?;
-        to_outcomes(runtime, &inputs, printer, signals).await
+        let mut signals = target::signals()?;
+        let host = Host::Here(target::open_write(store, writing, printer).await?);
+        to_outcomes(&host, &inputs, printer, &mut signals).await
     })?;
-    print(&worker, &inputs, &seen, printer)
+    let done = Done {
+        waiting: inputs.len() - seen.len(),
+        inputs,
+        seen,
+        served: false,
+    };
+    print(&worker, &done, printer)
+}
+
+/// What became of inputs that waited.
+#[derive(Default)]
+struct Done {
+    inputs: Vec<Followed>,
+    /// Of the first of them.
+    seen: Vec<Seen>,
+    /// How many wait on.
+    waiting: usize,
+    /// Whether a server runs them.
+    served: bool,
+}
+
+/// Follows what a server runs by itself, until nothing waits any more.
+fn served(server: &Server, worker: &WorkerView, printer: &mut Printer) -> Result<Exit, Failure> {
+    refuse(worker, worker.activity.queued)?;
+    let done = server.block_on(async {
+        let mut signals = target::signals()?;
+        let host = Host::server(server.remote.clone()).await?;
+        let mut done = Done {
+            served: true,
+            ..Done::default()
+        };
+        loop {
+            let now = host.worker(worker.worker_id).await?;
+            done.waiting = now.activity.queued;
+            let is_over = done.seen.last().is_some_and(|seen| {
+                seen.exit() == Exit::Interrupted || !matches!(seen.ended, Ended::Outcome(_))
+            });
+            let Some(input_id) = now.activity.input_id.filter(|_| !is_over) else {
+                return Ok(done);
+            };
+            let followed = Followed {
+                run_id: now.activity.run_id,
+                others_wait: now.activity.queued > 0,
+                ..Followed::new(worker.worker_id, input_id, now.cursor)
+            };
+            done.inputs.push(followed.clone());
+            let after = Afterwards::Stays;
+            let seen = to_outcome(&host, followed, printer, &mut signals, after).await?;
+            done.seen.push(seen);
+        }
+    })?;
+    if done.inputs.is_empty() {
+        let worker_id = worker.worker_id;
+        printer.words(format_args!("nothing waits for Worker {worker_id}"));
+    }
+    print(worker, &done, printer)
 }
 
 /// Nothing waits, but a run was lost: an opening ends what is left of it and records its outcome.
@@ -92,7 +150,7 @@ fn settle(worker: &WorkerView, global: &Global, printer: &mut Printer) -> Result
         "the lost run of Worker {worker_id} has its outcome ({}), and nothing waits",
         last.unwrap_or_default()
     ));
-    print(worker, &[], &[], printer)
+    print(worker, &Done::default(), printer)
 }
 
 /// Refuses what would wait for ever.
@@ -112,12 +170,13 @@ fn refuse(worker: &WorkerView, waiting: usize) -> Result<(), CliError> {
     }
 }
 
-fn print(
-    worker: &WorkerView,
-    inputs: &[Followed],
-    seen: &[Seen],
-    printer: &mut Printer,
-) -> Result<Exit, Failure> {
+fn print(worker: &WorkerView, done: &Done, printer: &mut Printer) -> Result<Exit, Failure> {
+    let Done {
+        inputs,
+        seen,
+        waiting,
+        served,
+    } = done;
     let accounts: Vec<Account<'_>> = inputs
         .iter()
         .zip(seen)
@@ -126,13 +185,14 @@ fn print(
             seen,
             name: worker.display_name.as_deref(),
             repeated: false,
+            served: *served,
             holds_scope: false,
             one_of_many: inputs.len() > 1,
         })
         .collect();
     let exits = seen.iter().map(Seen::exit);
     // What was not reached waits.
-    let rest = (seen.len() < inputs.len()).then_some(Exit::Partly);
+    let rest = (*waiting > 0).then_some(Exit::Partly);
     let exit = exits.chain(rest).find(|exit| *exit != Exit::Done);
     let exit = exit.unwrap_or(Exit::Done);
     if printer.format() == Format::Json {
@@ -144,7 +204,6 @@ fn print(
             let message = format!("a bug: a summary can't be written as JSON: {error}");
             CliError::new(Code::Bug, message)
         })?;
-        let waiting = inputs.len() - seen.len();
         printer.json(&json!({
             "worker_id": worker.worker_id,
             "inputs": summaries,
@@ -162,12 +221,9 @@ fn print(
         }
         last.print(printer)?;
     }
-    if seen.len() < inputs.len() {
+    if *waiting > 0 {
         printer.next(
-            format_args!(
-                "{} more wait, and the Worker is paused",
-                inputs.len() - seen.len()
-            ),
+            format_args!("{waiting} more wait, and the Worker is paused"),
             &[Suggestion::worker_resume(worker.worker_id)],
         );
     }

@@ -1,5 +1,5 @@
-//! Changes of a Worker's life on a stopped store: open, recover, change, close; nothing is
-//! dispatched. What would be refused is refused before the store is opened for writing.
+//! Changes of a Worker's life. On a stopped store: open, recover, change, close; nothing is
+//! dispatched, and what would be refused is refused before the store is opened for writing.
 
 use clap::Args;
 use serde_json::json;
@@ -17,8 +17,12 @@ use crate::{
     here::Here,
     output::Printer,
     suggest::Suggestion,
-    target::{self, Writing},
+    target::{self, About, Writing},
     worker_name,
+};
+use worker_runtime_http::{
+    client::{Client, ClientError},
+    wire::EndWorker,
 };
 
 #[derive(Debug, Args)]
@@ -115,12 +119,33 @@ impl Verb {
         }
     }
 
-    fn next(&self, worker_id: WorkerId, waiting: bool) -> Option<Suggestion> {
+    async fn ask(
+        self,
+        client: &Client,
+        worker_id: WorkerId,
+    ) -> Result<LifecycleReceipt, ClientError> {
+        let end = |options: EndOptions| EndWorker {
+            reason: options.reason,
+            assume_dead: options.assume_dead,
+        };
+        match self {
+            Self::Stop(options) => client.stop_worker(worker_id, &end(options)).await,
+            Self::Cancel(options) => client.cancel_worker(worker_id, &end(options)).await,
+            Self::Pause => client.pause_worker(worker_id).await,
+            Self::Resume => client.resume_worker(worker_id).await,
+            Self::Archive => client.archive_worker(worker_id).await,
+            Self::Restore => client.restore_worker(worker_id).await,
+            Self::Delete { purge } => client.delete_worker(worker_id, purge).await,
+        }
+    }
+
+    fn next(&self, worker_id: WorkerId, waiting: bool, live: bool) -> Option<Suggestion> {
         match self {
             Self::Stop(_) => Some(Suggestion::worker_restore(worker_id)),
             Self::Cancel(_) => Some(Suggestion::worker_archive(worker_id)),
             Self::Archive => Some(Suggestion::worker_rm(worker_id)),
             Self::Pause => Some(Suggestion::worker_resume(worker_id)),
+            Self::Resume if waiting && live => Some(Suggestion::worker_attach(worker_id)),
             Self::Resume if waiting => Some(Suggestion::worker_run(worker_id)),
             Self::Resume | Self::Restore => Some(Suggestion::worker_send(worker_id)),
             Self::Delete { .. } => None,
@@ -152,10 +177,11 @@ pub(super) fn run_confirmed(
     printer: &mut Printer,
     confirm: impl FnOnce(&WorkerView) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
-    // Closed before the store is opened for writing, which waits for readers.
-    let worker = {
-        let target = target::open_read(global)?;
-        worker_name::find(&target.observation, &args.worker)?
+    let (worker, server) = {
+        let target = target::open(global, printer)?;
+        let worker = worker_name::find(&target, &args.worker)?;
+        // A store is closed before it is opened for writing, which waits for readers.
+        (worker, target.into_server())
     };
     let plan = verb.plan(&worker);
     if let Plan::Refused(error) = plan {
@@ -167,17 +193,25 @@ pub(super) fn run_confirmed(
     if plan == Plan::Change {
         confirm(&worker)?;
     }
-    let writing = Writing {
-        dispatch: Dispatch::None,
-        here: Here::current()?,
+    let (worker_id, call) = (worker.worker_id, verb.clone());
+    let receipt = match &server {
+        Some(server) => {
+            let call = call.ask(&server.remote.client, worker_id);
+            server.ask(About::worker(worker_id), call)?
+        }
+        None => {
+            let writing = Writing {
+                dispatch: Dispatch::None,
+                here: Here::current()?,
+            };
+            target::change(global, false, writing, printer, async |runtime| {
+                Ok(call.call(runtime, worker_id).await?)
+            })?
+        }
     };
-    let worker_id = worker.worker_id;
-    let call = verb.clone();
-    let receipt = target::change(global, false, writing, printer, async |runtime| {
-        Ok(call.call(runtime, worker_id).await?)
-    })?;
     let waiting = worker.activity.queued > 0;
-    print(&verb, &receipt, waiting, printer)
+    let next = verb.next(worker_id, waiting, server.is_some());
+    print(&verb, &receipt, next, printer)
 }
 
 fn would(
@@ -210,7 +244,7 @@ fn would(
 fn print(
     verb: &Verb,
     receipt: &LifecycleReceipt,
-    waiting: bool,
+    next: Option<Suggestion>,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let worker_id = receipt.worker_id;
@@ -235,7 +269,7 @@ fn print(
             if receipt.ending {
                 printer.words("it ends when everything that it ran is quiet");
             }
-            if let Some(next) = verb.next(worker_id, waiting) {
+            if let Some(next) = next {
                 printer.hint(&next);
             }
         }

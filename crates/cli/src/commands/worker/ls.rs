@@ -81,16 +81,14 @@ impl LsArgs {
 }
 
 pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
-    let target = target::open_read(global)?;
+    let target = target::open(global, printer)?;
     let order = match args.sort {
         Sort::Created => ListOrder::Created,
         Sort::Name => ListOrder::Name,
     };
-    let list = target
-        .observation
-        .workers(&args.filter(), order, args.offset, args.limit);
-    let everyone = worker_name::all(&target.observation);
-    let damaged = worker_name::damaged(&target.observation);
+    let list = target.workers(&args.filter(), order, args.offset, args.limit)?;
+    let everyone = worker_name::all(&target)?;
+    let damaged = worker_name::damaged(&target)?;
     // Nobody knows whether a filter takes them; so they are on the last page of any.
     let listed: Vec<_> = damaged
         .keys()
@@ -99,6 +97,7 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
         .collect();
     match printer.format() {
         Format::Json => printer.json(&json!({
+            "source": target.source(),
             "workers": list.workers,
             "total": list.total,
             "damaged": list.damaged,

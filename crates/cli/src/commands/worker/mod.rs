@@ -1,5 +1,7 @@
 //! `worker`: which Workers there are, and their lives.
 
+mod answer;
+mod attach;
 pub(crate) mod backend;
 pub(crate) mod create;
 mod drain;
@@ -10,6 +12,7 @@ mod rm;
 mod send;
 mod show;
 pub(crate) mod spec;
+mod tree;
 
 use clap::Subcommand;
 
@@ -21,12 +24,18 @@ pub(crate) enum WorkerCommand {
     Ls(ls::LsArgs),
     /// Print one Worker
     Show(show::ShowArgs),
+    /// Print Workers below those that they were made by
+    Tree(tree::TreeArgs),
     /// Make a Worker without sending it anything
     Create(Box<create::CreateArgs>),
     /// Send a Worker an input, and follow it to its outcome
     Send(send::SendArgs),
     /// Run what waits for a Worker, in order, and follow it to its outcomes
     Run(drain::DrainArgs),
+    /// Follow what a Worker's run says until it ends; Ctrl-C only looks away
+    Attach(attach::AttachArgs),
+    /// Answer what a Worker's run asks for
+    Answer(answer::AnswerArgs),
     /// End a Worker and free its scope; it can be restored
     Stop(end::StopArgs),
     /// End a Worker for good
@@ -52,6 +61,9 @@ pub(crate) fn run(
     match command {
         WorkerCommand::Ls(args) => ls::run(&args, global, printer),
         WorkerCommand::Show(args) => show::run(&args, global, printer),
+        WorkerCommand::Tree(args) => tree::run(&args, global, printer),
+        WorkerCommand::Attach(args) => attach::run(&args, global, printer),
+        WorkerCommand::Answer(args) => answer::run(&args, global, printer),
         WorkerCommand::Create(args) => create::run(&args, global, printer),
         WorkerCommand::Send(args) => send::run(&args, global, printer),
         WorkerCommand::Run(args) => drain::run(&args, global, printer),

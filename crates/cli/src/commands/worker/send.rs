@@ -1,5 +1,5 @@
-//! `worker send WORKER TEXT`: runs in the foreground to the input's outcome, as nobody else runs a
-//! stopped store. The same `--id` again does nothing twice: it follows the run that there was.
+//! `worker send WORKER TEXT`: follows the input to its outcome; on a stopped store it runs in the
+//! foreground, as nobody else runs it. The same `--id` again does nothing twice: it follows the run that there was.
 
 use clap::Args;
 use worker_runtime_core::{
@@ -13,7 +13,7 @@ use crate::{
     args::Global,
     error::{CliError, Failure},
     exit::Exit,
-    foreground::{Account, Afterwards, Followed, Signals, to_outcome},
+    foreground::{Account, Afterwards, Followed, Host, Signals, to_outcome},
     here::Here,
     input_text,
     output::Printer,
@@ -45,11 +45,19 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let input = input(args)?;
-    // Closed before the store is opened for writing, which waits for readers.
-    let worker = {
-        let target = target::open_read(global)?;
-        worker_name::find(&target.observation, &args.worker)?
+    let (worker, server) = {
+        let target = target::open(global, printer)?;
+        let worker = worker_name::find(&target, &args.worker)?;
+        // A store is closed before it is opened for writing, which waits for readers.
+        (worker, target.into_server())
     };
+    if let Some(server) = server {
+        return server.block_on(async {
+            let signals = target::signals()?;
+            let host = Host::server(server.remote.clone()).await?;
+            follow(&host, &worker, input, printer, signals).await
+        });
+    }
     refuse(&worker, &input, args.queue)?;
     let worker_id = worker.worker_id;
     let writing = Writing {
@@ -57,37 +65,39 @@ pub(crate) fn run(
         here: Here::current()?,
     };
     let store = target::open_files(global, false)?;
-    let (followed, seen, repeated) = target::block_on::<_, Failure>(async {
+    target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.
-        let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
-        let runtime = target::open_write(store, writing, printer).await?;
-        let receipt = match runtime.interaction().send_input(worker_id, input).await {
-            Ok(receipt) => receipt,
-            Err(error) => return Err(target::closed_after(&runtime, error).await),
-        };
-        if receipt.content_differs {
-            printer.warn("the input with this id had other content, and that one counts");
-        }
-        let followed = Followed {
-            worker_id,
-            input_id: receipt.input_id,
-            after: receipt.cursor,
-        };
-        let seen = to_outcome(
-            runtime,
-            followed.clone(),
-            printer,
-            signals,
-            Afterwards::Stays,
-        )
-        .await?;
-        Ok((followed, seen, receipt.repeated))
-    })?;
+        let signals = target::signals()?;
+        let host = Host::Here(target::open_write(store, writing, printer).await?);
+        follow(&host, &worker, input, printer, signals).await
+    })
+}
+
+/// Sends the input and follows it to its outcome.
+async fn follow(
+    host: &Host,
+    worker: &WorkerView,
+    input: SubmitInput,
+    printer: &mut Printer,
+    mut signals: Signals,
+) -> Result<Exit, Failure> {
+    let worker_id = worker.worker_id;
+    let receipt = match host.send_input(worker_id, input).await {
+        Ok(receipt) => receipt,
+        Err(error) => return Err(host.closed_after(error).await),
+    };
+    if receipt.content_differs {
+        printer.warn("the input with this id had other content, and that one counts");
+    }
+    let followed = Followed::new(worker_id, receipt.input_id, receipt.cursor);
+    let after = Afterwards::Stays;
+    let seen = to_outcome(host, followed.clone(), printer, &mut signals, after).await?;
     let account = Account {
         followed: &followed,
         seen: &seen,
         name: worker.display_name.as_deref(),
-        repeated,
+        repeated: receipt.repeated,
+        served: host.is_server(),
         holds_scope: false,
         one_of_many: false,
     };

@@ -26,15 +26,15 @@ pub(crate) fn run(
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
-    let target = target::open_read(global)?;
-    let worker = worker_name::find(&target.observation, &args.worker)?;
+    let target = target::open(global, printer)?;
+    let worker = worker_name::find(&target, &args.worker)?;
     match printer.format() {
-        Format::Json | Format::Jsonl => printer.json(&worker)?,
+        Format::Json | Format::Jsonl => printer.json(&target.sourced(&worker))?,
         Format::Name => printer.line(worker.worker_id)?,
         Format::Table | Format::Wide => {
             print(&worker, printer)?;
             printer.flush()?;
-            if let Some(advice) = advice::for_worker(&worker) {
+            if let Some(advice) = advice::for_worker(&worker, target.is_live()) {
                 printer.next(advice.why, &advice.suggestions);
             }
             printer.hint(&Suggestion::transcript_show(worker.worker_id));

@@ -32,6 +32,9 @@ pub(crate) struct SpecArgs {
     /// To what end it has its role, or is there at all
     #[arg(long, value_name = "TEXT", conflicts_with = "objective")]
     purpose: Option<String>,
+    /// The Worker on whose behalf it is made, by its id
+    #[arg(long, value_name = "UUID")]
+    parent: Option<String>,
     /// The profile that tells the Worker what it is
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -77,6 +80,8 @@ impl SpecArgs {
         if let Some(name) = &self.profile {
             request.spec.profile = ProfileSelector::Builtin { name: name.clone() };
         }
+        let parent = self.parent.as_deref();
+        request.spec.parent = parent.map(|text| id_of("--parent", text)).transpose()?;
         request.spec.workspace = Some(here.workspace());
         request.backend = chosen.backend;
         Ok(request)
@@ -89,11 +94,7 @@ impl SpecArgs {
 
     fn worker_id(&self) -> Result<WorkerId, CliError> {
         match &self.worker_id {
-            Some(text) => text.parse().map_err(|_| {
-                let message = format!("--worker-id: {text:?} is no UUID");
-                CliError::new(Code::FieldInvalid, message)
-                    .hint(crate::suggest::Suggestion::help(&["worker", "create"]))
-            }),
+            Some(text) => id_of("--worker-id", text),
             // Known before the Runtime is opened, which dispatches this Worker's input alone.
             None => Ok(WorkerId::mint(
                 SystemClock::default().now(),
@@ -118,6 +119,14 @@ impl SpecArgs {
             (None, None) => Intent::Assistant { purpose },
         }
     }
+}
+
+fn id_of(option: &str, text: &str) -> Result<WorkerId, CliError> {
+    text.parse().map_err(|_| {
+        let message = format!("{option}: {text:?} is no UUID");
+        CliError::new(Code::FieldInvalid, message)
+            .hint(crate::suggest::Suggestion::help(&["worker", "create"]))
+    })
 }
 
 /// The command as it could be typed.

@@ -1,0 +1,357 @@
+//! Who runs what is followed: a Runtime in this process, or a server. What is followed is followed in
+//! the same way; only what a signal means differs, as a server goes on without us.
+
+use tokio::{sync::mpsc, time::Duration};
+use tokio_stream::StreamExt;
+use worker_runtime_core::{
+    ActionId, Cursor, EndOptions, ObserveOptions, ObserveStream, Observed, Position, RunId,
+    Runtime, RuntimeId, Stream, WorkerId,
+    cursor::From,
+    error::Unavailable,
+    input::{InputReceipt, SubmitInput},
+    view::{CreateReceipt, WorkerView},
+    worker::CreateWorker,
+};
+use worker_runtime_http::{
+    client::{self, Client, ClientError, Reconnect},
+    wire::EndWorker,
+};
+
+use crate::{
+    error::{CliError, Failure},
+    target::{self, About, Remote},
+};
+
+/// How long is waited before a server that was lost is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How many items wait for a slow reader.
+const ITEMS_MAX: usize = 64;
+
+/// Who runs it. Clones are the same.
+#[derive(Clone)]
+pub(crate) enum Host {
+    /// This process.
+    Here(Runtime),
+    /// A server.
+    Server(Served),
+}
+
+/// A server, and what was known of it before the call.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) remote: Remote,
+    runtime_id: RuntimeId,
+    /// What stands at or before this happened before the call.
+    known: Position,
+}
+
+/// What comes of a stream.
+pub(crate) enum Item {
+    Observed(Observed),
+    /// The server does not answer any more, and is asked again.
+    Lost(String),
+    /// It answers again; nothing is missing.
+    Back,
+}
+
+/// A stream, wherever it comes from. Taking the next item can be given up at any time.
+pub(crate) enum Events {
+    Here(ObserveStream),
+    Server(mpsc::Receiver<Result<Item, CliError>>),
+}
+
+impl Events {
+    /// A stream of a server. Who can't be reached now is an error; who is lost later is asked again.
+    ///
+    /// # Errors
+    /// When the server can't be asked, or the stream can't be followed.
+    pub(crate) async fn of_server(
+        remote: &Remote,
+        stream: Stream,
+        start: From,
+    ) -> Result<Self, CliError> {
+        let about = match stream {
+            Stream::Runtime => About::RUNTIME,
+            Stream::Worker(worker_id) => About::worker(worker_id),
+        };
+        let first = observe(&remote.client, stream, start);
+        let first = remote.or_told(about, first).await?;
+        let (sender, items) = mpsc::channel(ITEMS_MAX);
+        tokio::spawn(pump(remote.clone(), stream, start, first, sender));
+        Ok(Self::Server(items))
+    }
+
+    /// The next item; `None` when nothing will come any more.
+    pub(crate) async fn next(&mut self) -> Option<Result<Item, CliError>> {
+        match self {
+            Self::Here(stream) => {
+                let observed = stream.next().await?;
+                Some(observed.map(Item::Observed).map_err(CliError::from))
+            }
+            Self::Server(items) => items.recv().await,
+        }
+    }
+}
+
+async fn observe(
+    client: &Client,
+    stream: Stream,
+    start: From,
+) -> Result<client::ObserveStream, ClientError> {
+    let options = client::ObserveOptions {
+        reconnect: Reconnect {
+            attempts_max: Some(0),
+            ..Reconnect::default()
+        },
+        ..client::ObserveOptions::default()
+    };
+    client.observe(stream, start, options).await
+}
+
+/// Passes on what comes, and asks a server that was lost until it is back, from where it was.
+async fn pump(
+    remote: Remote,
+    stream: Stream,
+    mut start: From,
+    first: client::ObserveStream,
+    sender: mpsc::Sender<Result<Item, CliError>>,
+) {
+    let mut items = first;
+    loop {
+        let lost = loop {
+            match items.next().await {
+                None => return,
+                Some(Ok(observed)) => {
+                    start = observed.cursor().map_or(start, From::After);
+                    if sender.send(Ok(Item::Observed(observed))).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Err(error)) => break error,
+            }
+        };
+        if !lost.is_transient() {
+            let _ = sender.send(Err(remote.told(&lost))).await;
+            return;
+        }
+        if sender.send(Ok(Item::Lost(lost.to_string()))).await.is_err() {
+            return;
+        }
+        items = loop {
+            tokio::select! {
+                () = sender.closed() => return,
+                () = tokio::time::sleep(AGAIN_AFTER) => {}
+            }
+            match observe(&remote.client, stream, start).await {
+                Ok(items) => break items,
+                Err(error) if error.is_transient() => {}
+                Err(error) => {
+                    let _ = sender.send(Err(remote.told(&error))).await;
+                    return;
+                }
+            }
+        };
+        if sender.send(Ok(Item::Back)).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Host {
+    /// A server that is about to be told something.
+    ///
+    /// # Errors
+    /// When it can't be asked.
+    pub(crate) async fn server(remote: Remote) -> Result<Self, CliError> {
+        let status = remote
+            .or_told(About::RUNTIME, remote.client.runtime())
+            .await?;
+        Ok(Self::Server(Served {
+            runtime_id: status.runtime_id,
+            known: status.position,
+            remote,
+        }))
+    }
+
+    pub(crate) const fn is_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
+    pub(crate) fn runtime_id(&self) -> RuntimeId {
+        match self {
+            Self::Here(runtime) => runtime.observation().runtime_id(),
+            Self::Server(served) => served.runtime_id,
+        }
+    }
+
+    /// Makes a Worker.
+    ///
+    /// # Errors
+    /// As it is refused.
+    pub(crate) async fn create(&self, request: CreateWorker) -> Result<CreateReceipt, CliError> {
+        match self {
+            Self::Here(runtime) => Ok(runtime.catalog().create(request).await?),
+            Self::Server(Served { remote, .. }) => {
+                let about = About::RUNTIME.of(&["worker", "create"]);
+                remote
+                    .or_told(about, remote.client.create_worker(&request))
+                    .await
+            }
+        }
+    }
+
+    /// Sends an input.
+    ///
+    /// # Errors
+    /// As it is refused.
+    pub(crate) async fn send_input(
+        &self,
+        worker_id: WorkerId,
+        input: SubmitInput,
+    ) -> Result<InputReceipt, CliError> {
+        match self {
+            Self::Here(runtime) => Ok(runtime.interaction().send_input(worker_id, input).await?),
+            Self::Server(Served { remote, .. }) => {
+                let about = About::worker(worker_id).of(&["worker", "send"]);
+                remote
+                    .or_told(about, remote.client.send_input(worker_id, &input))
+                    .await
+            }
+        }
+    }
+
+    /// The Worker as it is now.
+    ///
+    /// # Errors
+    /// When there is none, or the server can't be asked.
+    pub(crate) async fn worker(&self, worker_id: WorkerId) -> Result<WorkerView, CliError> {
+        match self {
+            Self::Here(runtime) => Ok(runtime.catalog().get(worker_id)?),
+            Self::Server(Served { remote, .. }) => {
+                let call = remote.client.worker(worker_id);
+                remote.or_told(About::worker(worker_id), call).await
+            }
+        }
+    }
+
+    /// What comes after a cursor of a Worker, with previews where there are any.
+    ///
+    /// # Errors
+    /// When it can't be followed.
+    pub(super) async fn events(
+        &self,
+        worker_id: WorkerId,
+        after: Cursor,
+    ) -> Result<Events, CliError> {
+        let (stream, start) = (Stream::Worker(worker_id), From::After(after));
+        match self {
+            Self::Here(runtime) => {
+                let options = ObserveOptions {
+                    deltas: true,
+                    ..ObserveOptions::default()
+                };
+                let observed = runtime.observation().observe(stream, start, options)?;
+                Ok(Events::Here(observed))
+            }
+            Self::Server(Served { remote, .. }) => Events::of_server(remote, stream, start).await,
+        }
+    }
+
+    /// Whether what stands before this cursor happened before the call.
+    pub(super) fn happened_before(&self, cursor: Cursor) -> bool {
+        match self {
+            // The newest event is of this opening, which begins with one.
+            Self::Here(runtime) => {
+                let newest = runtime.observation().runtime().cursor;
+                cursor.incarnation_id() != newest.incarnation_id()
+            }
+            Self::Server(served) => cursor.position() <= served.known,
+        }
+    }
+
+    /// Asks for the end of a run; with `pause`, what waits behind it goes on waiting.
+    pub(super) async fn cancel_run(&self, worker_id: WorkerId, run_id: RunId, pause: bool) {
+        // Refused when the Worker ends, and then nothing of it begins either; or when the run has ended
+        // meanwhile, and then its outcome is on its way.
+        match self {
+            Self::Here(runtime) => {
+                if pause {
+                    let _ = runtime.catalog().pause(worker_id).await;
+                }
+                let _ = runtime.interaction().cancel_run(worker_id, run_id).await;
+            }
+            Self::Server(Served { remote, .. }) => {
+                if pause {
+                    let _ = remote.client.pause_worker(worker_id).await;
+                }
+                let _ = remote.client.cancel_run(worker_id, run_id).await;
+            }
+        }
+    }
+
+    /// Answers what a run asks for.
+    ///
+    /// # Errors
+    /// As it is refused.
+    pub(crate) async fn answer(
+        &self,
+        worker_id: WorkerId,
+        run_id: RunId,
+        action_id: ActionId,
+        option: String,
+    ) -> Result<Position, CliError> {
+        match self {
+            Self::Here(runtime) => {
+                let interaction = runtime.interaction();
+                Ok(interaction
+                    .answer(worker_id, run_id, action_id, option)
+                    .await?)
+            }
+            Self::Server(Served { remote, .. }) => {
+                let call = remote.client.answer(worker_id, run_id, &action_id, option);
+                remote.or_told(About::worker(worker_id), call).await
+            }
+        }
+    }
+
+    /// Ends a Worker whose run is over.
+    pub(super) async fn stop_worker(&self, worker_id: WorkerId) {
+        let reason = Some("its run is over".to_owned());
+        // Refused only when it has ended already, and then there is nothing left to do.
+        match self {
+            Self::Here(runtime) => {
+                let options = EndOptions {
+                    reason,
+                    ..EndOptions::default()
+                };
+                let _ = runtime.catalog().stop(worker_id, options).await;
+            }
+            Self::Server(Served { remote, .. }) => {
+                let end = EndWorker {
+                    reason,
+                    ..EndWorker::default()
+                };
+                let _ = remote.client.stop_worker(worker_id, &end).await;
+            }
+        }
+    }
+
+    /// Closes what was opened here; a server goes on.
+    ///
+    /// # Errors
+    /// When the store can't be closed clean.
+    pub(super) async fn close(&self) -> Result<(), Unavailable> {
+        match self {
+            Self::Here(runtime) => runtime.close().await,
+            Self::Server(_) => Ok(()),
+        }
+    }
+
+    /// The error, once what was opened here is closed.
+    pub(crate) async fn closed_after(&self, error: CliError) -> Failure {
+        match self {
+            Self::Here(runtime) => target::closed_after(runtime, error).await,
+            Self::Server(_) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What a server refused, or that it could not be asked, as an error for a user: the same codes and
+//! the same next commands as on a stopped store.
+
+use worker_runtime_core::{Code, WorkerId};
+use worker_runtime_http::{client::ClientError, wire::Problem};
+
+use super::server::{Found, Remote};
+use crate::{
+    error::{CliError, with_owners},
+    suggest::Suggestion,
+};
+
+/// What a call is about, for what is suggested when it is refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct About {
+    worker_id: Option<WorkerId>,
+    /// The command whose `--help` tells what it takes.
+    command: &'static [&'static str],
+}
+
+impl About {
+    /// The Runtime.
+    pub(crate) const RUNTIME: Self = Self {
+        worker_id: None,
+        command: &[],
+    };
+
+    /// A Worker.
+    pub(crate) const fn worker(worker_id: WorkerId) -> Self {
+        Self {
+            worker_id: Some(worker_id),
+            command: &[],
+        }
+    }
+
+    pub(crate) const fn of(self, command: &'static [&'static str]) -> Self {
+        Self { command, ..self }
+    }
+}
+
+impl Remote {
+    /// What the user is to be told.
+    pub(super) async fn told_of(&self, error: ClientError, about: About) -> CliError {
+        match error {
+            ClientError::Refused(problem) if !speaks_another(&problem) => {
+                self.refused(&problem, about)
+            }
+            ClientError::Refused(_) | ClientError::Protocol { .. } => {
+                self.other(&error, about).await
+            }
+            error => self.told(&error),
+        }
+    }
+
+    /// The same where nothing more can be asked.
+    pub(crate) fn told(&self, error: &ClientError) -> CliError {
+        match error {
+            ClientError::Refused(problem) => self.refused(problem, About::RUNTIME),
+            error => {
+                let told = CliError::new(error.code(), error.to_string());
+                match &self.found {
+                    Found::Holds { pid: Some(pid), .. } => told.hint(Suggestion::process(*pid)),
+                    Found::Holds { .. } => told.hint(Suggestion::state_info()),
+                    Found::Named => told.hint(Suggestion::other_server()),
+                }
+            }
+        }
+    }
+
+    /// What answers is something else, or another version: told apart by what it says of itself.
+    async fn other(&self, error: &ClientError, about: About) -> CliError {
+        let ours = env!("CARGO_PKG_VERSION");
+        let address = self.client.address();
+        let message = match (self.client.version().await, error) {
+            (Ok(theirs), ClientError::Refused(problem)) if theirs == ours => {
+                return self.refused(problem, about);
+            }
+            (Ok(theirs), error) if theirs == ours => {
+                format!(
+                    "the server at {address} is of this version, and its answer is not: {error}"
+                )
+            }
+            (Ok(theirs), _) => format!(
+                "the server at {address} is worker-runtime {theirs}, and this command is {ours}: they don't understand each other"
+            ),
+            (Err(_), _) => format!("what answers at {address} is no worker-runtime"),
+        };
+        CliError::new(Code::ServerUnreachable, message)
+            .hint(Suggestion::version())
+            .hint(Suggestion::other_server())
+    }
+
+    fn refused(&self, problem: &Problem, about: About) -> CliError {
+        let code = problem.code;
+        let told = CliError::new(code, problem.detail.clone());
+        let worker_id = problem.worker_id.or(about.worker_id);
+        let show = worker_id.map_or_else(Suggestion::worker_ls, Suggestion::worker_show);
+        match code {
+            Code::TokenMissing | Code::TokenInvalid => match &self.found {
+                Found::Named => told.hint(Suggestion::with_token_file()),
+                Found::Holds { .. } => told.hint(Suggestion::state_info()),
+            },
+            Code::WorkerUnknown | Code::WorkerDeleted | Code::ParentUnknown | Code::WorkerLimit => {
+                told.hint(Suggestion::worker_ls())
+            }
+            Code::WorkerDamaged => told.hint(Suggestion::event_ls(worker_id)),
+            Code::ScopeConflict => with_owners(told, &problem.owners),
+            Code::WorkerExists
+            | Code::WorkerNotActive
+            | Code::InputIncapable
+            | Code::InputQuota
+            | Code::InputQueueFull => told.hint(show),
+            Code::InputBusy => match worker_id {
+                Some(worker_id) => told.hint(Suggestion::worker_attach(worker_id)).hint(show),
+                None => told.hint(show),
+            },
+            Code::WorkerNotEnded => match worker_id {
+                Some(worker_id) => told.hint(Suggestion::worker_stop(worker_id)),
+                None => told,
+            },
+            Code::CursorExpired => with_cursor(told, about, problem.earliest),
+            Code::CursorAhead => with_cursor(told, about, problem.tail),
+            Code::CursorForked => with_cursor(told, about, problem.fork_at),
+            Code::CursorForeign | Code::CursorMalformed => {
+                told.hint(Suggestion::event_ls(about.worker_id))
+            }
+            Code::ActionUnknown | Code::ActionOption | Code::RunUnknown | Code::RunStale => {
+                told.hint(show)
+            }
+            Code::FieldInvalid
+            | Code::ObjectiveEmpty
+            | Code::ProfileUnknown
+            | Code::BackendUnknown
+            | Code::BackendConfig
+            | Code::ScopeInvalid
+            | Code::InputEmpty
+            | Code::InputTooLarge => told.hint(Suggestion::help(about.command)),
+            Code::TokenScope | Code::HostRefused | Code::OriginRefused => told,
+            _ => told.hint(Suggestion::status()),
+        }
+    }
+}
+
+/// Whether the server does not know the call itself, which every server of this version does.
+fn speaks_another(problem: &Problem) -> bool {
+    matches!(
+        problem.code,
+        Code::RouteUnknown | Code::MethodRefused | Code::BodyInvalid | Code::QueryInvalid
+    )
+}
+
+fn with_cursor(
+    told: CliError,
+    about: About,
+    cursor: Option<worker_runtime_core::Cursor>,
+) -> CliError {
+    told.hint(match cursor {
+        Some(cursor) => Suggestion::event_ls_after(about.worker_id, cursor),
+        None => Suggestion::event_ls(about.worker_id),
+    })
+}
