@@ -4,13 +4,16 @@
 //! A client that plays both sides in one task makes every choice from one seed. Used by the
 //! workload, and by audits that let waiting inputs run after a crash.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::sync::Notify;
 use worker_runtime_core::{
-    ActionId, RunId, RunSink,
+    ActionId, RunId, RunSink, WorkerId,
     backend::{
         ActionAnswer, BackendCapabilities, BackendError, BackendErrorKind, BackendFactory,
         Cancelled, ExecutionBackend, Proof, RunRequest, StartWorker, Submitted,
@@ -57,6 +60,8 @@ pub struct Stage(Arc<Inner>);
 struct Inner {
     news: Mutex<Vec<News>>,
     told: Notify,
+    /// Workers whose backend was started and has not been stopped.
+    running: Mutex<BTreeSet<WorkerId>>,
     /// Every run is ended at once, and nobody is told of it.
     completes: bool,
 }
@@ -77,7 +82,12 @@ impl Stage {
 
     /// What happened since it was last asked.
     pub fn take_news(&self) -> Vec<News> {
-        std::mem::take(&mut *self.locked())
+        std::mem::take(&mut *locked(&self.0.news))
+    }
+
+    /// Whether a Worker's backend was started and is not quiet yet.
+    pub fn is_running(&self, worker_id: WorkerId) -> bool {
+        locked(&self.0.running).contains(&worker_id)
     }
 
     /// Waits until there may be news.
@@ -85,14 +95,14 @@ impl Stage {
         self.0.told.notified().await;
     }
 
-    fn locked(&self) -> MutexGuard<'_, Vec<News>> {
-        self.0.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn tell(&self, news: News) {
-        self.locked().push(news);
+        locked(&self.0.news).push(news);
         self.0.told.notify_one();
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_set(config: &Value, field: &str) -> bool {
@@ -125,7 +135,11 @@ impl BackendFactory for Stage {
         if is_set(&start.config, NO_START) {
             return Err(BackendError::new(BackendErrorKind::Start, "it never does"));
         }
-        Ok(Box::new(Actor(self.clone())))
+        locked(&self.0.running).insert(start.worker_id);
+        Ok(Box::new(Actor {
+            stage: self.clone(),
+            worker_id: start.worker_id,
+        }))
     }
 
     fn prove_dead(&self, _process: &ProcessRecord) -> Proof {
@@ -133,12 +147,15 @@ impl BackendFactory for Stage {
     }
 }
 
-struct Actor(Stage);
+struct Actor {
+    stage: Stage,
+    worker_id: WorkerId,
+}
 
 #[async_trait]
 impl ExecutionBackend for Actor {
     async fn submit(&self, request: RunRequest, sink: RunSink) -> Submitted {
-        if self.0.0.completes {
+        if self.stage.0.completes {
             // It is recorded by a task of its own once it was asked for.
             let _ = sink.finish(StopReason::EndTurn, None).await;
             return Submitted::Accepted;
@@ -148,7 +165,7 @@ impl ExecutionBackend for Actor {
             return Submitted::Rejected(error);
         }
         let taken = Box::new(Taken { request, sink });
-        self.0.tell(News::Taken(taken));
+        self.stage.tell(News::Taken(taken));
         Submitted::Accepted
     }
 
@@ -158,16 +175,21 @@ impl ExecutionBackend for Actor {
         action_id: ActionId,
         answer: ActionAnswer,
     ) -> Result<(), BackendError> {
-        self.0.tell(News::Ended(run_id, action_id, answer));
+        self.stage.tell(News::Ended(run_id, action_id, answer));
         Ok(())
     }
 
     async fn cancel(&self, run_id: RunId) -> Result<Cancelled, BackendError> {
-        self.0.tell(News::Cancelled(run_id));
+        self.stage.tell(News::Cancelled(run_id));
         Ok(Cancelled::Confirmed)
     }
 
     async fn stop(&self) -> Result<(), BackendError> {
+        // It takes its time: what must wait for it has to wait.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        locked(&self.stage.0.running).remove(&self.worker_id);
         Ok(())
     }
 }

@@ -2,8 +2,10 @@
 //! audits what a user can read afterwards against a journal that the client kept.
 //!
 //! # Layout
+//! - [`audit`]: what a reader finds, against what the client kept
 //! - [`backend`]: an execution backend that runs nothing by itself
 //! - [`bare`]: crash images of the store below the Runtime
+//! - [`crash`]: crash images of the Runtime's own transactions
 //! - [`disk`]: a disk that records every call, and fails
 //! - [`model`]: random commands, restarts and trims against a plain model
 //! - [`order`]: nothing is shown or answered before its commit
@@ -18,8 +20,10 @@
 //! [`worker_runtime_core::Observation`] alone, as a user does, and shares no function with the
 //! store. Results are worded "observed no loss in n under these faults".
 
+pub mod audit;
 pub mod backend;
 pub mod bare;
+pub mod crash;
 pub mod disk;
 pub mod model;
 pub mod order;

@@ -23,6 +23,16 @@ pub const PARTS: &[Part] = &[
         run: crate::bare::run,
     },
     Part {
+        name: "crash",
+        about: "a power cut after every call of the disk, and all that it may leave, audited",
+        run: crate::crash::run,
+    },
+    Part {
+        name: "recovery",
+        about: "the opening of such an image, itself crashed at every call",
+        run: crate::crash::run_recovery,
+    },
+    Part {
         name: "model",
         about: "random commands, restarts, deadlines and trims against a plain model",
         run: crate::model::run,

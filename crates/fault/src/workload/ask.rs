@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::{task::JoinSet, time::timeout};
-use worker_runtime_core::{Code, RunId};
+use worker_runtime_core::{Clock, Code, PageSize, RunId, Stream, cursor::From as Start};
 
 use super::{
     asked::{Answer, Asked, SinkCall},
@@ -103,7 +103,7 @@ impl Client {
                 continue;
             };
             let sink = match &asked {
-                Asked::Sink(_, run_id, _) => self.runs.get(run_id).map(|turn| turn.sink.clone()),
+                Asked::Sink(_, run_id, _) => self.sink_of(*run_id),
                 _ => None,
             };
             let (runtime, meter) = (runtime.clone(), self.options.meter.clone());
@@ -116,10 +116,53 @@ impl Client {
                 (number, answer.unwrap_or(Answer::Unknown), answered_at)
             });
         }
-        while let Some(joined) = under_way.join_next().await {
-            if let Ok((number, answer, answered_at)) = joined {
-                self.note_answer(number, answer, answered_at);
+        loop {
+            let joined = tokio::select! {
+                biased;
+                joined = under_way.join_next() => joined,
+                () = self.watch() => continue,
+            };
+            match joined {
+                Some(Ok((number, answer, answered_at))) => {
+                    self.note_answer(number, answer, answered_at);
+                }
+                Some(Err(_)) => {}
+                None => return,
             }
+        }
+    }
+
+    /// Looks at what is shown while commands are under way: nothing may be that is not durable.
+    async fn watch(&mut self) {
+        tokio::task::yield_now().await;
+        let Some(observation) = self.observation() else {
+            return;
+        };
+        let shown = observation.runtime().position;
+        // Read after what was shown, and so no earlier than that.
+        let seen_at = (self.options.meter)();
+        if self
+            .journal
+            .shown
+            .last()
+            .is_none_or(|(_, last)| *last < shown)
+        {
+            self.journal.shown.push((seen_at, shown));
+        }
+        let Some(cursor) = self.cursor else {
+            return;
+        };
+        let page = observation.events(Stream::Runtime, Start::After(cursor), PageSize::default());
+        let newest = page
+            .ok()
+            .and_then(|page| page.events.last().map(|(_, event)| event.position));
+        let published = observation.runtime().position;
+        if newest.is_some_and(|newest| newest > published) {
+            let detail = format!("{newest:?} was given where {published} was the newest");
+            let promise = "I1 nothing beyond what is published is shown";
+            self.journal
+                .violations
+                .push(Violation::new(promise, detail));
         }
     }
 
@@ -186,7 +229,7 @@ impl Client {
                     turn.told(call, is_done);
                 }
                 if matches!(call, SinkCall::Finish(..)) {
-                    self.runs.remove(&run_id);
+                    self.end_run(run_id);
                 }
             }
         }
@@ -207,6 +250,7 @@ impl Client {
         self.options.clock.advance(Duration::from_millis(ms));
         tokio::time::sleep(Duration::from_millis(ms)).await;
         self.catch_up().await;
+        self.check_deadlines().await;
         let now = (self.options.meter)();
         // Nobody asked anything: what was written then was written because it was due.
         let was_due = now > before && Duration::from_millis(ms) > CHECKPOINT_EVERY;
@@ -217,6 +261,40 @@ impl Client {
         if self.failures() == Some(0) {
             self.promise_checkpoints();
         }
+    }
+
+    /// What is due was noticed, soon after the clock went by.
+    async fn check_deadlines(&mut self) {
+        let noticed = async {
+            while let Some(overdue) = self.overdue() {
+                if timeout(PATIENCE, self.listen()).await.is_err() {
+                    return Some(overdue);
+                }
+            }
+            None
+        };
+        let overdue = noticed.await;
+        if let Some(overdue) = overdue.filter(|_| self.failures() == Some(0)) {
+            let promise = "I4 what is due is ended";
+            self.journal
+                .violations
+                .push(Violation::new(promise, overdue));
+        }
+    }
+
+    fn overdue(&self) -> Option<String> {
+        let now = Clock::now(&self.options.clock);
+        self.views().iter().find_map(|view| {
+            let actions = view.activity.actions.iter();
+            let mut overdue = actions.filter(|action| action.deadline.is_some_and(|it| it < now));
+            overdue.next().map(|action| {
+                let (worker_id, action_id) = (view.worker_id, &action.action_id);
+                format!(
+                    "{action_id} of {worker_id} lapses at {:?}, and it is {now}",
+                    action.deadline
+                )
+            })
+        })
     }
 
     /// Everything that was said before a tick is in a checkpoint after it.

@@ -51,7 +51,8 @@ impl Client {
             52..60 => self.choose_again(|asked| matches!(asked, Asked::Send(..))),
             60..70 => self.choose_answer(),
             70..75 => self.choose_cancel_run(&views),
-            75..98 => self.choose_life(&views),
+            75..95 => self.choose_life(&views),
+            95..98 => self.choose_late_word(),
             _ => Some(Asked::StopRuntime(self.rng.bool())),
         }
     }

@@ -1,10 +1,13 @@
 //! The client itself: it opens the Runtime, asks, listens, and keeps the journal.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use fastrand::Rng;
 use worker_runtime_core::{
-    Cursor, Dispatch, ManualClock, Observation, ObserveStream, RunId, Runtime, WorkerId,
+    Cursor, Dispatch, ManualClock, Observation, ObserveStream, RunId, RunSink, Runtime, WorkerId,
     error::{OpenError, Unavailable},
     store::Store,
 };
@@ -44,6 +47,8 @@ pub struct Client {
     pub(super) journal: Journal,
     /// Runs that their backend was given and that have not ended.
     pub(super) runs: BTreeMap<RunId, Turn>,
+    /// Runs that are over, and whose backend may still say something.
+    pub(super) over: VecDeque<(WorkerId, RunId, RunSink)>,
     /// Workers that were asked for.
     pub(super) workers: Vec<WorkerId>,
     pub(super) nonce: u64,
@@ -65,6 +70,7 @@ impl Client {
             options,
             journal: Journal::default(),
             runs: BTreeMap::new(),
+            over: VecDeque::new(),
             workers: Vec::new(),
             nonce: 0,
             stage: Stage::default(),
@@ -110,6 +116,7 @@ impl Client {
         store: Box<dyn Store>,
     ) -> Result<Result<(), OpenError>, HarnessError> {
         self.stage = Stage::default();
+        self.over.clear();
         self.journal.openings += 1;
         let seed = self.options.seed.wrapping_add(self.journal.openings << 32);
         let clock = &self.options.clock;

@@ -122,6 +122,8 @@ pub struct Journal {
     pub blocks: BTreeMap<(RunId, BlockId), Block>,
     /// Every run that its backend was given.
     pub given: Vec<Given>,
+    /// Positions that the Runtime showed as its newest, and when that was seen.
+    pub shown: Vec<(u64, Position)>,
     /// Looks at the beginning of the stream.
     pub beginnings: Vec<Beginning>,
     /// How often the Runtime was opened.

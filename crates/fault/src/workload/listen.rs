@@ -41,7 +41,7 @@ impl Client {
     }
 
     /// One item of the stream, or news of the stage.
-    async fn listen(&mut self) {
+    pub(super) async fn listen(&mut self) {
         if self.observer.is_none() {
             self.observe();
         }
@@ -109,6 +109,20 @@ impl Client {
                 .violations
                 .push(Violation::new("I2 a stream tells all, once", detail));
         }
+        if let Observed::Event(_, event) = &observed
+            && [EventType::WORKER_STOPPED, EventType::WORKER_CANCELLED].contains(&event.kind)
+            && let Some(place) = event.worker
+            && self.stage.is_running(place.worker_id)
+        {
+            let detail = format!(
+                "{} has ended, and its backend is not quiet",
+                place.worker_id
+            );
+            let promise = "I6 a scope is held until all is quiet";
+            self.journal
+                .violations
+                .push(Violation::new(promise, detail));
+        }
         if let Observed::Event(cursor, event) = observed
             && event.kind != EventType::REDACTED
         {
@@ -142,7 +156,7 @@ impl Client {
                         turn.actions.retain(|(open, _)| *open != action_id);
                     }
                 }
-                News::Cancelled(run_id) => drop(self.runs.remove(&run_id)),
+                News::Cancelled(run_id) => self.end_run(run_id),
             }
         }
     }

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::backend::Taken;
 
+/// So many sinks of runs that are over are kept.
+const LATE_MAX: usize = 3;
+
 /// After so many words a run comes to its end.
 const MOVES_MAX: u32 = 14;
 
@@ -219,6 +222,30 @@ impl Client {
             false => None,
         };
         SinkCall::Finish(stop, usage)
+    }
+
+    /// A run is over; its sink is kept a while, as a backend may that is late.
+    pub(super) fn end_run(&mut self, run_id: RunId) {
+        if let Some(turn) = self.runs.remove(&run_id) {
+            self.over.push_back((turn.worker_id, run_id, turn.sink));
+            if self.over.len() > LATE_MAX {
+                self.over.pop_front();
+            }
+        }
+    }
+
+    /// The way back of a run, also of one that is over.
+    pub(super) fn sink_of(&self, run_id: RunId) -> Option<RunSink> {
+        let live = self.runs.get(&run_id).map(|turn| &turn.sink);
+        let over = self.over.iter().find(|(_, known, _)| *known == run_id);
+        live.or(over.map(|(_, _, sink)| sink)).cloned()
+    }
+
+    /// A word of a run that is over: it must not be taken.
+    pub(super) fn choose_late_word(&mut self) -> Option<Asked> {
+        let (worker_id, run_id, _) = self.over.back()?;
+        let (worker_id, run_id) = (*worker_id, *run_id);
+        Some(Asked::Sink(worker_id, run_id, self.choose_events()))
     }
 
     /// A backend that lets go of a run without a word.

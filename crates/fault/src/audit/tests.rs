@@ -1,0 +1,208 @@
+//! Each promise is seen broken: a journal is changed so that the store can't fit it any more.
+
+use worker_runtime_core::{Digest, EventType, Position};
+
+use super::{Expected, Look};
+use crate::{
+    crash::{Opener, Session},
+    disk::{HeadChoice, Variant},
+    settings::{Settings, Size},
+    workload::{Answer, Asked, Journal, SinkCall},
+};
+
+const SETTINGS: Settings = Settings {
+    size: Size::Catch,
+    seed: 1,
+    threads: 1,
+    until_violation: false,
+};
+
+fn session() -> Session {
+    Session::play(&SETTINGS, 7, 110).unwrap()
+}
+
+/// What an image after `index` calls shows, for this journal.
+fn looked_at(session: &Session, journal: &Journal, index: usize) -> Vec<String> {
+    let directory = SETTINGS.scratch().unwrap();
+    let opener = Opener::new(directory.path(), 1).unwrap();
+    let crash = session.tape.crash(index);
+    let image = crash.image(Variant::None, HeadChoice::AsOfThen);
+    let look = Look {
+        index: index as u64,
+        seed: 1,
+        thorough: true,
+    };
+    let expected = Expected::new(journal);
+    let found = opener.audit(&image, &expected, look).unwrap();
+    let violations = found.violations.into_iter();
+    violations.map(|violation| violation.to_string()).collect()
+}
+
+/// What the journal alone shows.
+fn told(journal: &Journal) -> Vec<String> {
+    let violations = Expected::new(journal).violations.into_iter();
+    violations.map(|violation| violation.to_string()).collect()
+}
+
+fn assert_broken(violations: &[String], promise: &str) {
+    let is_told = violations
+        .iter()
+        .any(|violation| violation.contains(promise));
+    assert!(is_told, "{promise:?} is not in {violations:#?}");
+}
+
+fn position_of(journal: &Journal, kind: EventType) -> Position {
+    let mut told = journal.told.values();
+    told.find(|told| told.event.kind == kind)
+        .unwrap()
+        .event
+        .position
+}
+
+#[test]
+fn a_session_without_a_fault_breaks_nothing() {
+    let session = session();
+    assert_eq!(told(&session.journal), [""; 0]);
+    for index in (0..=session.tape.len()).step_by(37) {
+        assert_eq!(
+            looked_at(&session, &session.journal, index),
+            [""; 0],
+            "at {index}"
+        );
+    }
+}
+
+#[test]
+fn an_event_that_is_missing_is_noticed() {
+    let mut journal = session().journal;
+    let gone = position_of(&journal, EventType::INPUT_ACCEPTED);
+    journal.told.remove(&gone);
+    assert_broken(&told(&journal), "nothing was told");
+}
+
+#[test]
+fn two_events_that_were_swapped_are_noticed() {
+    let mut journal = session().journal;
+    let group = journal.entries.iter().find_map(|entry| match &entry.asked {
+        Asked::Sink(_, _, SinkCall::Events(events)) if events.len() > 1 => {
+            entry.answer.done()?.position
+        }
+        _ => None,
+    });
+    let last = group.unwrap();
+    let before = Position(last.0 - 1);
+    let one = journal.told[&last].event.data.clone();
+    let other = journal.told[&before].event.data.clone();
+    for (position, data) in [(last, other), (before, one)] {
+        let event = &mut journal.told.get_mut(&position).unwrap().event;
+        event.data_digest = Digest::of(&data);
+        event.data = data;
+    }
+    assert_broken(&told(&journal), "I1 acknowledged is kept, exactly once");
+}
+
+#[test]
+fn data_that_is_not_what_was_digested_is_noticed() {
+    let mut journal = session().journal;
+    let changed = position_of(&journal, EventType::RUN_STARTED);
+    let event = &mut journal.told.get_mut(&changed).unwrap().event;
+    event.data_digest = Digest([0; 16]);
+    assert_broken(&told(&journal), "I7 nothing damaged is served");
+}
+
+#[test]
+fn what_nobody_asked_for_is_noticed() {
+    let mut journal = session().journal;
+    for entry in &mut journal.entries {
+        if matches!(entry.asked, Asked::Sink(_, _, SinkCall::Events(_))) {
+            entry.answer = Answer::Refused(worker_runtime_core::Code::RunStale);
+        }
+    }
+    assert_broken(&told(&journal), "I8 nothing is made up");
+}
+
+#[test]
+fn an_acknowledgement_that_is_not_kept_is_noticed() {
+    let session = session();
+    let mut journal = session.journal.clone();
+    // As if the newest answer had left before anything was written.
+    let answered = |entry: &&mut crate::workload::Entry| {
+        entry
+            .answer
+            .done()
+            .is_some_and(|done| done.position.is_some())
+    };
+    journal
+        .entries
+        .iter_mut()
+        .rfind(answered)
+        .unwrap()
+        .answered_at = Some(0);
+    let middle = session.tape.len() / 2;
+    assert_broken(
+        &looked_at(&session, &journal, middle),
+        "I1 acknowledged is kept",
+    );
+}
+
+#[test]
+fn an_event_that_was_shown_before_it_was_durable_is_noticed() {
+    let session = session();
+    let mut journal = session.journal.clone();
+    journal.told.values_mut().next_back().unwrap().told_at = 0;
+    let middle = session.tape.len() / 2;
+    assert_broken(
+        &looked_at(&session, &journal, middle),
+        "I1 acknowledged is kept",
+    );
+}
+
+#[test]
+fn a_run_that_was_given_before_it_was_durable_is_noticed() {
+    let session = session();
+    let mut journal = session.journal.clone();
+    journal.given.last_mut().unwrap().at = 0;
+    let middle = session.tape.len() / 2;
+    assert_broken(
+        &looked_at(&session, &journal, middle),
+        "I1 acknowledged is kept",
+    );
+}
+
+#[test]
+fn checkpointed_text_that_is_lost_is_noticed() {
+    let session = session();
+    let mut journal = session.journal.clone();
+    let mut is_noticed = false;
+    // As if every write had been promised at once.
+    for block in journal.blocks.values_mut() {
+        for number in 0..block.texts.len() {
+            let bytes_min = block.texts[number].text.len() + 1;
+            let since = block.texts[number].asked_at;
+            block.kept.push(crate::workload::journal::KeptText {
+                since,
+                text: number,
+                bytes_min,
+            });
+        }
+    }
+    for index in (0..=session.tape.len()).step_by(5) {
+        let violations = looked_at(&session, &journal, index);
+        is_noticed |= violations.iter().any(|it| it.contains("checkpointed text"));
+    }
+    assert!(is_noticed);
+}
+
+#[test]
+fn a_record_that_the_events_do_not_tell_is_noticed() {
+    let session = session();
+    let mut journal = session.journal.clone();
+    let updated = position_of(&journal, EventType::WORKER_CREATED);
+    let event = &mut journal.told.get_mut(&updated).unwrap().event;
+    let data = String::from_utf8(event.data.to_vec()).unwrap();
+    event.data = data.replace("\"epoch\":1", "\"epoch\":5").into();
+    event.data_digest = Digest::of(&event.data);
+    // The same event, told otherwise: the log differs before the record does.
+    let violations = looked_at(&session, &journal, session.tape.len());
+    assert!(!violations.is_empty());
+}
