@@ -74,7 +74,6 @@ const REACHED_BY_MORE: &[(&str, u64)] = &[
     ("stops that failed", 2),
     ("blocks kept in part", 3),
     ("runs that could not be shown to be dead", 1),
-    ("freed by an operator", 1),
     ("gaps told to observers", 2),
     ("refused WR-CURSOR-EXPIRED", 5),
     ("refused WR-INPUT-QUEUE-FULL", 5),

@@ -103,7 +103,7 @@ impl Game {
         };
         let request = request(serial, minted, ask, parent.map(|parent| parent.id));
         let mut codes = Vec::new();
-        if parent.is_some_and(|parent| parent.life != Life::Active || parent.end.is_some()) {
+        if parent.is_some_and(|parent| parent.life != Life::Active) {
             codes.push(Code::ParentUnknown);
         }
         codes.extend(match ask {
