@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, watch};
 use worker_runtime_core::{Clock, Entropy, Runtime};
 
-use super::auth::Tokens;
+use super::{auth::Tokens, metrics::Metrics};
 
 /// What the server takes at most (I9).
 #[derive(Debug, Clone)]
@@ -51,6 +51,7 @@ pub(super) struct AppParts {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: std::sync::Mutex<Box<dyn Entropy>>,
     pub(super) limits: HttpLimits,
+    pub(super) metrics: Metrics,
     /// Names that the server goes by, lower case, without a port.
     pub(super) hosts: Vec<String>,
     /// Origins that may ask.

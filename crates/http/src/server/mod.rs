@@ -7,6 +7,7 @@
 //! - `handlers`: what each route does, one file per noun
 //! - `extract`: path, query and body, refused with a problem that names what is wrong
 //! - `auth`: access tokens, and the checks before every handler
+//! - `metrics`: what is counted
 //! - `refusal`: every error as a problem, with its status
 //! - `serve`: connections, their limits, and the end in order
 //!
@@ -16,6 +17,7 @@ mod app;
 mod auth;
 mod extract;
 mod handlers;
+mod metrics;
 mod refusal;
 mod routes;
 mod serve;

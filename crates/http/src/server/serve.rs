@@ -26,6 +26,7 @@ use worker_runtime_core::{Clock, Entropy, Runtime, SystemClock, SystemEntropy};
 use super::{
     app::{App, AppParts, HttpLimits},
     auth::Tokens,
+    metrics::{Counted, Metrics},
     routes::router,
 };
 
@@ -65,6 +66,7 @@ impl Default for ServerOptions {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    app: App,
     router: Router,
     limits: HttpLimits,
     draining: watch::Sender<bool>,
@@ -115,6 +117,7 @@ impl Server {
         let address = listener.local_addr()?;
         let (draining, drained) = watch::channel(false);
         let app = App(Arc::new(AppParts {
+            metrics: Metrics::new(runtime.clone()),
             runtime,
             tokens,
             clock,
@@ -129,6 +132,7 @@ impl Server {
             listener,
             address,
             router: router(&app),
+            app,
             limits,
             draining,
         })
@@ -151,7 +155,10 @@ impl Server {
                 accepted = accept(&self.listener, &places) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => self.serve(stream, place, &graceful),
+                Ok((stream, place)) => {
+                    let held = (place, self.app.0.metrics.connection());
+                    self.serve(stream, held, &graceful);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
@@ -166,7 +173,13 @@ impl Server {
         }
     }
 
-    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit, graceful: &GracefulShutdown) {
+    /// Serves a connection, which holds its place until it ends.
+    fn serve(
+        &self,
+        stream: TcpStream,
+        held: (OwnedSemaphorePermit, Counted),
+        graceful: &GracefulShutdown,
+    ) {
         // Answers are small and whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(self.router.clone());
@@ -176,7 +189,7 @@ impl Server {
             .serve_connection(TokioIo::new(stream), service);
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
-            let _place = place;
+            let _held = held;
             if let Err(error) = watched.await {
                 tracing::debug!(%error, "a connection ended early");
             }

@@ -7,6 +7,7 @@
 //! - `refusals`: bodies, parameters, paths and methods that are wrong
 //! - `events`: poll and long-poll, cursors of every kind
 //! - `document`: the OpenAPI document against the routes and what they answer
+//! - `metrics`: what is counted
 //! - `connections`: slow and many clients, and the end in order
 
 #![allow(
@@ -25,5 +26,6 @@ mod connections;
 mod document;
 mod events;
 mod host;
+mod metrics;
 mod observe;
 mod refusals;

@@ -112,6 +112,7 @@ async fn page(
             let detail = "as many long-polls wait as may; ask without `wait`, or later";
             Refusal::new(Code::ServerBusy, detail)
         })?;
+        let _waiting = app.0.metrics.waiting();
         let until = until(app, access, wait);
         observation
             .events_when_any(stream, start, size, until)

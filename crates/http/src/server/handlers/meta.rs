@@ -12,7 +12,7 @@ use bytes::Bytes;
 use worker_runtime_core::Code;
 
 use crate::{
-    server::{app::App, extract::Path, refusal::Refusal, routes},
+    server::{app::App, extract::Path, metrics::MEDIA_TYPE, refusal::Refusal, routes},
     wire::ReadyBody,
 };
 
@@ -43,6 +43,12 @@ pub(in crate::server) async fn ready(State(app): State<App>) -> (StatusCode, Jso
         reason: reason.map(str::to_owned),
     };
     (code, Json(body))
+}
+
+pub(in crate::server) async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
+    let text = app.0.metrics.text();
+    let text = text.map_err(|error| Refusal::new(Code::Bug, error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], text).into_response())
 }
 
 pub(in crate::server) async fn openapi() -> Response {

@@ -22,6 +22,7 @@ use crate::{
         transcript::{self, TranscriptQuery},
         workers::{self, WorkersQuery},
     },
+    server::metrics::MEDIA_TYPE,
     wire::{
         AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, EventsBody, PositionBody,
         ReadyBody, StopRuntime, TokenCreated, TokenView, WorkersBody,
@@ -307,6 +308,17 @@ fn of_the_server() -> Vec<Route> {
         .open()
         .answers::<ReadyBody>(OK, "It does")
         .answers::<ReadyBody>(StatusCode::SERVICE_UNAVAILABLE, "It does not, and why"),
+        Route::get(
+            "/metrics",
+            "getMetrics",
+            "What the server counts, for whoever watches it",
+            meta::metrics,
+        )
+        .answers_text(
+            OK,
+            MEDIA_TYPE,
+            "OpenMetrics text: base units, and no id in a label",
+        ),
         Route::get(
             "/openapi.json",
             "getOpenapi",

@@ -2,8 +2,8 @@
 
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{HeaderName, HeaderValue, header},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -68,12 +68,22 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
         method = %request.method(),
         path = request.uri().path(),
     );
+    let began = app.0.clock.monotonic();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
     let response = match check_names(&app, &request) {
         Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(refusal) => refusal.into_response(),
     };
     let mut response = span.in_scope(|| finish(response, &request_id));
     tracing::debug!(parent: &span, status = response.status().as_u16(), "answered");
+    let took = app.0.clock.monotonic().saturating_sub(began);
+    // A path may be known and the method not: then the method is whatever a client made up.
+    let is_known = response.status() != StatusCode::METHOD_NOT_ALLOWED;
+    let matched = matched.as_ref().filter(|_| is_known);
+    let matched = matched.map(|path| (path.as_str(), method.as_str()));
+    let status = response.status().as_u16();
+    app.0.metrics.answered(matched, status, took);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, value);

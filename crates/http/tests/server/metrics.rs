@@ -1,0 +1,95 @@
+//! What the server counts.
+
+use hyper::{Method, StatusCode};
+
+use crate::host::Host;
+
+/// The value of a series.
+fn value(text: &str, series: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| {
+        let rest = line.strip_prefix(series)?;
+        rest.strip_prefix(' ')
+    })?;
+    Some(line.parse().unwrap())
+}
+
+async fn metrics(host: &Host) -> String {
+    let answer = host
+        .ask(Method::GET, "/metrics")
+        .token(&host.observe)
+        .send()
+        .await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
+    answer.text()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_by_route_and_no_id_or_path_of_a_client_becomes_a_label() {
+    let host = Host::start().await;
+    let worker_id = host.worker().await;
+    let path = format!("/v1/workers/{worker_id}");
+    for _ in 0..3 {
+        host.get(&path).await;
+    }
+    host.ask(Method::GET, &path).token("wrong").send().await;
+    host.get("/v1/made-up-by-a-client").await;
+    host.ask(Method::from_bytes(b"INVENTED").unwrap(), &path)
+        .send()
+        .await;
+    let text = metrics(&host).await;
+    let of = |method: &str, route: &str, status: &str| {
+        let series = format!(
+            "worker_runtime_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}}"
+        );
+        value(&text, &series)
+    };
+    assert_eq!(
+        of("GET", "/v1/workers/{worker_id}", "2xx"),
+        Some(3.0),
+        "{text}"
+    );
+    assert_eq!(
+        of("GET", "/v1/workers/{worker_id}", "4xx"),
+        Some(1.0),
+        "{text}"
+    );
+    assert_eq!(of("other", "other", "4xx"), Some(2.0), "{text}");
+    for foreign in [worker_id.as_str(), "made-up", "INVENTED", &host.observe] {
+        assert!(!text.contains(foreign), "{foreign} is in {text}");
+    }
+    let seconds = "worker_runtime_http_request_duration_seconds_count";
+    let series = format!("{seconds}{{route=\"/v1/workers/{{worker_id}}\",method=\"GET\"}}");
+    assert_eq!(value(&text, &series), Some(4.0), "{text}");
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_runtime_tells_what_it_is_at_that_moment() {
+    let host = Host::start().await;
+    let before = metrics(&host).await;
+    let active = "worker_runtime_workers{lifecycle=\"active\"}";
+    assert_eq!(value(&before, active).unwrap_or_default(), 0.0);
+    host.worker().await;
+    let text = metrics(&host).await;
+    assert_eq!(value(&text, active), Some(1.0), "{text}");
+    assert_eq!(value(&text, "worker_runtime_live"), Some(1.0), "{text}");
+    let position = host.runtime.management().status().position.0;
+    assert_eq!(
+        value(&text, "worker_runtime_events_total"),
+        Some(position as f64),
+        "{text}"
+    );
+    assert!(
+        value(&text, "worker_runtime_http_connections").unwrap() >= 1.0,
+        "{text}"
+    );
+    assert!(
+        text.contains("worker_runtime_build_info{version=\""),
+        "{text}"
+    );
+}
