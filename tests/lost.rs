@@ -1,7 +1,8 @@
 //! Records of a Worker that are lost: its id stays its own, and so does what it holds (I5, I6, I7).
 
 use worker_runtime_core::{
-    Code, EventType, Position, WorkerId,
+    Code, EventType, PageSize, Position, Stream, WorkerId,
+    cursor::From as Start,
     run::{OutcomeKind, StopReason},
     store::{DamagedRecord, WentBack},
     worker::CreateWorker,
@@ -149,5 +150,38 @@ async fn an_input_whose_record_is_damaged_is_interrupted_and_the_next_one_runs()
     let host = host.crash().await;
     assert_eq!(host.count(worker_id, EventType::INPUT_FINISHED), 1);
     assert!(host.script.try_run().is_none(), "nothing runs again");
+    host.end().await;
+}
+
+/// The tombstone says that a Worker was deleted. When it was damaged, the log of the Runtime showed
+/// again what the Worker had been told.
+#[tokio::test]
+async fn what_a_deleted_worker_was_is_not_shown_again_when_its_record_is_damaged() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "a secret").await;
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let catalog = host.runtime.catalog();
+    catalog.stop(worker_id, Default::default()).await.unwrap();
+    host.until(worker_id, EventType::WORKER_STOPPED).await;
+    catalog.delete(worker_id, false).await.unwrap();
+    host.faults.find(move |loaded| {
+        loaded.workers.retain(|it| it.worker_id != worker_id);
+        loaded.damaged.push(DamagedRecord {
+            table: "worker",
+            worker_id: Some(worker_id),
+            seq: None,
+            detail: "the test wants it".into(),
+        });
+    });
+    let host = host.crash().await;
+    let log = host
+        .observation()
+        .events(Stream::Runtime, Start::Beginning, PageSize::default())
+        .unwrap();
+    let kinds: Vec<&EventType> = log.events.iter().map(|(_, event)| &event.kind).collect();
+    assert!(kinds.contains(&&EventType::REDACTED), "{kinds:?}");
+    assert!(!kinds.contains(&&EventType::INPUT_ACCEPTED), "{kinds:?}");
+    assert!(kinds.contains(&&EventType::WORKER_DELETED), "{kinds:?}");
     host.end().await;
 }

@@ -59,6 +59,17 @@ impl Engine {
         db.replace(new)
     }
 
+    /// Closes the database. redb writes as it closes, and can panic on a damaged file: the file is then
+    /// as a crash would leave it.
+    pub(crate) fn close(&self) {
+        let Some(db) = self.take() else { return };
+        if std::thread::panicking() {
+            std::mem::forget(db);
+        } else {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+        }
+    }
+
     /// Lets go of a database that failed: dropping it would have it write again.
     pub(crate) fn forget(&self) {
         if let Some(db) = self.take() {
@@ -136,6 +147,13 @@ impl Engine {
                 detail: panic_text(panic.as_ref()),
             })
         })
+    }
+}
+
+impl Drop for Engine {
+    /// An opening that failed half way lets go of what it opened, too.
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

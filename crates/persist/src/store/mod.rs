@@ -283,15 +283,7 @@ impl Store for PackedStore {
 impl Drop for PackedStore {
     /// Closes the database before the lock is given back. Tails that were not flushed stand in the log.
     fn drop(&mut self) {
-        if let Some(db) = self.shared.engine.take() {
-            if std::thread::panicking() {
-                std::mem::forget(db);
-            } else {
-                // After a failed write redb writes no more; should it panic instead, the file is
-                // as a crash would leave it.
-                let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(db)));
-            }
-        }
+        self.shared.engine.close();
         self.medium.release();
     }
 }

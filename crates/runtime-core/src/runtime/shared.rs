@@ -18,7 +18,7 @@ pub(crate) use news::NewsOf;
 
 use super::{Backends, LiveRuns, Observation};
 use crate::{
-    Cursor, CursorError, Incarnation, Position, RuntimeId, Stream, WorkerId,
+    Cursor, CursorError, EventType, Incarnation, Position, RuntimeId, Stream, WorkerId,
     backend::BackendFactory,
     error::{OpenError, WorkerError},
     limits::Limits,
@@ -28,7 +28,7 @@ use crate::{
     },
     sabotage::{self, Sabotage},
     state::State,
-    store::{DamagedRecord, Loaded, StoreReader, WentBack},
+    store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreReader, WentBack},
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
@@ -111,6 +111,7 @@ impl Shared {
             .values()
             .filter(|worker| worker.record.lifecycle == Lifecycle::Deleted)
             .map(|worker| worker.record.worker_id)
+            .chain(buried(&loaded.damaged, &*reader, position))
             .collect();
         let incarnation = loaded
             .incarnations
@@ -267,6 +268,33 @@ impl Shared {
             None => Err(WorkerError::Unknown(worker_id)),
         }
     }
+}
+
+/// The deleted ones of the Workers whose records are damaged: all that is left of their streams is their
+/// end. What they were is not shown of them either.
+fn buried(
+    damaged: &[DamagedRecord],
+    reader: &dyn StoreReader,
+    until: Position,
+) -> impl Iterator<Item = WorkerId> {
+    let workers = damaged.iter().filter(|record| record.table == "worker");
+    workers
+        .filter_map(|record| record.worker_id)
+        .filter(move |worker_id| {
+            let request = ReplayRequest {
+                stream: Stream::Worker(*worker_id),
+                after: Position(0),
+                until,
+                events_max: 1,
+                bytes_max: 1,
+            };
+            let page = reader.replay(&request);
+            let begins_with_end = |page: ReplayPage| {
+                let first = page.events.first();
+                first.is_some_and(|event| event.kind == EventType::WORKER_DELETED)
+            };
+            page.is_ok_and(begins_with_end)
+        })
 }
 
 /// The id of the incarnation that wrote a position; of the first one for "before everything".

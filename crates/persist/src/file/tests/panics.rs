@@ -14,7 +14,10 @@ use redb::{BackendError, StorageBackend};
 use worker_runtime_core::store::{Store, StoreError, conformance::Script};
 
 use super::options;
-use crate::{FileOptions, FileStore};
+use crate::{
+    FileOptions, FileStore,
+    engine::{CommitMode, Engine},
+};
 
 /// Panics in the middle of redb while the flag is set.
 #[derive(Debug)]
@@ -112,4 +115,24 @@ fn a_panic_of_the_engine_is_an_error_and_a_recovery_goes_on() {
         script.compare(&store);
         Box::new(store).close().unwrap();
     }
+}
+
+/// redb writes the state of its allocator as it closes, and panics there when that is damaged. A reader of
+/// a stopped store, or an opening that failed half way, must not be ended by it.
+#[test]
+fn a_panic_of_the_engine_as_it_is_closed_goes_no_further() {
+    let panics = Arc::new(AtomicBool::new(false));
+    let backend = Panicking {
+        inner: Arc::new(redb::backends::InMemoryBackend::new()),
+        on_read: Arc::default(),
+        on_write: Arc::clone(&panics),
+    };
+    let db = redb::Database::builder().create_with_backend(backend);
+    let engine = Engine::new(db.unwrap());
+    let committed = engine.write(CommitMode::Durable, &Default::default(), |rows| {
+        rows.touch(crate::layout::log::TABLE)
+    });
+    committed.unwrap();
+    panics.store(true, Ordering::SeqCst);
+    drop(engine);
 }
