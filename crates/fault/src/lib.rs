@@ -6,7 +6,9 @@
 //! - [`backend`]: an execution backend that runs nothing by itself
 //! - [`bare`]: crash images of the store below the Runtime
 //! - [`crash`]: crash images of the Runtime's own transactions
+//! - [`bounds`]: the store's file under a steady load that is trimmed
 //! - [`disk`]: a disk that records every call, and fails
+//! - [`flips`]: what is damaged is never served
 //! - [`model`]: random commands, restarts and trims against a plain model
 //! - [`order`]: nothing is shown or answered before its commit
 //! - [`parts`]: the parts, by name
@@ -23,8 +25,10 @@
 pub mod audit;
 pub mod backend;
 pub mod bare;
+pub mod bounds;
 pub mod crash;
 pub mod disk;
+pub mod flips;
 pub mod model;
 pub mod order;
 pub mod parts;

@@ -38,6 +38,16 @@ pub const PARTS: &[Part] = &[
         run: crate::model::run,
     },
     Part {
+        name: "flips",
+        about: "a changed byte in every page of a store, truncations, and an older copy put back",
+        run: crate::flips::run,
+    },
+    Part {
+        name: "bounds",
+        about: "the store's file under a steady load that is trimmed",
+        run: crate::bounds::run,
+    },
+    Part {
         name: "order",
         about: "what can be seen, answered and read ahead while a commit is under way",
         run: crate::order::run,

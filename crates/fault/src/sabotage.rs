@@ -36,8 +36,8 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::DropOutcomeAtOpen
         | Sabotage::RunTwiceAfterRestart
         | Sabotage::ReuseFence => &["crash", "model"],
-        Sabotage::LeaveChild => &["soak", "syncs"],
-        Sabotage::LeakPath => &["paths"],
+        Sabotage::LeaveChild => &["syncs", "soak"],
+        Sabotage::LeakPath => &["syncs"],
     }
 }
 

@@ -16,6 +16,10 @@ use crate::report::{Doing, HarnessError};
 /// killed.
 pub const SCRATCH_VARIABLE: &str = "WORKER_RUNTIME_FAULT_SCRATCH";
 
+/// Names a directory in which a part may keep what a broken promise was seen with, where no seed makes
+/// it again.
+pub const KEEP_VARIABLE: &str = "WORKER_RUNTIME_FAULT_KEEP";
+
 /// How much is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Size {

@@ -17,6 +17,7 @@ mod pipes;
 mod reads;
 mod run;
 mod send;
+mod shipped;
 mod signals;
 mod support;
 mod untouched;

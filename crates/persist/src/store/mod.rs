@@ -32,7 +32,6 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };

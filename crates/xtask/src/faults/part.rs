@@ -7,7 +7,7 @@ use tokio::process::Command;
 use worker_runtime_core::sabotage::Sabotage;
 use worker_runtime_fault::{
     report::Outcome,
-    settings::{SCRATCH_VARIABLE, Size},
+    settings::{KEEP_VARIABLE, SCRATCH_VARIABLE, Size},
 };
 
 use super::{Place, build::Programs, report};
@@ -60,11 +60,12 @@ pub(crate) async fn run(
         .env("TMPDIR", place.disk.path())
         .env_remove(SABOTAGE_VARIABLE)
         .stdout(std::process::Stdio::null());
-    if let Some(sabotage) = run.sabotage {
-        command
+    match run.sabotage {
+        None => command.env(KEEP_VARIABLE, place.reports.join("kept")),
+        Some(sabotage) => command
             .arg("--until-violation")
-            .env(SABOTAGE_VARIABLE, sabotage.name());
-    }
+            .env(SABOTAGE_VARIABLE, sabotage.name()),
+    };
     let mut last = String::new();
     let ended = process::run(&mut command, run.within, |line| {
         if run.sabotage.is_none() {

@@ -53,7 +53,7 @@ pub(crate) fn chosen(names: &[String]) -> Result<Vec<Sabotage>, TaskError> {
     names.iter().map(find).collect()
 }
 
-/// Runs the list, as many at a time as there are cores.
+/// Runs the list, two at a time where there are two cores.
 pub(crate) async fn run(
     programs: &Programs,
     place: &Place,

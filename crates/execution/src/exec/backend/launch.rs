@@ -205,7 +205,9 @@ impl Launcher {
         let (worker_id, program) = (self.worker_id, self.program_name());
         warn!(%worker_id, %error, "a command did not start");
         start_failed(match error {
-            error if sabotage::is(Sabotage::LeakPath) => error.to_string(),
+            error if sabotage::is(Sabotage::LeakPath) => {
+                format!("{error}, in {}", self.directory.display())
+            }
             SpawnError::Execute { source, .. } => format!("cannot execute {program:?}: {source}"),
             SpawnError::WorkingDirectory { source, .. } => {
                 let place = self.workspace.as_ref();

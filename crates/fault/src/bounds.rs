@@ -1,0 +1,176 @@
+//! The part `bounds`: under a steady load that is trimmed, the store's file does not grow (I9).
+//!
+//! A few Workers tell events without end while somebody reads. What is kept is far less than what is
+//! written, so after a while the file must have all the room it needs: pages of what was trimmed are used
+//! again, unless something holds on to them.
+
+use std::{os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+
+use fastrand::Rng;
+use serde_json::json;
+use worker_runtime_core::{
+    Dispatch, EventDraft, EventType, ManualClock, PageSize, RunSink, Runtime, Stream,
+    TranscriptFrom, WorkerId, cursor::From as Start,
+};
+use worker_runtime_persist::FileStore;
+
+use crate::{
+    backend::{BACKEND, News, Stage},
+    report::{Doing, HarnessError, Outcome, Violation},
+    settings::Settings,
+    workload::{
+        limits::{RETENTION, clock, file_options, runtime_options},
+        on_one_thread,
+    },
+};
+
+/// The part's name.
+const PART: &str = "bounds";
+
+const WORKERS: usize = 4;
+
+/// How often the file is looked at.
+const LOOKS: u64 = 20;
+
+/// How long the backend may take to be given a run: much longer than it does.
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// What the file may take, beside what is kept: the engine's own pages, and the pages of a few commits
+/// that are not used again yet.
+const SPARE_BYTES: u64 = 4 << 20;
+
+/// Runs it.
+///
+/// # Errors
+/// When the harness can't do its work.
+pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
+    let written_bytes = settings.size.pick(12_u64 << 20, 96 << 20, 4 << 30);
+    let mut outcome = Outcome::new(PART, settings.seed);
+    let directory = settings.scratch()?;
+    let tokio = on_one_thread()?;
+    tokio.block_on(load(
+        settings,
+        directory.path(),
+        written_bytes,
+        &mut outcome,
+    ))?;
+    Ok(outcome)
+}
+
+async fn load(
+    settings: &Settings,
+    directory: &Path,
+    written_bytes: u64,
+    outcome: &mut Outcome,
+) -> Result<(), HarnessError> {
+    let mut load = Load::open(settings.seed, directory).await?;
+    let kept_bytes = RETENTION.runtime_bytes_max + RETENTION.log_bytes_max;
+    let bytes_max = 4 * kept_bytes + SPARE_BYTES;
+    let progress = settings.progress(PART, written_bytes);
+    let mut largest_bytes = 0;
+    for look in 1..=LOOKS {
+        while load.told_bytes < written_bytes / LOOKS * look {
+            progress.add(load.tell().await?);
+        }
+        let bytes = file_bytes(directory)?;
+        largest_bytes = bytes.max(largest_bytes);
+        if bytes > bytes_max {
+            let at = format!("seed {}, {} bytes told", settings.seed, load.told_bytes);
+            let detail = format!(
+                "the file has {bytes} bytes, and at most {bytes_max} are expected with {kept_bytes} bytes of events kept"
+            );
+            outcome.violated(at, Violation::new("I9 the file is bounded", detail));
+            break;
+        }
+    }
+    outcome.count("bytes of events told", load.told_bytes);
+    outcome.count("bytes of the file at most", largest_bytes);
+    load.runtime.close().await.doing("close the Runtime")
+}
+
+struct Load {
+    runtime: Runtime,
+    clock: ManualClock,
+    runs: Vec<RunSink>,
+    rng: Rng,
+    told_bytes: u64,
+}
+
+impl Load {
+    async fn open(seed: u64, directory: &Path) -> Result<Self, HarnessError> {
+        let (clock, stage) = (clock(), Stage::default());
+        let store = FileStore::open(directory, file_options(&clock, seed)).doing("make a store")?;
+        let options = runtime_options(stage.factory(), Dispatch::All, &clock, seed)?;
+        let runtime = Runtime::open(Box::new(store), options).await;
+        let runtime = runtime.doing("open the Runtime")?;
+        for _ in 0..WORKERS {
+            let request = json!({
+                "intent": { "type": "assistant" },
+                "backend": { "name": BACKEND },
+                "initial_input": { "segments": [{ "type": "text", "text": "go on and on" }] },
+            });
+            let request = serde_json::from_value(request).doing("write a request")?;
+            let made = runtime.catalog().create(request).await;
+            made.doing("make a Worker")?;
+        }
+        let mut runs = Vec::new();
+        while runs.len() < WORKERS {
+            runs.extend(stage.take_news().into_iter().filter_map(|news| match news {
+                News::Taken(taken) => Some(taken.sink),
+                News::Ended(..) | News::Cancelled(_) => None,
+            }));
+            if runs.len() < WORKERS {
+                let changed = tokio::time::timeout(WITHIN, stage.changed()).await;
+                changed.doing("have an input run")?;
+            }
+        }
+        Ok(Self {
+            runtime,
+            clock,
+            runs,
+            rng: Rng::with_seed(seed),
+            told_bytes: 0,
+        })
+    }
+
+    /// A few events of one run, and now and then somebody who reads; tells how many bytes.
+    async fn tell(&mut self) -> Result<u64, HarnessError> {
+        let Some(run) = self.rng.choice(&self.runs).cloned() else {
+            return Err(HarnessError::new("tell events", "nothing runs"));
+        };
+        let (mut drafts, mut bytes) = (Vec::new(), 0);
+        for _ in 0..self.rng.usize(1..4) {
+            let text = "x".repeat(self.rng.usize(100..5_000));
+            bytes += text.len() as u64;
+            let data = json!({ "tool": "look", "text": text });
+            let draft = EventDraft::new(EventType::TOOL_RESULT, None, &data);
+            drafts.push(draft.doing("write an event")?);
+        }
+        run.events(drafts).await.doing("tell events")?;
+        self.told_bytes += bytes;
+        if self.rng.u8(0..8) == 0 {
+            self.read(run.worker_id())?;
+        }
+        if self.rng.u8(0..32) == 0 {
+            // The store becomes idle, and is made quick to open.
+            self.clock.advance(Duration::from_millis(20));
+            tokio::task::yield_now().await;
+        }
+        Ok(bytes)
+    }
+
+    fn read(&self, worker_id: WorkerId) -> Result<(), HarnessError> {
+        let seen = self.runtime.observation();
+        let stream = Stream::Worker(worker_id);
+        let page = seen.events(stream, Start::Beginning, PageSize::default());
+        page.doing("read events")?;
+        let said = seen.transcript(worker_id, TranscriptFrom::Item(0), 10);
+        said.map(drop).doing("read a transcript")
+    }
+}
+
+/// What the store's file takes of the disk: it may be sparse.
+fn file_bytes(directory: &Path) -> Result<u64, HarnessError> {
+    let metadata = std::fs::metadata(directory.join("runtime.redb"));
+    Ok(metadata.doing("look at the store's file")?.blocks() * 512)
+}

@@ -1,0 +1,145 @@
+//! Stores that a session left, as files; and what is done to them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use worker_runtime_persist::FileStore;
+
+use super::{Harm, open_file, store_file};
+use crate::{
+    report::{Doing, HarnessError},
+    settings::{KEEP_VARIABLE, Settings},
+    workload::{
+        Client, ClientOptions,
+        limits::{clock, file_options},
+        on_one_thread,
+    },
+};
+
+const STEPS: usize = 60;
+
+/// A moment that no file gets by itself.
+const LONG_AGO: Duration = Duration::from_secs(1_000_000_000);
+
+/// What a store consists of, as far as it matters when it is stopped.
+pub(super) struct Files {
+    pub(super) store: Vec<u8>,
+    pub(super) head: Vec<u8>,
+}
+
+/// The store that a session left, and how it was before its last incarnation.
+pub(super) struct Made {
+    pub(super) older: Files,
+    pub(super) last: Files,
+}
+
+/// Bytes and modification time of each file of a directory.
+#[derive(PartialEq)]
+pub(super) struct Look(BTreeMap<String, (Vec<u8>, SystemTime)>);
+
+/// Plays a session. Its last incarnation is closed clean, or just let go of, by the seed.
+pub(super) fn make(settings: &Settings, seed: u64) -> Result<Made, HarnessError> {
+    let directory = settings.scratch()?;
+    let clock = clock();
+    let mut client = Client::new(ClientOptions {
+        seed,
+        meter: Arc::new(|| 0),
+        clock: clock.clone(),
+    });
+    let tokio = on_one_thread()?;
+    let mut incarnation = async |number: u64| -> Result<Files, HarnessError> {
+        let options = file_options(&clock, seed.wrapping_add(number << 16));
+        let store = FileStore::open(directory.path(), options).doing("make a store")?;
+        let opened = client.open(Box::new(store)).await?;
+        opened.doing("open the Runtime")?;
+        client.play(STEPS).await;
+        match (seed + number) % 2 {
+            0 => client.close().await.doing("close the Runtime")?,
+            _ => client.abandon().await,
+        }
+        Files::take(directory.path())
+    };
+    tokio.block_on(async {
+        Ok(Made {
+            older: incarnation(0).await?,
+            last: incarnation(1).await?,
+        })
+    })
+}
+
+impl Files {
+    fn take(directory: &Path) -> Result<Self, HarnessError> {
+        Ok(Self {
+            store: fs::read(store_file(directory)).doing("read the store's file")?,
+            head: fs::read(directory.join("head")).doing("read the witness")?,
+        })
+    }
+
+    /// Makes them a state directory.
+    pub(super) fn put(&self, directory: &Path) -> Result<(), HarnessError> {
+        fs::write(store_file(directory), &self.store).doing("write the store's file")?;
+        fs::write(directory.join("head"), &self.head).doing("write the witness")
+    }
+
+    pub(super) fn look(directory: &Path) -> Result<Look, HarnessError> {
+        let mut look = BTreeMap::new();
+        for entry in fs::read_dir(directory).doing("look into the directory")? {
+            let entry = entry.doing("look into the directory")?;
+            let metadata = entry.metadata().doing("look at a file")?;
+            let modified = metadata.modified().doing("look at a file")?;
+            let bytes = fs::read(entry.path()).doing("read a file")?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            look.insert(name, (bytes, modified));
+        }
+        Ok(Look(look))
+    }
+
+    /// Makes the harm good.
+    pub(super) fn undo(&self, file: &fs::File, harm: Harm) -> Result<(), HarnessError> {
+        let (from, to) = match harm {
+            Harm::Flip { offset, .. } => (offset, offset + 1),
+            Harm::CutOff { len } => (len, self.store.len()),
+        };
+        let bytes = self.store.get(from..to).unwrap_or_default();
+        file.write_all_at(bytes, from as u64)
+            .doing("write the store's file")
+    }
+}
+
+/// Does it to the file. Its modification time is one that any write would change.
+pub(super) fn harm(directory: &Path, harm: Harm) -> Result<fs::File, HarnessError> {
+    let file = open_file(&store_file(directory))?;
+    match harm {
+        Harm::Flip { offset, mask } => {
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, offset as u64)
+                .doing("read the store's file")?;
+            let changed = byte.map(|byte| byte ^ mask);
+            file.write_all_at(&changed, offset as u64)
+        }
+        Harm::CutOff { len } => file.set_len(len as u64),
+    }
+    .doing("write the store's file")?;
+    file.set_modified(SystemTime::UNIX_EPOCH + LONG_AGO)
+        .doing("set the time of the store's file")?;
+    Ok(file)
+}
+
+/// Keeps a harmed store, where somebody wants that; the newest one of each size.
+pub(super) fn keep(directory: &Path) -> Result<(), HarnessError> {
+    let Some(keep) = std::env::var_os(KEEP_VARIABLE) else {
+        return Ok(());
+    };
+    let bytes = fs::read(store_file(directory)).doing("read the store's file")?;
+    let place = Path::new(&keep).join(format!("flips-{}", bytes.len()));
+    fs::create_dir_all(&place).doing("make a place for a store")?;
+    fs::write(store_file(&place), bytes).doing("keep a store")?;
+    let head = fs::copy(directory.join("head"), place.join("head"));
+    head.map(drop).doing("keep a witness")
+}
