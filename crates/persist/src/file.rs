@@ -38,8 +38,8 @@ use crate::{
     engine::{CommitMode, Engine},
     error::ENGINE_FILE,
     fs::{
-        BALLAST_BYTES_DEFAULT, Ballast, HeadFile, HeadRead, StagedStore, StateDir, WhenMissing,
-        WriterLock,
+        BALLAST_BYTES_DEFAULT, Ballast, HeadFile, HeadRead, StagedStore, StateDir, Suspect,
+        WhenMissing, WriterLock,
     },
     storage::FileStorage,
     store::{PackedStore, Witnessed, create, open_for_writing},
@@ -149,8 +149,15 @@ impl FileStore {
         let cache_bytes = store.cache_bytes;
         let wrap: WrapBackend = wrap_backend.unwrap_or_else(|| Arc::new(|backend| backend));
         let storage = storage_of(file, &ballast, &wrap)?;
-        let db = open_database(Arc::clone(&storage), cache_bytes);
-        let db = db.map_err(|error| OpenError::from(error).of_file(&dir.store()))?;
+        let suspect = Suspect::of(&dir);
+        let in_place = InPlace {
+            dir: &dir,
+            lock: &lock,
+            ballast: &ballast,
+            wrap: &wrap,
+            suspect: &suspect,
+        };
+        let (storage, db) = in_place.open(storage, cache_bytes)?;
         let engine = Engine::new(db);
         let head = HeadFile::open(&dir, &lock).map_err(io_error("head"))?;
         let medium = FileMedium {
@@ -158,6 +165,7 @@ impl FileStore {
             lock: Some(lock),
             head,
             ballast,
+            suspect,
             storage,
             wrap,
             cache_bytes,
@@ -240,6 +248,43 @@ impl Store for FileStore {
     }
 }
 
+/// What an opening has, before the engine opens the file.
+struct InPlace<'a> {
+    dir: &'a StateDir,
+    lock: &'a WriterLock,
+    ballast: &'a Arc<Ballast>,
+    wrap: &'a WrapBackend,
+    suspect: &'a Suspect,
+}
+
+impl InPlace<'_> {
+    /// Opens the file in its place, or a copy that takes its place when a change of it failed before
+    /// its last process ended.
+    fn open(
+        &self,
+        storage: Arc<dyn StorageBackend>,
+        cache_bytes: usize,
+    ) -> Result<(Arc<dyn StorageBackend>, Database), OpenError> {
+        let open = |storage: &Arc<dyn StorageBackend>| {
+            let suspect = Some(self.suspect.clone());
+            open_database(Arc::clone(storage), cache_bytes, suspect)
+                .map_err(|error| OpenError::from(error).of_file(&self.dir.store()))
+        };
+        if !self.suspect.is_set() {
+            let db = open(&storage)?;
+            return Ok((storage, db));
+        }
+        tracing::warn!("a write of the store failed before its process ended; it is copied");
+        let staged = StagedStore::copy_of(storage.as_ref(), self.dir, self.lock)?;
+        let file = staged.file().map_err(io_error("the store's copy"))?;
+        let copy = storage_of(file, self.ballast, self.wrap)?;
+        let db = open(&copy)?;
+        staged.install(self.dir)?;
+        self.suspect.clear();
+        Ok((copy, db))
+    }
+}
+
 /// A store is made aside and put in its place whole.
 fn make_store(
     dir: &StateDir,
@@ -251,7 +296,7 @@ fn make_store(
     let file = staged.file().map_err(io_error("a new store"))?;
     let plain: WrapBackend = Arc::new(|backend| backend);
     let storage = storage_of(file, ballast, &plain)?;
-    let engine = Engine::new(open_database(storage, options.cache_bytes)?);
+    let engine = Engine::new(open_database(storage, options.cache_bytes, None)?);
     create(&engine, CommitMode::Durable, options)?;
     drop(engine);
     Ok(staged.install(dir)?)
@@ -270,11 +315,12 @@ fn storage_of(
 fn open_database(
     storage: Arc<dyn StorageBackend>,
     cache_bytes: usize,
+    suspect: Option<Suspect>,
 ) -> Result<Database, StoreError> {
     let open = || {
         Database::builder()
             .set_cache_size(cache_bytes)
-            .create_with_backend(SharedBackend(storage))
+            .create_with_backend(SharedBackend::new(storage, suspect))
     };
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(opened) => opened.map_err(not_opened),

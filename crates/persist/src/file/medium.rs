@@ -13,7 +13,7 @@ use super::{WrapBackend, open_database, storage_of};
 use crate::{
     OpenError,
     engine::{CommitMode, Engine},
-    fs::{Ballast, HeadFile, StagedStore, StateDir, Witness, WriterLock},
+    fs::{Ballast, HeadFile, StagedStore, StateDir, Suspect, Witness, WriterLock},
     layout::meta::State,
     store::{Medium, Opened, Witnessed},
 };
@@ -24,6 +24,7 @@ pub(super) struct FileMedium {
     pub(super) lock: Option<WriterLock>,
     pub(super) head: HeadFile,
     pub(super) ballast: Arc<Ballast>,
+    pub(super) suspect: Suspect,
     pub(super) storage: Arc<dyn StorageBackend>,
     pub(super) wrap: WrapBackend,
     pub(super) cache_bytes: usize,
@@ -89,7 +90,11 @@ impl Medium for FileMedium {
             StagedStore::copy_of(self.storage.as_ref(), &self.dir, lock).map_err(failed)?;
         let file = staged.file().map_err(failed)?;
         let storage = storage_of(file, &self.ballast, &self.wrap)?;
-        let copy = Engine::new(open_database(Arc::clone(&storage), self.cache_bytes)?);
+        let copy = Engine::new(open_database(
+            Arc::clone(&storage),
+            self.cache_bytes,
+            Some(self.suspect.clone()),
+        )?);
         let opened =
             Opened::read(&copy, CommitMode::Durable).map_err(OpenError::into_store_error)?;
         let found = opened.state();
@@ -108,6 +113,8 @@ impl Medium for FileMedium {
             // It may still try to write; that file has no name any more.
             let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(old)));
         }
+        // Not before the old database is gone: its last attempts set the mark again.
+        self.suspect.clear();
         tracing::warn!(position = %opened.position(), "the store was recovered by copy");
         Ok(opened)
     }
@@ -121,7 +128,11 @@ impl FileMedium {
     /// What must never be done: one of the faults that the harness must catch.
     fn go_on_with_failed_file(&self, engine: &Engine) -> Result<Opened, StoreError> {
         engine.forget();
-        let again = Engine::new(open_database(Arc::clone(&self.storage), self.cache_bytes)?);
+        let again = Engine::new(open_database(
+            Arc::clone(&self.storage),
+            self.cache_bytes,
+            None,
+        )?);
         let opened =
             Opened::read(&again, CommitMode::Durable).map_err(OpenError::into_store_error)?;
         again.take().and_then(|db| engine.replace(db));

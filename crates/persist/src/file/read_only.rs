@@ -80,7 +80,7 @@ impl ReadStore {
         let file = File::open(dir.store()).map_err(io_error("the store's file"))?;
         let overlay = OverlayBackend::new(file, OVERLAY_BYTES_MAX).map_err(not_opened)?;
         let cache_bytes = StoreOptions::file().cache_bytes;
-        let db = open_database(Arc::new(overlay), cache_bytes);
+        let db = open_database(Arc::new(overlay), cache_bytes, None);
         let db = db.map_err(|error| OpenError::from(error).of_file(&dir.store()))?;
         let engine = Engine::new(db);
         let (shared, state, damaged) = open_for_reading(engine)?;

@@ -23,15 +23,17 @@ const STORE: &str = "runtime.redb";
 const LOCK: &str = "lock";
 const HEAD: &str = "head";
 const BALLAST: &str = "ballast";
+const SUSPECT: &str = "suspect";
 const ACCESS_TOKEN: &str = "access-token";
 const BACKUPS: &str = "backups";
 const LOST_AND_FOUND: &str = "lost+found";
 const TMP: &str = "tmp";
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     STORE,
     LOCK,
     HEAD,
     BALLAST,
+    SUSPECT,
     ACCESS_TOKEN,
     BACKUPS,
     LOST_AND_FOUND,
@@ -183,6 +185,10 @@ impl StateDir {
 
     pub(crate) fn ballast(&self) -> PathBuf {
         self.path.join(BALLAST)
+    }
+
+    pub(crate) fn suspect(&self) -> PathBuf {
+        self.path.join(SUSPECT)
     }
 
     #[cfg(test)]

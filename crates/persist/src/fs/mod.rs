@@ -8,6 +8,7 @@
 //! - `lock`: one writer or many readers, across processes
 //! - `head`: the witness of the last acknowledged position
 //! - `ballast`: disk space kept back for the commits under way when the disk fills
+//! - `suspect`: the mark of a failed write that outlives its process
 //! - `replace`: a new file in the place of `runtime.redb`, safe at every step
 
 mod ballast;
@@ -16,6 +17,7 @@ mod head;
 mod lock;
 mod process;
 mod replace;
+mod suspect;
 
 #[cfg(test)]
 pub(crate) use ballast::BATCH_BYTES;
@@ -24,3 +26,4 @@ pub(crate) use dir::{DirError, StateDir, WhenMissing};
 pub(crate) use head::{HeadFile, HeadRead, Witness};
 pub(crate) use lock::{Holder, LockError, ReaderLock, WriterLock, serving};
 pub(crate) use replace::{ReplaceError, StagedStore};
+pub(crate) use suspect::Suspect;
