@@ -23,8 +23,8 @@ const ASKED_ONE_IN: u32 = 24;
 struct Sizes {
     sessions: u64,
     steps: usize,
-    /// Distinct images that are wanted in all, about.
-    images: u64,
+    /// Images that are tried in all, about; those that are alike are audited once.
+    tried: u64,
 }
 
 /// Runs the part.
@@ -35,25 +35,25 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     let catch = Sizes {
         sessions: 2,
         steps: 100,
-        images: 800,
+        tried: 1_200,
     };
     let quick = Sizes {
         sessions: 10,
         steps: 130,
-        images: 40_000,
+        tried: 60_000,
     };
     let full = Sizes {
         sessions: 80,
         steps: 220,
-        images: 800_000,
+        tried: 1_200_000,
     };
     let sizes = settings.size.pick(catch, quick, full);
     let mut outcome = Outcome::new("crash", settings.seed);
-    let progress = settings.progress("crash", sizes.images);
+    let progress = settings.progress("crash", sizes.tried);
     for number in 0..sizes.sessions {
         let seed = settings.seed.wrapping_mul(1_000).wrapping_add(number);
         let session = Session::play(settings, seed, sizes.steps)?;
-        let explored = explore(settings, &session, sizes.images / sizes.sessions, &progress)?;
+        let explored = explore(settings, &session, sizes.tried / sizes.sessions, &progress)?;
         outcome.merge(explored);
         if settings.until_violation && outcome.violations > 0 {
             break;
@@ -78,7 +78,7 @@ struct Shared<'a> {
 fn explore(
     settings: &Settings,
     session: &Session,
-    images_wanted: u64,
+    tried: u64,
     progress: &Progress,
 ) -> Result<Outcome, HarnessError> {
     let mut outcome = Outcome::new("crash", settings.seed);
@@ -101,7 +101,7 @@ fn explore(
         settings,
         session,
         expected: &expected,
-        variants: variants_of(images_wanted, points),
+        variants: variants_of(tried, points),
         known: Mutex::default(),
         next: AtomicUsize::new(0),
         over: AtomicBool::new(settings.until_violation && outcome.violations > 0),
@@ -133,11 +133,10 @@ pub(super) fn on_threads(
     Ok(outcome)
 }
 
-/// How many variants of each point give so many images: right after a sync there is but one, and
-/// others are alike.
-fn variants_of(images_wanted: u64, points: usize) -> usize {
-    let each = usize::try_from(images_wanted).unwrap_or(usize::MAX) / points.max(1);
-    (each * 3 / 2).max(2)
+/// How many variants of each point are so many in all. Right after a sync there is but one.
+fn variants_of(tried: u64, points: usize) -> usize {
+    let each = usize::try_from(tried).unwrap_or(usize::MAX) / points.max(1);
+    each.max(2)
 }
 
 fn acknowledged(session: &Session) -> u64 {
@@ -168,6 +167,7 @@ impl Shared<'_> {
                     _ => HeadChoice::AsOfThen,
                 };
                 let image = crash.image(variant, head);
+                self.progress.add(1);
                 if !self.is_new(image.fingerprint()) {
                     continue;
                 }
@@ -188,7 +188,6 @@ impl Shared<'_> {
                 let found = found.doing(&at)?;
                 outcome.count("audited images", 1);
                 outcome.count("images asked again", u64::from(is_asked));
-                self.progress.add(1);
                 for violation in found.violations {
                     outcome.violated(&at, violation);
                 }

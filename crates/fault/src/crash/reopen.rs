@@ -42,7 +42,7 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     let quick = Sizes {
         sessions: 4,
         steps: 120,
-        openings: 30,
+        openings: 8,
     };
     let full = Sizes {
         sessions: 40,
