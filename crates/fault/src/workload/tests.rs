@@ -34,8 +34,8 @@ fn played(seed: u64, steps: usize) -> Client {
 #[test]
 fn a_session_reaches_what_a_user_can_reach() {
     let mut words = std::collections::BTreeMap::<String, usize>::new();
-    for seed in 0..6 {
-        let client = played(seed, 120);
+    for seed in 0..12 {
+        let client = played(seed, 140);
         let journal = client.journal();
         assert_eq!(journal.violations, [], "seed {seed}");
         for entry in &journal.entries {

@@ -187,7 +187,7 @@ impl Client {
     fn choose_process(&mut self, run_id: RunId) -> Option<SinkCall> {
         let known = self.runs.get(&run_id)?.processes.first().cloned();
         Some(match known {
-            Some(identity) if self.rng.bool() => SinkCall::ProcessEnded(identity),
+            Some(identity) if self.rng.u8(0..4) > 0 => SinkCall::ProcessEnded(identity),
             _ => {
                 let number = self.number();
                 SinkCall::ProcessStarted(ProcessRecord {
