@@ -8,6 +8,7 @@
 //! - [`crash`]: crash images of the Runtime's own transactions
 //! - [`bounds`]: the store's file under a steady load that is trimmed
 //! - [`disk`]: a disk that records every call, and fails
+//! - [`errors`]: one failing call of the disk in a run of the whole Runtime
 //! - [`flips`]: what is damaged is never served
 //! - [`model`]: random commands, restarts and trims against a plain model
 //! - [`order`]: nothing is shown or answered before its commit
@@ -28,6 +29,7 @@ pub mod bare;
 pub mod bounds;
 pub mod crash;
 pub mod disk;
+pub mod errors;
 pub mod flips;
 pub mod model;
 pub mod order;

@@ -23,6 +23,11 @@ pub const PARTS: &[Part] = &[
         run: crate::bare::run,
     },
     Part {
+        name: "errors",
+        about: "one failing call of the disk, in every way, in a run of the whole Runtime",
+        run: crate::errors::run,
+    },
+    Part {
         name: "crash",
         about: "a power cut after every call of the disk, and all that it may leave, audited",
         run: crate::crash::run,

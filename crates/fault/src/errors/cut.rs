@@ -1,0 +1,136 @@
+//! Power cuts after a fault: what was acknowledged is there, and who asks again learns the truth.
+
+use fastrand::Rng;
+use worker_runtime_core::{Dispatch, Runtime};
+use worker_runtime_persist::{FileStore, WrapBackend};
+
+use super::jobs::Job;
+use crate::{
+    audit::{Expected, Found, Look},
+    backend::Stage,
+    disk::{Call, HeadChoice, Place, SyncResult, Tape},
+    report::{HarnessError, Outcome, Violation},
+    settings::Settings,
+    workload::{Journal, limits, on_one_thread},
+};
+
+/// Crash points between the fault and the end of a run, beside the end itself.
+const POINTS: usize = 3;
+
+/// Variants of the end, and of the others.
+const VARIANTS_LAST: usize = 4;
+const VARIANTS: usize = 2;
+
+/// Audits a run that is over, and what power cuts leave of it.
+pub(super) fn audit(
+    settings: &Settings,
+    job: Job,
+    tape: &Tape,
+    journal: &Journal,
+    outcome: &mut Outcome,
+) -> Result<(), HarnessError> {
+    let expected = Expected::new(journal);
+    for violation in &expected.violations {
+        outcome.violated(job.to_string(), violation.clone());
+    }
+    if journal.runtime_id.is_none() {
+        return Ok(());
+    }
+    let directory = settings.scratch()?;
+    let place = Place::new(directory.path())?;
+    let mut rng = Rng::with_seed(job.seed ^ tape.len() as u64);
+    let failed = tape.calls.iter().position(|recorded| {
+        let refused = [SyncResult::Refused, SyncResult::Lost].map(Call::Sync);
+        recorded.call == Call::Refused || refused.contains(&recorded.call)
+    });
+    let first = failed.unwrap_or_default();
+    let mut points: Vec<usize> = (0..POINTS).map(|_| rng.usize(first..=tape.len())).collect();
+    points.push(tape.len());
+    points.sort_unstable();
+    let mut explorer = tape.explorer();
+    for index in points {
+        explorer.goto(index);
+        let crash = explorer.crash();
+        let is_last = index == tape.len();
+        let variants = if is_last { VARIANTS_LAST } else { VARIANTS };
+        for (number, variant) in crash.variants(&mut rng, variants).into_iter().enumerate() {
+            let image = crash.image(variant, HeadChoice::AsOfThen);
+            let look = Look {
+                index: index as u64,
+                seed: job.seed,
+                thorough: is_last,
+            };
+            let asks = is_last && number == 0;
+            let found = look_at(&place, || place.mount(&image), job, &expected, look, asks)?;
+            outcome.count("power cuts after a fault", 1);
+            for violation in found {
+                let at = format!(
+                    "{job}, power cut after call {index} of {}, {variant}",
+                    tape.len()
+                );
+                outcome.violated(at, violation);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Opens and audits; then opens once more, and asks for everything again.
+fn look_at(
+    place: &Place,
+    mount: impl Fn() -> Result<WrapBackend, HarnessError>,
+    job: Job,
+    expected: &Expected<'_>,
+    look: Look,
+    asks: bool,
+) -> Result<Vec<Violation>, HarnessError> {
+    let tokio = on_one_thread()?;
+    tokio.block_on(async {
+        let stage = Stage::default();
+        let runtime = match open(place, mount()?, job, &stage, Dispatch::None).await? {
+            Ok(runtime) => runtime,
+            Err(violation) => return Ok(vec![violation]),
+        };
+        let mut found = expected.look(&runtime.observation(), look);
+        drop(runtime);
+        if !asks {
+            return Ok(found.violations);
+        }
+        let known = Found {
+            world: found.world.take(),
+            kept: found.kept,
+            violations: Vec::new(),
+        };
+        let stage = Stage::completing();
+        match open(place, mount()?, job, &stage, Dispatch::All).await? {
+            Ok(runtime) => {
+                let asked = expected.ask_again(&runtime, look.index, known).await;
+                found.violations.extend(asked);
+            }
+            Err(violation) => found.violations.push(violation),
+        }
+        Ok(found.violations)
+    })
+}
+
+async fn open(
+    place: &Place,
+    wrap: WrapBackend,
+    job: Job,
+    stage: &Stage,
+    dispatch: Dispatch,
+) -> Result<Result<Runtime, Violation>, HarnessError> {
+    let clock = limits::clock();
+    clock.advance(std::time::Duration::from_secs(3_600));
+    let seed = job.seed ^ 1;
+    let mut options = limits::file_options(&clock, seed);
+    options.wrap_backend = Some(wrap);
+    let broken = |error: String| Violation::new("I1 a store can be opened", error);
+    let store = match FileStore::open(place.path(), options) {
+        Ok(store) => store,
+        Err(error) => return Ok(Err(broken(error.to_string()))),
+    };
+    let options = limits::runtime_options(stage.factory(), dispatch, &clock, seed)?;
+    let opened = Runtime::open(Box::new(store), options).await;
+    Ok(opened.map_err(|error| broken(error.to_string())))
+}
