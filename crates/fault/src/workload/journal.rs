@@ -26,13 +26,6 @@ pub struct Entry {
     pub answer: Answer,
 }
 
-impl Entry {
-    /// Whether it was acknowledged by then.
-    pub fn is_acknowledged(&self, index: u64) -> bool {
-        matches!(self.answer, Answer::Done(_)) && self.answered_at.is_some_and(|at| at <= index)
-    }
-}
-
 /// An event, as an observer was told it.
 #[derive(Debug, Clone)]
 pub struct Told {
@@ -133,23 +126,6 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The newest position that somebody was told of by then: by an acknowledgement, or by a stream.
-    pub fn promised(&self, index: u64) -> Position {
-        let acknowledged = self
-            .entries
-            .iter()
-            .filter(|entry| entry.is_acknowledged(index))
-            .filter_map(|entry| {
-                let done = entry.answer.done()?;
-                done.position.max(done.durable_to).max(done.input)
-            });
-        let told = self.told.values().filter(|told| told.told_at <= index);
-        acknowledged
-            .chain(told.map(|told| told.event.position))
-            .max()
-            .unwrap_or_default()
-    }
-
     /// The newest position that was told at all.
     pub fn told_to(&self) -> Position {
         let event = self.told.keys().next_back().copied().unwrap_or_default();
