@@ -171,6 +171,9 @@ pub(crate) enum Command {
     /// The state directory
     #[command(subcommand)]
     State(StateCommand),
+    /// Access tokens of the server
+    #[command(subcommand)]
+    Token(commands::token::TokenCommand),
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -86,6 +86,7 @@ impl Exit {
             Code::RunStartFailed | Code::Unknown => Self::Failed,
             Code::ActionUnknown | Code::RuntimeStopped | Code::ParentUnknown => Self::Failed,
             Code::HostRefused | Code::OriginRefused | Code::ServerBind => Self::Failed,
+            Code::TokenUnknown => Self::Failed,
             Code::RouteUnknown | Code::MethodRefused => Self::Failed,
             Code::StorageFull | Code::StateForeign | Code::StateIo => Self::Failed,
             Code::CursorExpired | Code::CursorAhead | Code::OutputIo => Self::Failed,

@@ -15,7 +15,7 @@ use worker_runtime_core::{
 };
 use worker_runtime_persist::{MemoryStore, StoreOptions};
 
-use crate::{args::Global, error::CliError, here::Here, target};
+use crate::{args::Global, config::Config, error::CliError, here::Here, target};
 
 /// What would become of a request to make a Worker.
 ///
@@ -27,28 +27,27 @@ pub(crate) fn create(
     request: CreateWorker,
 ) -> Result<CreateReceipt, CliError> {
     let path = target::path(global)?;
+    let config = Config::load(global)?;
     let loaded = match target::has_store(&path) {
         true => Some(target::open_read(global)?.loaded),
         false => None,
     };
     target::block_on(async {
-        let runtime = copy(loaded.as_ref(), here).await?;
+        let runtime = copy(loaded.as_ref(), here, &config).await?;
         let created = runtime.catalog().create(request).await;
         runtime.close().await?;
         Ok(created?)
     })
 }
 
-async fn copy(loaded: Option<&Loaded>, here: &Here) -> Result<Runtime, CliError> {
+async fn copy(loaded: Option<&Loaded>, here: &Here, config: &Config) -> Result<Runtime, CliError> {
     let mut store = MemoryStore::new(StoreOptions::memory())?;
     if let Some(loaded) = loaded {
         store.commit(&batch(loaded))?;
     }
     let options = RuntimeOptions {
-        backends: target::backends(),
-        mounts: here.mounts(&store.load()?)?,
         dispatch: Dispatch::None,
-        ..RuntimeOptions::default()
+        ..config.options(here.mounts(&store.load()?)?)?
     };
     Ok(Runtime::open(Box::new(store), options).await?)
 }

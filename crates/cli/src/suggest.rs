@@ -65,8 +65,18 @@ impl Suggestion {
         Self::new(&["cp", "-a", &path, &format!("{path}.{suffix}")]).of(Whose::System)
     }
 
-    pub(crate) fn config_show() -> Self {
-        Self::new(&["config", "show"])
+    /// A line of a file.
+    pub(crate) fn line_of(path: &Path, line: usize) -> Self {
+        let path = path.display().to_string();
+        Self::new(&["sed", "-n", &format!("{line}p"), &path]).of(Whose::System)
+    }
+
+    pub(crate) fn token_ls() -> Self {
+        Self::new(&["token", "ls"])
+    }
+
+    pub(crate) fn token_revoke(token_id: &str) -> Self {
+        Self::new(&["token", "revoke", token_id])
     }
 
     /// A file of ours that holds something else, put aside.

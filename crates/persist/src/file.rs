@@ -1,6 +1,7 @@
 //! The store in a state directory: one writer, and readers of a stopped store.
 //!
 //! - `medium`: what a commit means on a file, the witness, and the recovery by copy
+//! - `closed`: a stopped store held, not opened
 //! - `read_only`: a stopped store read without changing a byte (I12)
 //! - `shared_backend`: one storage under redb and the recovery
 //!
@@ -8,6 +9,7 @@
 //! and put in place when there is none), redb's own recovery, the tails, the record of this
 //! incarnation. Order of a commit: redb's commit and its one sync, `head`, then the answer (I1).
 
+mod closed;
 mod medium;
 mod read_only;
 mod shared_backend;
@@ -31,6 +33,7 @@ use worker_runtime_core::{
     store::{Batch, Loaded, Store, StoreError, StoreReader},
 };
 
+pub use closed::ClosedStore;
 pub use read_only::{ReadStore, Serving, StoreAccount, serving};
 
 use crate::{

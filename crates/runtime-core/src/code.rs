@@ -93,6 +93,7 @@ codes! {
     TokenMissing = "WR-TOKEN-MISSING";
     TokenInvalid = "WR-TOKEN-INVALID";
     TokenScope = "WR-TOKEN-SCOPE";
+    TokenUnknown = "WR-TOKEN-UNKNOWN";
     HostRefused = "WR-HOST-REFUSED";
     OriginRefused = "WR-ORIGIN-REFUSED";
     RouteUnknown = "WR-ROUTE-UNKNOWN";

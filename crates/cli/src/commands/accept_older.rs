@@ -55,10 +55,7 @@ pub(crate) fn run(
             .hint(Suggestion::copy(&path, "went-back"))
             .into());
     }
-    let writing = Writing {
-        dispatch: Dispatch::None,
-        here: Here::current()?,
-    };
+    let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
     let position = target::change(global, false, writing, printer, async |runtime| {
         Ok(runtime.management().acknowledge_went_back().await?)
     })?;

@@ -12,6 +12,7 @@ pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod state_info;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod transcript_show;
 pub(crate) mod transcript_tail;
 pub(crate) mod version;
@@ -37,7 +38,7 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     if printer.format() == Format::Name && !has_names(&command) {
-        let message = "-o name is for commands that print ids: worker ls, worker show, worker create and the commands that change one, event ls and event tail";
+        let message = "-o name is for commands that print ids: worker ls, worker show, worker create and the commands that change one, event ls and event tail, token ls and token revoke";
         return Err(CliError::usage(message, &[]).into());
     }
     match command {
@@ -57,6 +58,7 @@ pub(crate) fn run(
         Command::State(StateCommand::AcceptOlder(args)) => {
             accept_older::run(&args, global, printer)
         }
+        Command::Token(command) => token::run(&command, global, printer),
         Command::Config(ConfigCommand::Show) => config_show::run(global, printer),
         Command::Status => status::run(global, printer),
         Command::Errors(ErrorsCommand::Explain(args)) => errors_explain::run(&args, printer),
@@ -75,6 +77,7 @@ const fn has_names(command: &Command) -> bool {
             command,
             WorkerCommand::Send(_) | WorkerCommand::Run(_) | WorkerCommand::Attach(_)
         ),
+        Command::Token(command) => !matches!(command, token::TokenCommand::Create(_)),
         Command::Run(_)
         | Command::Serve(_)
         | Command::Config(_)

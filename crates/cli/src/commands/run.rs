@@ -43,7 +43,7 @@ pub(crate) struct RunArgs {
     /// The command and its arguments
     #[arg(
         last = true,
-        required_unless_present = "backend_config",
+        required_unless_present_any = ["backend", "backend_config"],
         value_name = "COMMAND"
     )]
     command: Vec<String>,
@@ -79,7 +79,7 @@ pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Resu
     let path = target::path(global)?;
     let is_new = !target::has_store(&path);
     let dispatch = Dispatch::Only(request.worker_id.into_iter().collect());
-    let writing = Writing { dispatch, here };
+    let writing = Writing::new(global, dispatch, here)?;
     let store = target::open_files(global, true)?;
     target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.
@@ -129,7 +129,7 @@ async fn follow(
 fn check_input(args: &RunArgs) -> Result<(), CliError> {
     let message = match args.input.as_deref() {
         None if args.spec.backend.needs_input() => {
-            "--input is missing: a command in lines mode, or of --backend-config, needs one"
+            "--input is missing: a command in lines mode, of --backend or of --backend-config, needs one"
         }
         Some("-") if args.spec.backend.reads_stdin() => {
             "--input - and --backend-config - can't both be read from standard input"

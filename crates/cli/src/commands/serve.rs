@@ -158,20 +158,15 @@ fn prepare(
     clock: &Arc<SystemClock>,
 ) -> Result<(Tokens, RuntimeOptions), CliError> {
     let tokens = Tokens::open(path, clock.clone(), &mut SystemEntropy)?;
-    let mut mounts = here.mounts(&store.load()?)?;
-    config.add_mounts(&mut mounts)?;
+    let mounts = here.mounts(&store.load()?)?;
     let address = socket.local_addr().map_err(|error| {
         let message = format!("the address that was taken is not known: {error}");
         CliError::new(Code::ServerBind, message)
     })?;
     store.publish_address(&url_of(address))?;
     let options = RuntimeOptions {
-        backends: config.backends(),
-        mounts,
-        profiles: config.profiles.clone(),
-        limits: config.limits.clone(),
         clock: clock.clone(),
-        ..RuntimeOptions::default()
+        ..config.options(mounts)?
     };
     Ok((tokens, options))
 }
@@ -270,10 +265,10 @@ impl From<TokensError> for CliError {
             TokensError::Io { path, .. } => told.hint(Suggestion::directory(&path)),
             TokensError::Unreadable { path, .. } => told.hint(Suggestion::move_away(&path)),
             TokensError::Name(_) | TokensError::Expiry(_) => Self {
-                code: Code::Usage,
+                code: Code::FieldInvalid,
                 ..told
             }
-            .hint(Suggestion::help(&["serve"])),
+            .hint(Suggestion::help(&["token", "create"])),
             _ => told,
         }
     }

@@ -77,6 +77,10 @@ impl From<ConfigError> for CliError {
             true => format!("{place}: {reason}"),
             false => format!("{place}: {}: {reason}", error.key),
         };
-        Self::new(Code::ConfigInvalid, message).hint(Suggestion::config_show())
+        let told = Self::new(Code::ConfigInvalid, message);
+        match error.line {
+            Some(line) => told.hint(Suggestion::line_of(&error.path, line)),
+            None => told.hint(Suggestion::directory(&error.path)),
+        }
     }
 }

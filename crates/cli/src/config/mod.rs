@@ -21,11 +21,13 @@ use std::{
 
 use etcetera::BaseStrategy;
 use worker_runtime_core::{
-    Code, Mounts, ScopeError, backend::BackendFactory, limits::Limits, profile::NamedProfiles,
+    Code, Mounts, RuntimeOptions, ScopeError, backend::BackendFactory, limits::Limits,
+    profile::NamedProfiles,
 };
+use worker_runtime_execution::exec::{ExecFactory, ExecOptions};
 use worker_runtime_http::server::HttpLimits;
 
-use crate::{args::Global, error::CliError, target};
+use crate::{args::Global, error::CliError};
 pub(crate) use resolve::{Entry, Origin};
 
 /// The file below the platform's directory for configuration.
@@ -90,19 +92,27 @@ impl Config {
 
     /// The execution backends: the program's own, and the operator's presets.
     pub(crate) fn backends(&self) -> Vec<Arc<dyn BackendFactory>> {
-        let mut backends = target::backends();
+        let exec = ExecFactory::new(ExecOptions::default());
+        let mut backends: Vec<Arc<dyn BackendFactory>> = vec![Arc::new(exec)];
         backends.extend(self.presets.iter().cloned());
         backends
     }
 
-    /// Adds the operator's names for places; a name that is there already is the operator's then.
+    /// How a Runtime is opened with what is configured, and with these further names for places; one
+    /// that is the operator's too means what the operator says.
     ///
     /// # Errors
     /// As [`Mounts::set`].
-    pub(crate) fn add_mounts(&self, mounts: &mut Mounts) -> Result<(), ScopeError> {
-        self.mounts
-            .iter()
-            .try_for_each(|(name, path)| mounts.set(name, path))
+    pub(crate) fn options(&self, mut mounts: Mounts) -> Result<RuntimeOptions, ScopeError> {
+        let mut names = self.mounts.iter();
+        names.try_for_each(|(name, path)| mounts.set(name, path))?;
+        Ok(RuntimeOptions {
+            backends: self.backends(),
+            mounts,
+            profiles: self.profiles.clone(),
+            limits: self.limits.clone(),
+            ..RuntimeOptions::default()
+        })
     }
 }
 

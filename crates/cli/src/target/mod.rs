@@ -26,8 +26,7 @@ pub(crate) use place::{has_store, path};
 pub(crate) use reads::{Source, Target, open};
 pub(crate) use server::{Remote, Server, server};
 pub(crate) use store::{
-    ReadTarget, Writing, backends, change, closed_after, open_files, open_read, open_write,
-    warn_if_went_back,
+    ReadTarget, Writing, change, closed_after, open_files, open_read, open_write, warn_if_went_back,
 };
 
 use crate::{error::CliError, foreground::Signals};

@@ -19,7 +19,7 @@ use super::{
     server::{holding, named},
     store::waiting,
 };
-use crate::{args::Global, error::CliError, output::Printer};
+use crate::{args::Global, config::Config, error::CliError, output::Printer};
 
 /// The largest page that a server gives.
 const PAGE_MAX: usize = 1_000;
@@ -61,7 +61,11 @@ pub(crate) fn open(global: &Global, printer: &Printer) -> Result<Target, CliErro
     }
     let path = path(global)?;
     match waiting(global, || ReadStore::open(&path)) {
-        Ok(store) => Ok(Target::Store(Box::new(ReadTarget::new(path, store)?))),
+        Ok(store) => Ok(Target::Store(Box::new(ReadTarget::new(
+            path,
+            store,
+            &Config::load(global)?,
+        )?))),
         Err(OpenError::Locked {
             pid,
             address: Some(address),

@@ -2,21 +2,19 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use worker_runtime_core::{
-    Code, Dispatch, Observation, Runtime, RuntimeOptions, backend::BackendFactory, limits::Limits,
-    open_read_only, store::Store,
+    Code, Dispatch, Observation, Runtime, RuntimeOptions, open_read_only, store::Store,
 };
-use worker_runtime_execution::exec::{ExecFactory, ExecOptions};
 use worker_runtime_persist::{FileOptions, FileStore, OpenError, ReadStore};
 
 use super::{block_on, path};
 use crate::{
     args::Global,
+    config::Config,
     error::{CliError, Failure},
     here::Here,
     output::Printer,
@@ -34,11 +32,6 @@ pub(crate) struct ReadTarget {
     pub(crate) store: ReadStore,
 }
 
-/// The execution backends of this program.
-pub(crate) fn backends() -> Vec<Arc<dyn BackendFactory>> {
-    vec![Arc::new(ExecFactory::new(ExecOptions::default()))]
-}
-
 /// Opens the store to read, whatever serves it: for what only a stopped one can tell.
 ///
 /// # Errors
@@ -46,14 +39,14 @@ pub(crate) fn backends() -> Vec<Arc<dyn BackendFactory>> {
 pub(crate) fn open_read(global: &Global) -> Result<ReadTarget, CliError> {
     let path = path(global)?;
     let store = waiting(global, || ReadStore::open(&path))?;
-    ReadTarget::new(path, store)
+    ReadTarget::new(path, store, &Config::load(global)?)
 }
 
 impl ReadTarget {
-    pub(super) fn new(path: PathBuf, store: ReadStore) -> Result<Self, CliError> {
+    pub(super) fn new(path: PathBuf, store: ReadStore, config: &Config) -> Result<Self, CliError> {
         let loaded = store.load()?;
-        let limits = Limits::default();
-        let observation = open_read_only(loaded.clone(), store.reader(), backends(), limits)?;
+        let (backends, limits) = (config.backends(), config.limits.clone());
+        let observation = open_read_only(loaded.clone(), store.reader(), backends, limits)?;
         Ok(Self {
             path,
             observation,
@@ -69,6 +62,22 @@ pub(crate) struct Writing {
     pub(crate) dispatch: Dispatch,
     /// The directory in which the command was started.
     pub(crate) here: Here,
+    /// What the operator configured.
+    pub(crate) config: Config,
+}
+
+impl Writing {
+    /// With what is configured for this call.
+    ///
+    /// # Errors
+    /// When the configuration can't be used.
+    pub(crate) fn new(global: &Global, dispatch: Dispatch, here: Here) -> Result<Self, CliError> {
+        Ok(Self {
+            dispatch,
+            here,
+            config: Config::load(global)?,
+        })
+    }
 }
 
 /// Opens the store's files to change them, before anything runs: a signal still ends the program
@@ -115,10 +124,8 @@ pub(crate) async fn open_write(
 ) -> Result<Runtime, CliError> {
     let mounts = writing.here.mounts(&store.load()?)?;
     let options = RuntimeOptions {
-        backends: backends(),
-        mounts,
         dispatch: writing.dispatch,
-        ..RuntimeOptions::default()
+        ..writing.config.options(mounts)?
     };
     let runtime = Runtime::open(Box::new(store), options).await?;
     warn_if_went_back(&runtime, printer);

@@ -10,6 +10,7 @@
 )]
 
 mod changes;
+mod config;
 mod damage;
 mod lines;
 mod mistakes;
@@ -17,7 +18,10 @@ mod pipes;
 mod reads;
 mod run;
 mod send;
+mod serve;
+mod serving;
 mod shipped;
 mod signals;
 mod support;
+mod tokens;
 mod untouched;

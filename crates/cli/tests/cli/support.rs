@@ -119,7 +119,7 @@ fn collect(path: &Path, files: &mut BTreeMap<PathBuf, (Option<Vec<u8>>, SystemTi
 }
 
 impl Ran {
-    fn new(args: &[&str], output: &Output) -> Self {
+    pub(crate) fn new(args: &[&str], output: &Output) -> Self {
         let quoted = args
             .iter()
             .map(|arg| match arg.contains([' ', '\'']) || arg.is_empty() {
@@ -184,6 +184,7 @@ pub(crate) fn snapshot(place: &Place, name: &str, calls: &[Ran]) {
         (r"(project|gone)-[0-9a-f]{8}", "$1-[DIGEST]"),
         (r"\b(\d+)\.[0-9a-f]{8}\b", "$1.[INCARNATION]"),
         (r"process \d+", "process [PID]"),
+        (r"\(pid \d+\)", "(pid [PID])"),
         (r"ps -fp \d+", "ps -fp [PID]"),
         (
             r"(?m)^((?:runtime\.redb|ballast|head|lock) +)\d+$",

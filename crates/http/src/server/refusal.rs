@@ -63,7 +63,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::TokenMissing | Code::TokenInvalid => StatusCode::UNAUTHORIZED,
         Code::TokenScope | Code::OriginRefused | Code::StateDenied => StatusCode::FORBIDDEN,
         Code::WorkerUnknown | Code::RunUnknown | Code::ActionUnknown => StatusCode::NOT_FOUND,
-        Code::RouteUnknown => StatusCode::NOT_FOUND,
+        Code::RouteUnknown | Code::TokenUnknown => StatusCode::NOT_FOUND,
         Code::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
         Code::WorkerDeleted | Code::CursorExpired => StatusCode::GONE,
         Code::WorkerExists | Code::ScopeConflict | Code::InputBusy => StatusCode::CONFLICT,

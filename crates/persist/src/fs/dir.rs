@@ -25,6 +25,7 @@ const HEAD: &str = "head";
 const BALLAST: &str = "ballast";
 const SUSPECT: &str = "suspect";
 const ACCESS_TOKEN: &str = "access-token";
+const ACCESS_TOKENS: &str = "access-tokens.json";
 const BACKUPS: &str = "backups";
 const LOST_AND_FOUND: &str = "lost+found";
 const TMP: &str = "tmp";
@@ -35,6 +36,7 @@ const OURS: [&str; 9] = [
     BALLAST,
     SUSPECT,
     ACCESS_TOKEN,
+    ACCESS_TOKENS,
     BACKUPS,
     LOST_AND_FOUND,
     TMP,

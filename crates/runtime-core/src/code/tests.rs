@@ -21,6 +21,7 @@ const EXITS: &[&str] = &[
 
 /// The commands that a page may name. Grows with the command line.
 const COMMANDS: &[&str] = &[
+    "--config FILE config show",
     "--help",
     "--version",
     "COMMAND --help",
@@ -30,6 +31,8 @@ const COMMANDS: &[&str] = &[
     "state accept-older",
     "state info",
     "status",
+    "token create",
+    "token ls",
     "transcript show",
     "worker cancel",
     "worker ls",

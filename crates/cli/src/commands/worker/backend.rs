@@ -32,6 +32,14 @@ pub(crate) struct BackendArgs {
     /// How long the command may take to end when it is asked to, such as 5s
     #[arg(long, value_name = "TIME", value_parser = timeout::parse_ms)]
     term_grace: Option<u64>,
+    /// A backend that the operator configured under this name; takes the place of COMMAND and of the
+    /// options about it
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["command", "mode", "input_as", "env", "term_grace", "backend_config"]
+    )]
+    backend: Option<String>,
     /// The whole configuration of the exec backend, as JSON in a file or on standard input (-);
     /// takes the place of COMMAND and of the options about it
     #[arg(
@@ -90,6 +98,15 @@ impl BackendArgs {
         command: &[String],
         default_way: InputWay,
     ) -> Result<Chosen, CliError> {
+        if let Some(name) = &self.backend {
+            return Ok(Chosen {
+                backend: Some(BackendSelection {
+                    name: name.clone(),
+                    config: AsJson::default(),
+                }),
+                argv: Vec::new(),
+            });
+        }
         let config = match &self.backend_config {
             Some(file) => read_config(file)?,
             None if command.is_empty() => {
@@ -114,7 +131,7 @@ impl BackendArgs {
     /// Whether the command must be told something: only a simple command that is given no input
     /// is set off by an input without a text of the user's.
     pub(crate) fn needs_input(&self) -> bool {
-        self.mode == Some(Mode::Lines) || self.backend_config.is_some()
+        self.mode == Some(Mode::Lines) || self.backend_config.is_some() || self.backend.is_some()
     }
 
     /// Whether standard input is where the configuration is read from.

@@ -45,10 +45,7 @@ pub(crate) fn run(
         return Ok(exit);
     }
     let takes_input = request.backend.is_some();
-    let writing = Writing {
-        dispatch: Dispatch::None,
-        here,
-    };
+    let writing = Writing::new(global, Dispatch::None, here)?;
     let receipt = target::change(global, true, writing, printer, async |runtime| {
         Ok(runtime.catalog().create(request).await?)
     })?;

@@ -65,10 +65,11 @@ pub(crate) fn run(
         .into_iter()
         .map(|input_id| Followed::new(worker.worker_id, input_id, worker.cursor))
         .collect();
-    let writing = Writing {
-        dispatch: Dispatch::Only([worker.worker_id].into()),
-        here: Here::current()?,
-    };
+    let writing = Writing::new(
+        global,
+        Dispatch::Only([worker.worker_id].into()),
+        Here::current()?,
+    )?;
     let store = target::open_files(global, false)?;
     let seen = target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.
@@ -137,10 +138,7 @@ fn served(server: &Server, worker: &WorkerView, printer: &mut Printer) -> Result
 /// Nothing waits, but a run was lost: an opening ends what is left of it and records its outcome.
 fn settle(worker: &WorkerView, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
     let worker_id = worker.worker_id;
-    let writing = Writing {
-        dispatch: Dispatch::None,
-        here: Here::current()?,
-    };
+    let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
     let settled = target::change(global, false, writing, printer, async |runtime| {
         Ok(runtime.catalog().get(worker_id)?)
     })?;

@@ -200,10 +200,7 @@ pub(super) fn run_confirmed(
             server.ask(About::worker(worker_id), call)?
         }
         None => {
-            let writing = Writing {
-                dispatch: Dispatch::None,
-                here: Here::current()?,
-            };
+            let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
             target::change(global, false, writing, printer, async |runtime| {
                 Ok(call.call(runtime, worker_id).await?)
             })?

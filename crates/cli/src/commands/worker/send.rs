@@ -60,10 +60,7 @@ pub(crate) fn run(
     }
     refuse(&worker, &input, args.queue)?;
     let worker_id = worker.worker_id;
-    let writing = Writing {
-        dispatch: Dispatch::Only([worker_id].into()),
-        here: Here::current()?,
-    };
+    let writing = Writing::new(global, Dispatch::Only([worker_id].into()), Here::current()?)?;
     let store = target::open_files(global, false)?;
     target::block_on::<_, Failure>(async {
         // Before anything runs: no signal may end the process in between.

@@ -10,7 +10,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,7 @@ impl Tokens {
         clock: Arc<dyn Clock>,
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TokensError> {
-        let mut entries = vec![local(dir, &*clock, entropy)?];
+        let mut entries = vec![local(dir, entropy)?];
         entries.extend(read_others(&dir.join(OTHERS_FILE))?);
         Ok(Self {
             dir: Some(dir.to_owned()),
@@ -115,6 +115,18 @@ impl Tokens {
             entries: RwLock::new(entries),
             changed: watch::Sender::new(0),
         })
+    }
+
+    /// The tokens of a state directory, without their secrets and without changing anything; the local
+    /// one is there once a server was.
+    ///
+    /// # Errors
+    /// [`TokensError`] when a file can't be read.
+    pub fn kept(dir: &Path) -> Result<Vec<TokenView>, TokensError> {
+        let local = read_local(dir)?;
+        let others = read_others(&dir.join(OTHERS_FILE))?;
+        let entries = local.into_iter().chain(others);
+        Ok(entries.map(|entry| entry.view).collect())
     }
 
     /// No tokens yet, and none of them kept: for a host that makes its own.
@@ -268,39 +280,52 @@ impl Tokens {
 }
 
 /// The token of whoever operates this machine: read, or minted.
-fn local(dir: &Path, clock: &dyn Clock, entropy: &mut dyn Entropy) -> Result<Entry, TokensError> {
+fn local(dir: &Path, entropy: &mut dyn Entropy) -> Result<Entry, TokensError> {
+    if let Some(entry) = read_local(dir)? {
+        return Ok(entry);
+    }
     let path = dir.join(LOCAL_FILE);
-    let sha256 = match fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => digest(text.trim()),
-        Ok(_) => {
-            return Err(TokensError::Unreadable {
-                path,
-                reason: "it is empty".to_owned(),
-            });
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let (token, sha256) = mint(entropy);
-            replace(dir, &path, format!("{token}\n").as_bytes())?;
-            sha256
-        }
-        Err(source) => {
-            return Err(TokensError::Io {
-                action: "read",
-                path,
-                source,
-            });
-        }
-    };
-    Ok(Entry {
-        view: TokenView {
-            token_id: LOCAL_ID.to_owned(),
-            name: "whoever may read the state directory".to_owned(),
-            scope: AccessScope::Admin,
-            created_at: clock.now(),
-            expires_at: None,
-        },
-        sha256,
+    replace(dir, &path, format!("{}\n", mint(entropy).0).as_bytes())?;
+    read_local(dir)?.ok_or_else(|| TokensError::Unreadable {
+        path,
+        reason: "it is gone as soon as it is made".to_owned(),
     })
+}
+
+fn read_local(dir: &Path) -> Result<Option<Entry>, TokensError> {
+    let path = dir.join(LOCAL_FILE);
+    let read = fs::read_to_string(&path).and_then(|text| {
+        let changed = fs::metadata(&path)?.modified()?;
+        Ok((text, changed))
+    });
+    match read {
+        Ok((text, _)) if text.trim().is_empty() => Err(TokensError::Unreadable {
+            path,
+            reason: "it is empty".to_owned(),
+        }),
+        Ok((text, changed)) => Ok(Some(Entry {
+            view: TokenView {
+                token_id: LOCAL_ID.to_owned(),
+                name: "whoever may read the state directory".to_owned(),
+                scope: AccessScope::Admin,
+                created_at: timestamp_of(changed),
+                expires_at: None,
+            },
+            sha256: digest(text.trim()),
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TokensError::Io {
+            action: "read",
+            path,
+            source,
+        }),
+    }
+}
+
+fn timestamp_of(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let ms = since.unwrap_or_default().as_millis();
+    Timestamp::from_unix_ms(u64::try_from(ms).unwrap_or_default())
 }
 
 fn read_others(path: &Path) -> Result<Vec<Entry>, TokensError> {
@@ -325,8 +350,10 @@ fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
         path: path.to_owned(),
         source,
     };
-    // Made with mode 0600.
-    let mut file = NamedTempFile::new_in(dir).map_err(failed)?;
+    // Made with mode 0600, and where a store cleans up what an interrupted writer left.
+    let aside = dir.join("tmp");
+    let aside = if aside.is_dir() { &aside } else { dir };
+    let mut file = NamedTempFile::new_in(aside).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;

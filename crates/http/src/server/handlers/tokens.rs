@@ -36,7 +36,7 @@ pub(in crate::server) async fn revoke(
         true => Ok(StatusCode::NO_CONTENT),
         false => {
             let detail = "there is no such access token, or it is the one of the state directory";
-            Err(Refusal::new(Code::TokenInvalid, detail).with_status(StatusCode::NOT_FOUND))
+            Err(Refusal::new(Code::TokenUnknown, detail))
         }
     }
 }
