@@ -29,7 +29,7 @@ const ACCESS_TOKENS: &str = "access-tokens.json";
 const BACKUPS: &str = "backups";
 const LOST_AND_FOUND: &str = "lost+found";
 const TMP: &str = "tmp";
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     STORE,
     LOCK,
     HEAD,
