@@ -5,8 +5,8 @@
 //! - [`audit`]: what a reader finds, against what the client kept
 //! - [`backend`]: an execution backend that runs nothing by itself
 //! - [`bare`]: crash images of the store below the Runtime
-//! - [`crash`]: crash images of the Runtime's own transactions
 //! - [`bounds`]: the store's file under a steady load that is trimmed
+//! - [`crash`]: crash images of the Runtime's own transactions
 //! - [`disk`]: a disk that records every call, and fails
 //! - [`errors`]: one failing call of the disk in a run of the whole Runtime
 //! - [`flips`]: what is damaged is never served

@@ -47,9 +47,9 @@ pub(crate) use live::{LiveRuns, PartialBlock};
 pub use management::Management;
 pub use observation::{Observation, PageSize, TranscriptFrom};
 pub use observe::{ObserveOptions, ObserveStream, Observed};
-pub use shared::open_read_only;
 #[cfg(all(test, shuttle))]
 pub(crate) use shared::Shared;
+pub use shared::open_read_only;
 pub(crate) use shared::{PublishedWorker, incarnation_at};
 pub use sink::RunSink;
 pub use transcript::{TranscriptPart, TranscriptReader};

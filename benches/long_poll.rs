@@ -1,0 +1,187 @@
+//! Promise: who waits for events over HTTP costs nothing while there are none, and hears of one almost
+//! as soon as it is durable.
+//!
+//! 500 long-polls that wait: how often any thread of the process (server and clients alike) is woken.
+//! Then one run tells events, one at a time: from before the call until its position comes back
+//! durable, and until a client that waited has the answer with that very event.
+
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Runtime as Tokio, sync::oneshot};
+use worker_runtime_benches::{
+    Bench, Failure,
+    backend::Hold,
+    host::Host,
+    ledger::APPENDED,
+    payload::Payload,
+    run,
+    stats::{Phase, Series, Spread},
+    table::{Table, count, duration, note},
+};
+use worker_runtime_core::{
+    Clock, Cursor, RunSink, Stream, SystemClock, SystemEntropy, WorkerId, cursor::From as Start,
+    run::StopReason,
+};
+use worker_runtime_http::{
+    client::{Client, ClientOptions},
+    server::{Server, ServerOptions, Tokens},
+    wire::{AccessScope, CreateToken},
+};
+
+const IDLE: usize = 500;
+
+fn main() -> ExitCode {
+    run("long_poll", env!("CARGO_TARGET_TMPDIR"), bench)
+}
+
+fn bench(bench: &Bench) -> Result<(), Failure> {
+    let tokio = Tokio::new()?;
+    let dir = bench.fresh_dir()?;
+    let (backend, mut held) = Hold::new();
+    let host = tokio.block_on(Host::open(&dir.path().join("state"), backend))?;
+    let workers = tokio.block_on(host.create_workers(2, Hold::NAME))?;
+    let sinks = tokio.block_on(host.hold_runs(&workers, &mut held))?;
+    let (Some(quiet), Some(busy), Some(sink)) = (workers.first(), workers.get(1), sinks.get(1))
+    else {
+        return Err(Failure::new("there are no Workers"));
+    };
+    let (client, end) = tokio.block_on(serve(&host))?;
+    let woken = tokio.block_on(idle(bench, &client, *quiet))?;
+    let mut durable = Series::new("until it is durable");
+    let mut answered = Series::new("until the long-poll is answered");
+    for round in 0..bench.rounds {
+        let ops = bench.pick(400, 40);
+        let told = tokio.block_on(tell(&client, *busy, sink, round as u64 * ops, ops))?;
+        durable.phases.push(told.0);
+        answered.phases.push(told.1);
+    }
+    let _ = end.send(());
+    for sink in sinks {
+        tokio.block_on(sink.finish(StopReason::EndTurn, None))?;
+    }
+    tokio.block_on(host.runtime.close())?;
+
+    let columns = ["", "n", "median", "p99", "times the durable append"];
+    let mut table = Table::new("one event at a time", &columns);
+    for series in [&durable, &answered] {
+        table.row([
+            series.name.clone(),
+            count(series.ops() as f64),
+            duration(series.latency(0.5)),
+            duration(series.latency(0.99)),
+            Spread::faster(&durable, series).to_string(),
+        ]);
+    }
+    table.print();
+    note(&format!(
+        "{IDLE} long-polls that wait: {woken:.1} wake-ups a second, of all threads of server and clients"
+    ));
+    Ok(())
+}
+
+/// A server over the host's Runtime, and a client of it.
+async fn serve(host: &Host) -> Result<(Client, oneshot::Sender<()>), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let tokens = Arc::new(Tokens::in_memory(clock));
+    let request = CreateToken {
+        name: "bench".to_owned(),
+        scope: AccessScope::Observe,
+        expires_in_seconds: None,
+    };
+    let token = tokens.create(&request, &mut SystemEntropy)?.token;
+    let server = Server::bind(host.runtime.clone(), tokens, ServerOptions::default()).await?;
+    let url = format!("http://{}", server.address());
+    let (end, ended) = oneshot::channel();
+    tokio::spawn(server.run(async {
+        let _ = ended.await;
+    }));
+    Ok((Client::new(&ClientOptions::new(url, Some(token)))?, end))
+}
+
+/// How often a second anything wakes while nobody has anything to tell.
+async fn idle(bench: &Bench, client: &Client, worker_id: WorkerId) -> Result<f64, Failure> {
+    let stream = Stream::Worker(worker_id);
+    let polls: Vec<_> = (0..IDLE)
+        .map(|_| {
+            let client = client.clone();
+            let wait = Duration::from_secs(60);
+            tokio::spawn(async move { client.events(stream, Start::Now, 10, wait).await })
+        })
+        .collect();
+    // The store makes itself quick to open once it has been idle for two seconds.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let (before, began) = (switches()?, Instant::now());
+    tokio::time::sleep(Duration::from_secs(bench.pick(20, 2))).await;
+    let woken = switches()? - before;
+    let seconds = began.elapsed().as_secs_f64();
+    if let Some(ended) = polls.iter().find(|poll| poll.is_finished()) {
+        let ended = ended.is_finished();
+        return Err(Failure::new(format!("a long-poll did not wait: {ended}")));
+    }
+    polls.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(woken as f64 / seconds)
+}
+
+/// How often the threads of this process were woken so far.
+fn switches() -> Result<u64, Failure> {
+    let mut sum = 0;
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        let status = std::fs::read_to_string(thread?.path().join("status"))?;
+        let waits = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sum += waits.unwrap_or("0").trim().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// Tells events one at a time, while somebody waits for each.
+async fn tell(
+    client: &Client,
+    worker_id: WorkerId,
+    sink: &RunSink,
+    first: u64,
+    ops: u64,
+) -> Result<(Phase, Phase), Failure> {
+    let stream = Stream::Worker(worker_id);
+    let mut cursor: Cursor = client.worker(worker_id).await?.cursor;
+    let (mut durable, mut answered) = (Phase::default(), Phase::default());
+    for op in first..first + ops {
+        let waiting = {
+            let client = client.clone();
+            let wait = Duration::from_secs(30);
+            tokio::spawn(async move {
+                let page = client.events(stream, Start::After(cursor), 10, wait).await;
+                (page, Instant::now())
+            })
+        };
+        // Until it waits: nothing tells from outside when it does.
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let began = Instant::now();
+        let position = sink.event(APPENDED, &Payload::new(1, op)).await?;
+        durable.latencies.push(began.elapsed());
+        let (page, at) = waiting.await?;
+        let page = page?;
+        answered.latencies.push(at.saturating_duration_since(began));
+        let positions: Vec<_> = page
+            .events
+            .iter()
+            .map(|event| event.event.position)
+            .collect();
+        if positions != [position] {
+            return Err(Failure::new(format!(
+                "{position} was told, and {positions:?} came"
+            )));
+        }
+        cursor = page.next;
+    }
+    for phase in [&mut durable, &mut answered] {
+        phase.ops = ops;
+        phase.elapsed = phase.latencies.iter().sum();
+    }
+    Ok((durable, answered))
+}
