@@ -16,7 +16,7 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::ServeBeyondPublished
         | Sabotage::ReadAhead
         | Sabotage::MissWakeUp => &["order"],
-        Sabotage::WriteHeadBeforeCommit | Sabotage::SkipSync => &["crash", "bare"],
+        Sabotage::WriteHeadBeforeCommit | Sabotage::SkipSync => &["bare", "crash"],
         Sabotage::TrustFailedFile => &["errors"],
         Sabotage::SkipBallast => &["disk-full"],
         Sabotage::SkipChecksum
@@ -35,7 +35,7 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::ForgetReceipt
         | Sabotage::DropOutcomeAtOpen
         | Sabotage::RunTwiceAfterRestart
-        | Sabotage::ReuseFence => &["crash", "model"],
+        | Sabotage::ReuseFence => &["model", "crash"],
         Sabotage::LeaveChild => &["syncs", "soak"],
         Sabotage::LeakPath => &["syncs"],
     }
