@@ -161,3 +161,28 @@ fn a_client_that_may_operate_runs_what_the_operator_wrote_down_and_nothing_else(
     let made = place.run(&made);
     assert_eq!((made.code, made.stdout.trim()), (Some(0), "4"), "{made}");
 }
+
+#[test]
+fn completions_and_the_manual_know_every_command() {
+    let place = Place::new();
+    let manual = place.run(&["man"]);
+    assert_eq!(manual.code, Some(0), "{manual}");
+    assert!(manual.stdout.contains(".TH worker-runtime 1"));
+    for command in [
+        "serve",
+        "worker create",
+        "token create",
+        "event tail",
+        "config show",
+    ] {
+        let heading = format!(".SS \"worker-runtime {command}\"");
+        assert!(manual.stdout.contains(&heading), "{command}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = place.run(&["completions", shell]);
+        assert_eq!(script.code, Some(0), "{script}");
+        assert!(script.stdout.contains("worker-runtime") && script.stdout.contains("token"));
+    }
+    assert_eq!(place.run(&["completions", "cmd.exe"]).code, Some(2));
+    assert!(!place.state().exists());
+}

@@ -69,6 +69,27 @@ fn it_says_once_that_it_is_ready_and_ends_in_order() {
 }
 
 #[test]
+fn what_the_readme_asks_is_answered() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let readme = include_str!("../../../../README.md");
+    let (_, rest) = readme.split_once("<!-- ci: ask -->\n```sh\n").unwrap();
+    let (script, _) = rest.split_once("```").unwrap();
+    let script = script
+        .replace("~/.local/state/worker-runtime/access-token", "\"$TOKEN\"")
+        .replace("http://127.0.0.1:7621", &serving.url);
+    let has_curl = Command::new("curl").arg("--version").output().is_ok();
+    if has_curl {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &script]).env("TOKEN", token_file(&place));
+        let output = shell.output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(status["live"], true, "{status}");
+    }
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
 fn what_it_says_can_be_json_to_the_last_line() {
     let place = Place::new();
     let args = [

@@ -58,6 +58,14 @@ fn every_route_is_described_once_under_a_name_of_its_own() {
     assert_eq!(count, route_table().lines().count() - 2);
 }
 
+#[test]
+fn the_page_has_the_table_of_the_list() {
+    let page = include_str!("../../../../docs/http.md");
+    let (_, rest) = page.split_once("<!-- routes -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- end -->").unwrap();
+    assert_eq!(table, route_table(), "docs/http.md is not of this list");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_is_served_to_anybody_and_pages_of_codes_too() {
     let host = Host::start().await;
