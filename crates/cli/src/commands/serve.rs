@@ -4,6 +4,8 @@
 //! file, the Runtime recovers and opens, and only then the program listens and says so. A client that
 //! comes too early is refused by the system, never left waiting.
 
+mod voice;
+
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -31,10 +33,11 @@ use crate::{
     foreground::{Asked, Signals},
     here::Here,
     logging::LogFormat,
-    output::{Printer, write_words},
+    output::Printer,
     suggest::Suggestion,
     target,
 };
+use voice::Voice;
 
 /// Where it listens unless asked otherwise.
 pub(crate) const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7621);
@@ -91,8 +94,12 @@ pub(crate) fn run(
     let socket = take(bind).map_err(|error| not_bound(bind, &error, &path))?;
     let is_new = !target::has_store(&path);
     let mut store = target::open_files(global, true)?;
+    let voice = Voice {
+        format: args.log_format,
+        printer,
+    };
     if is_new {
-        printer.words(format_args!("made a store in {}", path.display()));
+        voice.good("made", &format!("a store in {}", path.display()));
     }
     target::block_on(async {
         let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
@@ -114,12 +121,12 @@ pub(crate) fn run(
         let server = match server {
             Ok(server) => server,
             Err(error) => {
-                let error = not_bound(bind, &error, &path);
+                let error = bind_error(bind, &error);
                 return Err(target::closed_after(&runtime, error).await);
             }
         };
-        say_ready(&server, &runtime, &path, args.log_format);
-        until_asked(server, runtime, signals, printer).await
+        say_ready(&voice, &server, &runtime, &path);
+        until_asked(server, runtime, signals, &voice).await
     })
 }
 
@@ -135,11 +142,16 @@ fn take(bind: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Why the address can't be had. Where the store is served already, that is what a user must know.
+/// Why the address can't be had, before the store is held. Where it is served already, that is what a
+/// user must know.
 fn not_bound(bind: SocketAddr, error: &io::Error, path: &Path) -> CliError {
     if let Err(locked @ OpenError::Locked { .. }) = ReadStore::open(path) {
         return locked.into();
     }
+    bind_error(bind, error)
+}
+
+fn bind_error(bind: SocketAddr, error: &io::Error) -> CliError {
     let told = CliError::new(Code::ServerBind, format!("can't listen at {bind}: {error}"));
     match error.kind() {
         io::ErrorKind::AddrInUse => told.hint(Suggestion::listeners(bind.port())),
@@ -198,26 +210,17 @@ fn url_of(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
-/// Says once that it is ready, whatever the format of data: whoever started it waits for this line.
-fn say_ready(server: &Server, runtime: &Runtime, path: &Path, format: LogFormat) {
-    let url = url_of(server.address());
-    let runtime_id = runtime.observation().runtime_id();
-    let token_file = Tokens::local_file(path);
-    let line = match format {
-        LogFormat::Human => format!(
-            "serving: {url}, Runtime {runtime_id}; access token: {}",
-            token_file.display()
-        ),
-        LogFormat::Json => serde_json::json!({
-            "level": "INFO",
-            "message": "serving",
-            "url": url,
-            "runtime_id": runtime_id,
-            "token_file": token_file,
-        })
-        .to_string(),
-    };
-    write_words(&format!("{line}\n"));
+/// Says once that it is ready.
+fn say_ready(voice: &Voice<'_>, server: &Server, runtime: &Runtime, path: &Path) {
+    let address = server.address();
+    if !address.ip().is_loopback() {
+        voice.warn(
+            "other machines reach this address, and it speaks plain HTTP: put what encrypts in front",
+        );
+    }
+    let runtime_id = runtime.observation().runtime_id().to_string();
+    let token_file = Tokens::local_file(path).display().to_string();
+    voice.ready(&url_of(address), &runtime_id, &token_file);
 }
 
 /// Serves until a signal asks for the end; then ends in order, or at once on a further Ctrl-C.
@@ -225,7 +228,7 @@ async fn until_asked(
     server: Server,
     runtime: Runtime,
     mut signals: Signals,
-    printer: &Printer,
+    voice: &Voice<'_>,
 ) -> Result<Exit, Failure> {
     let (end, asked_to_end) = oneshot::channel::<()>();
     let mut served = pin!(server.run(async {
@@ -238,7 +241,7 @@ async fn until_asked(
                 Asked::Interrupt => "Ctrl-C once more ends it at once",
                 Asked::Terminate => "asked to by a signal",
             };
-            printer.good("ending:", format_args!("requests are answered, runs are ended; {how}"));
+            voice.good("ending", &format!("requests are answered, runs are ended; {how}"));
         }
     }
     let _ = end.send(());
@@ -250,11 +253,11 @@ async fn until_asked(
         closed = closed => closed?,
         // Dropped, not closed: what runs ends with this process, and the next opening says so.
         () = signals.insisted() => {
-            printer.bad("left:", "not everything was ended; the next opening ends it and says so");
+            voice.bad("left", "not everything was ended; the next opening ends it and says so");
             return Ok(Exit::Interrupted);
         }
     }
-    printer.good("closed:", "the store is closed clean");
+    voice.good("closed", "the store is closed clean");
     Ok(Exit::Done)
 }
 

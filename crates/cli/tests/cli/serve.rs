@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
@@ -92,14 +94,7 @@ fn what_the_readme_asks_is_answered() {
 #[test]
 fn what_it_says_can_be_json_to_the_last_line() {
     let place = Place::new();
-    let args = [
-        "--bind",
-        "127.0.0.1:0",
-        "--log-format",
-        "json",
-        "-o",
-        "json",
-    ];
+    let args = ["--bind", "127.0.0.1:0", "--log-format", "json"];
     let mut command = place.command(&[&["serve"], args.as_slice(), &["--log", "debug"]].concat());
     let child = command
         .stdout(Stdio::piped())
@@ -305,4 +300,71 @@ fn assert_modes(place: &Place) {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
     }
+}
+
+/// What the server answers to a request that is sent to this name, from a page of this origin.
+fn status_of(serving: &Serving, host: &str, origin: Option<&str>) -> String {
+    let address = serving.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let origin = origin.map(|origin| format!("Origin: {origin}\r\n"));
+    let origin = origin.unwrap_or_default();
+    write!(
+        stream,
+        "GET /healthz HTTP/1.1\r\nHost: {host}\r\n{origin}Connection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn names_and_origins_come_from_the_command_line_else_from_the_file() {
+    let place = Place::new();
+    let file = place.project().join("wr.toml");
+    let text = "[serve]\nbind = \"127.0.0.1:0\"\nhosts = [\"file.test\"]\norigins = [\"http://page.test\"]\n";
+    fs::write(&file, text).unwrap();
+    let file = file.display().to_string();
+    let serving = Serving::with(&place, &["--config", &file]);
+    assert_eq!(status_of(&serving, "file.test", None), "200");
+    assert_eq!(status_of(&serving, "typed.test", None), "421");
+    let page = Some("http://page.test");
+    assert_eq!(status_of(&serving, "localhost", page), "200");
+    assert_eq!(
+        status_of(&serving, "localhost", Some("http://a.test")),
+        "403"
+    );
+    assert_eq!(serving.end().0, Some(0));
+    let typed = [
+        "--config",
+        &file,
+        "--host",
+        "typed.test",
+        "--allow-origin",
+        "http://a.test",
+    ];
+    let serving = Serving::with(&place, &typed);
+    assert_eq!(status_of(&serving, "file.test", None), "421");
+    assert_eq!(status_of(&serving, "typed.test", None), "200");
+    assert_eq!(status_of(&serving, "localhost", page), "403");
+    assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn an_address_that_other_machines_reach_is_warned_of_and_found_all_the_same() {
+    let place = Place::new();
+    let serving = Serving::with(&place, &["--bind", "0.0.0.0:0"]);
+    assert!(
+        serving.said.contains("warning: other machines reach"),
+        "{}",
+        serving.said
+    );
+    assert!(
+        serving.url.starts_with("http://127.0.0.1:"),
+        "{}",
+        serving.url
+    );
+    let status = place.run(&["status"]);
+    assert_eq!(status.code, Some(0), "{status}");
+    assert_eq!(serving.end().0, Some(0));
 }

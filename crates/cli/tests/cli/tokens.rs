@@ -6,7 +6,7 @@ use worker_runtime_core::Code;
 
 use crate::{
     serving::{Serving, block_on, local_token},
-    support::{Place, Ran, snapshot, until},
+    support::{Place, Ran, Running, snapshot, until},
 };
 
 /// Makes a token: its secret, and its id.
@@ -209,4 +209,24 @@ fn what_is_no_token_is_not_made() {
     );
     assert!(!place.state().join("access-tokens.json").exists());
     snapshot(&place, "bad_token", &calls[..5]);
+}
+
+#[test]
+fn tokens_are_not_changed_behind_the_back_of_whoever_holds_the_store() {
+    let place = Place::new();
+    let command = ["run", "--", "sh", "-c", "echo ready; exec sleep 600"];
+    let mut run = Running::start(&place, &command);
+    assert_eq!(run.line(), "ready");
+    let calls = [
+        place.run(&["token", "create", "--name", "ci", "--scope", "observe"]),
+        place.run(&["token", "ls"]),
+        place.run(&["token", "revoke", "0123456789ab"]),
+    ];
+    run.signal(rustix::process::Signal::TERM);
+    assert_eq!(run.wait().0, Some(130));
+    for ran in calls {
+        assert_eq!(ran.code, Some(11), "{ran}");
+        assert!(ran.stdout.is_empty(), "{ran}");
+    }
+    assert!(!place.state().join("access-tokens.json").exists());
 }
