@@ -32,15 +32,13 @@ pub(crate) fn for_worker(worker: &WorkerView, live: bool) -> Option<Advice> {
         ),
         Phase::RequiresAction if live => {
             let action = worker.activity.actions.first()?;
-            let option = action.options.first().map_or("OPTION", String::as_str);
-            (
-                "its run waits for an answer".to_owned(),
-                vec![Suggestion::worker_answer(
-                    worker_id,
-                    action.action_id.as_str(),
-                    option,
-                )],
-            )
+            let name = action.action_id.as_str();
+            let answer = |option: &String| Suggestion::worker_answer(worker_id, name, option);
+            let mut answers: Vec<_> = action.options.iter().map(answer).collect();
+            if answers.is_empty() {
+                answers.push(Suggestion::worker_answer(worker_id, name, "ANSWER"));
+            }
+            ("its run waits for one of these answers".to_owned(), answers)
         }
         Phase::Running | Phase::Cancelling if live => return None,
         // Of a store that nobody runs: whatever ran was lost.

@@ -203,6 +203,11 @@ impl Suggestion {
         Self::new(&["--server", "http://HOST:7621", "status"]).of(Whose::OursAnywhere)
     }
 
+    /// What makes a server, on its machine.
+    pub(crate) fn serve() -> Self {
+        Self::new(&["serve"]).of(Whose::OursAnywhere)
+    }
+
     /// Which version this is.
     pub(crate) fn version() -> Self {
         Self::new(&["version"]).of(Whose::OursAnywhere)
@@ -227,15 +232,22 @@ impl Suggestion {
     /// The line to type. `same_place` is what names the store or the server on this command line:
     /// what is suggested must find the same one.
     pub(crate) fn line(&self, same_place: &[String]) -> String {
+        shell::join(self.typed(same_place).iter().map(String::as_str))
+    }
+
+    fn typed(&self, same_place: &[String]) -> Vec<String> {
         let mut words = match self.whose {
             Whose::System => Vec::new(),
             Whose::Ours | Whose::OursAnywhere => vec!["worker-runtime".to_owned()],
         };
         if self.whose == Whose::Ours {
-            words.extend(same_place.iter().cloned());
+            // An option may be typed once, and the suggestion's own counts.
+            let pairs = same_place.chunks(2);
+            let kept = pairs.filter(|pair| !pair.first().is_some_and(|it| self.words.contains(it)));
+            words.extend(kept.flatten().cloned());
         }
         words.extend(self.words.iter().cloned());
-        shell::join(words.iter().map(String::as_str))
+        words
     }
 }
 

@@ -46,7 +46,10 @@ pub(crate) fn run(
     let page = target.transcript(worker_id, from, count)?;
     match printer.format() {
         Format::Json => printer.json(&target.sourced(&page))?,
-        _ => print(&page, printer)?,
+        _ => {
+            print(&page, printer)?;
+            tell_earlier(&page, printer);
+        }
     }
     let mut exit = Exit::of_gaps(&page.gap);
     // How much was said is in the newest events: with them damaged, nobody knows what is missing.
@@ -94,20 +97,24 @@ fn text(page: &TranscriptPage, printer: &mut Printer) -> Result<(), Failure> {
         let head = format!("worker, block {block}, unfinished");
         printer.raw(&part(&head, text, printer))?;
     }
-    let first = page
-        .items
-        .first()
-        .map_or(page.items_total, |item| item.item);
-    if page.items.is_empty() && page.unfinished.is_empty() {
-        if page.items_total_exact && page.gap.is_none() {
-            printer.words("nothing was said yet");
-        }
-    } else if first > 0 && page.gap.is_none() {
+    let is_empty = page.items.is_empty() && page.unfinished.is_empty();
+    if is_empty && page.items_total_exact && page.gap.is_none() {
+        printer.words("nothing was said yet");
+    }
+    Ok(())
+}
+
+/// What was said before the items of a page, and how to see it.
+fn tell_earlier(page: &TranscriptPage, printer: &Printer) {
+    let Some(item) = page.items.first() else {
+        return;
+    };
+    let first = item.item;
+    if first > 0 && page.gap.is_none() {
         printer.words(format_args!(
             "{first} earlier items are not shown; --before {first} shows those before these"
         ));
     }
-    Ok(())
 }
 
 /// An item as people read it.

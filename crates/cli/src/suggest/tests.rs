@@ -1,4 +1,10 @@
-use super::Suggestion;
+use std::{collections::BTreeSet, path::Path};
+
+use clap::Parser;
+use worker_runtime_core::Code;
+
+use super::{Suggestion, Whose};
+use crate::args::Cli;
 
 #[test]
 fn a_suggestion_finds_the_store_that_was_meant() {
@@ -16,4 +22,106 @@ fn a_suggestion_can_be_copied_into_a_shell() {
         Suggestion::run_example().line(&[]),
         "worker-runtime run -- sh -c 'echo hello'"
     );
+}
+
+const CURSOR: &str = "c166612b0fe97346fa00000000000000133f948ccf4d9bb8b9";
+
+/// One of each, by the name of the function that makes it.
+fn each() -> Vec<(&'static str, Suggestion)> {
+    let worker_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    let cursor = CURSOR.parse().unwrap();
+    let path = Path::new("/var/my state");
+    vec![
+        ("run_example", Suggestion::run_example()),
+        ("other_state", Suggestion::other_state()),
+        ("process", Suggestion::process(7)),
+        ("directory", Suggestion::directory(path)),
+        ("copy", Suggestion::copy(path, "damaged")),
+        ("line_of", Suggestion::line_of(path, 3)),
+        ("token_ls", Suggestion::token_ls()),
+        ("token_revoke", Suggestion::token_revoke("0123456789ab")),
+        ("move_away", Suggestion::move_away(path)),
+        ("listeners", Suggestion::listeners(7621)),
+        ("serve_anywhere", Suggestion::serve_anywhere()),
+        ("help", Suggestion::help(&["worker", "create"])),
+        ("worker_ls", Suggestion::worker_ls()),
+        ("worker_ls_all", Suggestion::worker_ls_all()),
+        ("worker_show", Suggestion::worker_show(worker_id)),
+        ("worker_stop", Suggestion::worker_stop(worker_id)),
+        ("worker_resume", Suggestion::worker_resume(worker_id)),
+        ("worker_run", Suggestion::worker_run(worker_id)),
+        ("worker_attach", Suggestion::worker_attach(worker_id)),
+        (
+            "worker_answer",
+            Suggestion::worker_answer(worker_id, "write", "allow"),
+        ),
+        (
+            "worker_assume_dead",
+            Suggestion::worker_assume_dead(worker_id),
+        ),
+        ("worker_restore", Suggestion::worker_restore(worker_id)),
+        ("worker_archive", Suggestion::worker_archive(worker_id)),
+        ("worker_rm", Suggestion::worker_rm(worker_id)),
+        ("worker_send", Suggestion::worker_send(worker_id)),
+        ("transcript_show", Suggestion::transcript_show(worker_id)),
+        ("event_ls", Suggestion::event_ls(Some(worker_id))),
+        (
+            "event_ls_after",
+            Suggestion::event_ls_after(Some(worker_id), cursor),
+        ),
+        (
+            "event_tail",
+            Suggestion::event_tail(Some(worker_id), Some(cursor)),
+        ),
+        ("with_token_file", Suggestion::with_token_file()),
+        ("other_server", Suggestion::other_server()),
+        ("serve", Suggestion::serve()),
+        ("version", Suggestion::version()),
+        ("state_info", Suggestion::state_info()),
+        ("accept_older", Suggestion::accept_older()),
+        ("status", Suggestion::status()),
+        ("explain", Suggestion::explain(Code::Bug)),
+    ]
+}
+
+/// Whether the program understands it; help and version are understood too.
+fn is_understood(words: &[String]) -> Result<(), String> {
+    let typed = std::iter::once("worker-runtime".to_owned()).chain(words.iter().cloned());
+    match Cli::try_parse_from(typed) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn every_suggestion_is_understood_wherever_it_is_made() {
+    let places: [&[&str]; 4] = [
+        &[],
+        &["--state", "/var/my state"],
+        &["--server", "http://127.0.0.1:7621"],
+        &["--server", "http://127.0.0.1:7621", "--token-file", "token"],
+    ];
+    for (name, suggestion) in each() {
+        for place in places {
+            let place: Vec<String> = place.iter().map(|word| (*word).to_owned()).collect();
+            let words = suggestion.typed(&place);
+            let Some(("worker-runtime", ours)) = words.split_first().map(|(a, b)| (a.as_str(), b))
+            else {
+                assert_eq!(suggestion.whose, Whose::System, "{name}");
+                continue;
+            };
+            is_understood(ours).unwrap_or_else(|error| panic!("{name} {ours:?}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn every_way_to_make_a_suggestion_is_tried_here() {
+    let source = include_str!("../suggest.rs");
+    let made = source.lines().filter(|line| line.contains("-> Self {"));
+    let made = made.filter_map(|line| line.trim().strip_prefix("pub(crate) fn "));
+    let made: BTreeSet<&str> = made.filter_map(|line| line.split('(').next()).collect();
+    let tried: BTreeSet<&str> = each().into_iter().map(|(name, _)| name).collect();
+    assert!(made.len() > 30);
+    assert_eq!(made, tried);
 }

@@ -61,6 +61,9 @@ impl Remote {
                 match &self.found {
                     Found::Holds { pid: Some(pid), .. } => told.hint(Suggestion::process(*pid)),
                     Found::Holds { .. } => told.hint(Suggestion::state_info()),
+                    Found::Named if error.code() == Code::ServerUnreachable => told
+                        .hint(Suggestion::serve())
+                        .hint(Suggestion::other_server()),
                     Found::Named => told.hint(Suggestion::other_server()),
                 }
             }
@@ -81,7 +84,7 @@ impl Remote {
                 )
             }
             (Ok(theirs), _) => format!(
-                "the server at {address} is worker-runtime {theirs}, and this command is {ours}: they don't understand each other"
+                "the server at {address} has version {theirs}, and this command has {ours}: they don't understand each other"
             ),
             (Err(_), _) => format!("what answers at {address} is no worker-runtime"),
         };
@@ -96,10 +99,14 @@ impl Remote {
         let worker_id = problem.worker_id.or(about.worker_id);
         let show = worker_id.map_or_else(Suggestion::worker_ls, Suggestion::worker_show);
         match code {
-            Code::TokenMissing | Code::TokenInvalid => match &self.found {
-                Found::Named => told.hint(Suggestion::with_token_file()),
-                Found::Holds { .. } => told.hint(Suggestion::state_info()),
-            },
+            Code::TokenMissing => {
+                let address = self.client.address();
+                let message = format!(
+                    "the server at {address} wants an access token: name its file with --token-file, or set WORKER_RUNTIME_TOKEN"
+                );
+                CliError::new(code, message).hint(Suggestion::with_token_file())
+            }
+            Code::TokenInvalid => told.hint(Suggestion::with_token_file()),
             Code::WorkerUnknown | Code::WorkerDeleted | Code::ParentUnknown | Code::WorkerLimit => {
                 told.hint(Suggestion::worker_ls())
             }

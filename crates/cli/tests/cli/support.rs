@@ -185,7 +185,7 @@ pub(crate) fn snapshot(place: &Place, name: &str, calls: &[Ran]) {
         (r"\b(\d+)\.[0-9a-f]{8}\b", "$1.[INCARNATION]"),
         (r"process \d+", "process [PID]"),
         (r"\(pid \d+\)", "(pid [PID])"),
-        (r"127\.0\.0\.1:\d+", "[ADDRESS]"),
+        (r"127\.0\.0\.1:[1-9]\d+", "[ADDRESS]"),
         (r"ps -fp \d+", "ps -fp [PID]"),
         (
             r"(?m)^((?:runtime\.redb|ballast|head|lock) +)\d+$",

@@ -38,6 +38,8 @@ async fn every_call_gives_what_the_host_has() {
     let host = Host::start().await;
     let client = client(&host);
     let observation = host.runtime.observation();
+    let version = client.version().await.unwrap();
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
     let worker_id = client.create_worker(&shouting()).await.unwrap().worker_id;
     let input = SubmitInput::text("ask").with_id(InputId::new("one").unwrap());
     let receipt = client.send_input(worker_id, &input).await.unwrap();

@@ -21,6 +21,8 @@ const EXITS: &[&str] = &[
 
 /// The commands that a page may name. Grows with the command line.
 const COMMANDS: &[&str] = &[
+    "--server http://HOST:7621 status",
+    "--token-file FILE status",
     "--config FILE config show",
     "--help",
     "--version",
@@ -34,6 +36,7 @@ const COMMANDS: &[&str] = &[
     "token create",
     "token ls",
     "transcript show",
+    "worker attach",
     "worker cancel",
     "worker ls",
     "worker resume",

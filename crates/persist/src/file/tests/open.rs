@@ -75,8 +75,14 @@ fn a_second_writer_is_refused_and_told_who_has_it() {
     assert_eq!(address.as_deref(), Some("127.0.0.1:7621"));
     let refused = ReadStore::open(directory.path()).unwrap_err();
     assert_eq!(refused.code(), Code::StateLocked);
+    let serving = crate::serving(directory.path()).unwrap();
+    assert_eq!(serving.pid, Some(std::process::id()));
+    assert_eq!(serving.address, "127.0.0.1:7621");
     close(store);
-    close(open(directory.path()));
+    assert_eq!(crate::serving(directory.path()), None, "nobody holds it");
+    let store = open(directory.path());
+    assert_eq!(crate::serving(directory.path()), None, "it serves nobody");
+    close(store);
 }
 
 #[test]
