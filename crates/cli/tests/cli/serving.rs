@@ -105,6 +105,13 @@ impl Serving {
     }
 }
 
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Of a test that failed; one that ended it already does nothing here.
+        let _ = self.child.kill();
+    }
+}
+
 /// The token of whoever may read the state directory.
 pub(crate) fn local_token(place: &Place) -> String {
     std::fs::read_to_string(token_file(place))

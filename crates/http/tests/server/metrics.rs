@@ -2,7 +2,7 @@
 
 use hyper::{Method, StatusCode};
 
-use crate::host::Host;
+use crate::host::{DEADLINE, Host};
 
 /// The value of a series.
 fn value(text: &str, series: &str) -> Option<f64> {
@@ -92,4 +92,22 @@ async fn the_runtime_tells_what_it_is_at_that_moment() {
         text.contains("worker_runtime_build_info{version=\""),
         "{text}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_is_counted_for_as_long_as_it_waits() {
+    let host = Host::start().await;
+    let waiting = "worker_runtime_http_long_polls_waiting";
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    let poll = host.get("/v1/events?from=now&wait=60");
+    let look = async {
+        while value(&metrics(&host).await, waiting) != Some(1.0) {
+            assert!(tokio::time::Instant::now() < deadline, "it is not counted");
+        }
+        // News end the wait.
+        host.worker().await;
+    };
+    let (page, ()) = tokio::join!(poll, look);
+    assert_eq!(page.status, StatusCode::OK);
+    assert_eq!(value(&metrics(&host).await, waiting), Some(0.0));
 }
