@@ -182,9 +182,9 @@ pub(crate) enum Command {
     /// The codes of errors
     #[command(subcommand)]
     Errors(ErrorsCommand),
-    /// Print what a shell needs to complete commands, such as for: source <(worker-runtime completions bash)
+    /// Print the script by which a shell completes commands
     Completions(commands::completions::CompletionsArgs),
-    /// Print the manual page, such as for: worker-runtime man | man -l -
+    /// Print the manual page, as roff
     Man,
     /// The program's version
     Version,

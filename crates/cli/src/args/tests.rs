@@ -28,6 +28,9 @@ fn words(line: &str) -> Vec<String> {
 
 /// Every command of this program in a text: to the end of its line or of its quotation.
 fn commands(text: &str) -> BTreeSet<String> {
+    // How a command is used is for people to fill in.
+    let lines = text.lines().filter(|line| !line.starts_with("Usage: "));
+    let text = lines.collect::<Vec<_>>().join("\n");
     let rests = text.split("worker-runtime ").skip(1);
     rests
         .filter_map(|rest| rest.split(['\n', '`', '"', ')']).next())

@@ -80,6 +80,10 @@ pub(crate) fn run(
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
+    if global.is_typed_server() {
+        let message = "--server names a server to ask; what is served is the state directory";
+        return Err(CliError::usage(message, &["serve"]).into());
+    }
     let here = Here::current()?;
     let path = target::path(global)?;
     let mut config = Config::load(global)?;

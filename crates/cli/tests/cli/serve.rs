@@ -210,9 +210,13 @@ fn an_address_that_is_none_makes_no_store() {
         // A test address, which no machine has.
         place.run(&["serve", "--bind", "203.0.113.1:7621"]),
         place.run(&["serve", "--log-format", "xml"]),
+        place.run(&["serve", "--server", "http://127.0.0.1:7621"]),
     ];
     let codes: Vec<_> = calls.iter().map(|ran| ran.code).collect();
-    assert_eq!(codes, [Some(2), Some(2), Some(2), Some(1), Some(2)]);
+    assert_eq!(
+        codes,
+        [Some(2), Some(2), Some(2), Some(1), Some(2), Some(2)]
+    );
     assert!(!place.state().exists(), "a mistake made a store");
     snapshot(&place, "serve_address", &calls);
 }
@@ -367,4 +371,21 @@ fn an_address_that_other_machines_reach_is_warned_of_and_found_all_the_same() {
     let status = place.run(&["status"]);
     assert_eq!(status.code, Some(0), "{status}");
     assert_eq!(serving.end().0, Some(0));
+}
+
+#[test]
+fn what_it_takes_is_told() {
+    let place = Place::new();
+    let commands: [&[&str]; 7] = [
+        &["serve"],
+        &["token"],
+        &["token", "create"],
+        &["token", "ls"],
+        &["token", "revoke"],
+        &["config"],
+        &["completions"],
+    ];
+    let calls = commands.map(|words| place.run(&[words, &["--help"]].concat()));
+    assert!(calls.iter().all(|ran| ran.code == Some(0)));
+    snapshot(&place, "serve_help", &calls);
 }
