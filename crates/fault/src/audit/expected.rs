@@ -35,6 +35,8 @@ pub struct Expected<'a> {
     /// Events that are in one commit: the first and the last.
     pub(super) groups: Vec<(Position, Position)>,
     needs: Vec<Need>,
+    /// When the text of a block was promised, in order.
+    texts_since: Vec<u64>,
 }
 
 impl<'a> Expected<'a> {
@@ -47,10 +49,16 @@ impl<'a> Expected<'a> {
             places: BTreeMap::new(),
             groups: groups(journal),
             needs: Vec::new(),
+            texts_since: Vec::new(),
         };
         expected.follow();
         expected.violations.extend(check_told(journal));
         expected.find_needs();
+        let blocks = journal.blocks.values();
+        expected.texts_since = blocks
+            .flat_map(|block| block.kept.iter().map(|kept| kept.since))
+            .collect();
+        expected.texts_since.sort_unstable();
         expected
     }
 
@@ -76,6 +84,13 @@ impl<'a> Expected<'a> {
         let known = self.needs.partition_point(|need| need.since <= index);
         let last = known.checked_sub(1).and_then(|last| self.needs.get(last));
         last.map_or(Position(0), |need| need.position)
+    }
+
+    /// How much is promised after so many calls: an image that is right at one call need not be right
+    /// at a later one, when this has grown.
+    pub fn promises(&self, index: u64) -> (Position, usize) {
+        let texts = self.texts_since.partition_point(|since| *since <= index);
+        (self.promised(index), texts)
     }
 
     fn follow(&mut self) {

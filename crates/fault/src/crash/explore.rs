@@ -1,17 +1,20 @@
 //! The part `crash`: after every call of every session, what a power cut may leave.
 
 use std::{
-    collections::HashSet,
     sync::{Mutex, PoisonError, atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering},
     thread,
 };
 
 use fastrand::Rng;
 
-use super::{open::Opener, session::Session};
+use super::{
+    known::{Known, Novelty},
+    open::Opener,
+    session::Session,
+};
 use crate::{
     audit::{Expected, Look},
-    disk::HeadChoice,
+    disk::{HeadChoice, Image},
     report::{Doing, HarnessError, Outcome},
     settings::{Progress, Settings},
 };
@@ -69,7 +72,7 @@ struct Shared<'a> {
     expected: &'a Expected<'a>,
     /// How many variants of each point are tried.
     variants: usize,
-    known: Mutex<HashSet<u128>>,
+    known: Mutex<Known>,
     next: AtomicUsize,
     over: AtomicBool,
     progress: &'a Progress,
@@ -168,7 +171,8 @@ impl Shared<'_> {
                 };
                 let image = crash.image(variant, head);
                 self.progress.add(1);
-                if !self.is_new(image.fingerprint()) {
+                let novelty = self.novelty(&image, index as u64);
+                if novelty == Novelty::None {
                     continue;
                 }
                 let at = format!(
@@ -186,7 +190,7 @@ impl Shared<'_> {
                     false => opener.audit(&image, self.expected, look),
                 };
                 let found = found.doing(&at)?;
-                outcome.count("audited images", 1);
+                outcome.count(novelty.figure("audited images"), 1);
                 outcome.count("images asked again", u64::from(is_asked));
                 for violation in found.violations {
                     outcome.violated(&at, violation);
@@ -201,9 +205,8 @@ impl Shared<'_> {
         }
     }
 
-    /// Whether nobody had this image before.
-    fn is_new(&self, fingerprint: u128) -> bool {
+    fn novelty(&self, image: &Image, index: u64) -> Novelty {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(fingerprint)
+        known.novelty(image.fingerprint(), self.expected.promises(index))
     }
 }

@@ -5,6 +5,7 @@
 //! # Layout
 //! - `session`: a session, recorded; `slow`: the disk below it
 //! - `open`: an image, opened and audited
+//! - `known`: which images were audited, and against how much
 //! - `explore`: the part `crash`: every point, and the variants of each
 //! - `reopen`: the part `recovery`: the opening of such an image, itself crashed at every call
 //!
@@ -12,6 +13,7 @@
 //! power was cut, and the variant.
 
 mod explore;
+mod known;
 mod open;
 mod reopen;
 mod session;

@@ -1,13 +1,15 @@
 //! The part `recovery`: the opening of a crash image, itself crashed at every call, and opened again.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError, atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering},
-};
+use std::sync::{Mutex, PoisonError, atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering};
 
 use fastrand::Rng;
 
-use super::{explore::on_threads, open::Opener, session::Session};
+use super::{
+    explore::on_threads,
+    known::{Known, Novelty},
+    open::Opener,
+    session::Session,
+};
 use crate::{
     audit::{Expected, Look},
     disk::{HeadChoice, Image},
@@ -81,7 +83,7 @@ struct Shared<'a> {
     session: &'a Session,
     expected: &'a Expected<'a>,
     openings: usize,
-    known: Mutex<HashSet<u128>>,
+    known: Mutex<Known>,
     next: AtomicUsize,
     over: AtomicBool,
     progress: &'a Progress,
@@ -158,7 +160,8 @@ impl Shared<'_> {
                     _ => HeadChoice::AsOfThen,
                 };
                 let image = crash.image(variant, head);
-                if !self.is_new(image.fingerprint()) {
+                let novelty = self.novelty(&image, opening.look.index);
+                if novelty == Novelty::None {
                     continue;
                 }
                 let at = format!(
@@ -170,7 +173,7 @@ impl Shared<'_> {
                     _ => opener.audit(&image, self.expected, opening.look),
                 };
                 let found = found.doing(&at)?;
-                outcome.count("crashes during recovery", 1);
+                outcome.count(novelty.figure("crashes during recovery"), 1);
                 if found.kept != first.kept && found.violations.is_empty() {
                     let detail = format!("{} was kept, and is {} now", first.kept, found.kept);
                     let promise = "I1 what an opening found stays";
@@ -188,8 +191,8 @@ impl Shared<'_> {
         Ok(())
     }
 
-    fn is_new(&self, fingerprint: u128) -> bool {
+    fn novelty(&self, image: &Image, index: u64) -> Novelty {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(fingerprint)
+        known.novelty(image.fingerprint(), self.expected.promises(index))
     }
 }
