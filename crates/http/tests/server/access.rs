@@ -191,7 +191,7 @@ async fn a_token_is_made_listed_without_its_secret_and_revoked() {
     admin(Method::DELETE, &path)
         .send()
         .await
-        .refused(404, "WR-TOKEN-INVALID");
+        .refused(404, "WR-TOKEN-UNKNOWN");
     for (field, request) in [
         ("name", json!({ "name": "", "scope": "observe" })),
         (
