@@ -22,6 +22,10 @@ const NAME_CHARS_MAX: usize = 24;
 pub(crate) struct Here {
     path: PathBuf,
     mount: String,
+    /// Where it is below the mount; empty at its top.
+    below: String,
+    /// Whether an operator's name stands for it, which needs no rule to be known by.
+    configured: bool,
 }
 
 impl Here {
@@ -51,6 +55,26 @@ impl Here {
         Self {
             mount: format!("{name}-{digest}"),
             path,
+            below: String::new(),
+            configured: false,
+        }
+    }
+
+    /// The same directory by the name that an operator gave it or one above it, the closest one; by
+    /// its own where there is none. A server knows the operator's names.
+    pub(crate) fn named_by(self, mounts: &Mounts) -> Self {
+        let above = mounts.iter().filter_map(|(mount, top)| {
+            let below = self.path.strip_prefix(top).ok()?.to_str()?;
+            Some((mount.to_owned(), below.to_owned()))
+        });
+        match above.min_by_key(|(_, below)| below.len()) {
+            None => self,
+            Some((mount, below)) => Self {
+                mount,
+                below,
+                configured: true,
+                ..self
+            },
         }
     }
 
@@ -72,18 +96,27 @@ impl Here {
     pub(crate) fn workspace(&self) -> MountRef {
         MountRef {
             mount: self.mount.clone(),
-            path: String::new(),
+            path: self.below.clone(),
         }
     }
 
-    /// The rule by which the store knows what the mount's name stands for.
-    pub(crate) fn anchor(&self) -> ScopeRule {
-        ScopeRule {
+    /// A path below this directory, as one below the mount.
+    pub(crate) fn below(&self, path: &str) -> String {
+        match (self.below.as_str(), path) {
+            (below, "") => below.to_owned(),
+            ("", path) => path.to_owned(),
+            (below, path) => format!("{below}/{path}"),
+        }
+    }
+
+    /// The rule by which the store knows what the mount's name stands for, where nothing else tells.
+    pub(crate) fn anchor(&self) -> Option<ScopeRule> {
+        (!self.configured).then(|| ScopeRule {
             mount: self.mount.clone(),
             path: String::new(),
             permission: Permission::Read,
             recursive: true,
-        }
+        })
     }
 
     /// This directory, and each one that a Worker of the store was made in.

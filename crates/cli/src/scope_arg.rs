@@ -16,7 +16,7 @@ pub(crate) fn scope(allow: &[String], deny: &[String], here: &Here) -> Result<Sc
         texts.iter().map(|text| rule(text, here)).collect()
     };
     let mut allow = rules(allow)?;
-    allow.push(here.anchor());
+    allow.extend(here.anchor());
     Ok(Scope {
         allow,
         deny: rules(deny)?,
@@ -44,11 +44,7 @@ fn rule(text: &str, here: &Here) -> Result<ScopeRule, CliError> {
     let path = below.and_then(Path::to_str).unwrap_or(path);
     Ok(ScopeRule {
         mount: here.mount().to_owned(),
-        path: if path == "." {
-            String::new()
-        } else {
-            path.to_owned()
-        },
+        path: here.below(if path == "." { "" } else { path }),
         permission,
         recursive,
     })

@@ -16,7 +16,6 @@ use crate::{
     error::{CliError, Failure},
     exit::Exit,
     foreground::{Account, Afterwards, Followed, Host, Signals, to_outcome},
-    here::Here,
     input_text,
     output::Printer,
     target::{self, Writing},
@@ -58,7 +57,7 @@ struct Begun {
 pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
     check_input(&args)?;
     let server = target::server(global, printer)?;
-    let here = Here::current()?;
+    let here = target::here(global, server.as_ref())?;
     let way = match args.input {
         Some(_) => InputWay::Stdin,
         None => InputWay::None,

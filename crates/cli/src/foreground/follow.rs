@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use worker_runtime_core::{
-    ActionId, Cursor, Event, EventType, Observed, RunId, Timestamp, WireEvent, WorkerId,
+    ActionId, Code, Cursor, Event, EventType, Observed, Position, RunId, Timestamp, WireEvent,
+    WorkerId,
     error::Unavailable,
     run::{Outcome, OutcomeKind, StopReason},
     view::{Phase, WorkerView},
@@ -14,7 +15,8 @@ mod print;
 use super::{
     Ended, Followed, RunEnd, Seen, Signals,
     blocks::Blocks,
-    host::{Events, Host, Item},
+    events::{Events, Item},
+    host::Host,
     outlet::Outlet,
     question::{Question, Questions},
     signals::Asked,
@@ -39,6 +41,8 @@ pub(super) struct Follow<'a> {
     piece: String,
     /// Whether what was sent there last ends a line.
     ends_line: bool,
+    /// Once this is seen, the Worker's record is looked at again.
+    settles_at: Option<Position>,
     ended: Option<Ended>,
     cancelling: bool,
     closing: Option<JoinHandle<Result<(), Unavailable>>>,
@@ -63,6 +67,7 @@ impl<'a> Follow<'a> {
             blocks: Blocks::default(),
             piece: String::new(),
             ends_line: true,
+            settles_at: None,
             ended: None,
             cancelling: false,
             closing: None,
@@ -248,6 +253,9 @@ impl<'a> Follow<'a> {
             Observed::Event(cursor, event) => {
                 self.cursor = cursor;
                 self.event(&event)?;
+                if self.settles_at.is_some_and(|at| event.position >= at) && self.ended.is_none() {
+                    self.up_to_date().await?;
+                }
             }
             Observed::Gap(cursor, gap) => {
                 self.cursor = cursor;
@@ -289,8 +297,26 @@ impl<'a> Follow<'a> {
             (Ok(worker), _) => worker,
             // It was deleted meanwhile, and its stream ends.
             (Err(_), Host::Here(_)) => return Ok(()),
+            // Lost between: it is asked again, and tells again that it is up to date.
+            (Err(error), Host::Server(_)) if error.code == Code::ServerUnreachable => {
+                return self.ask_again().await;
+            }
             (Err(error), Host::Server(_)) => return Err(error.into()),
         };
+        // The record may be newer than what was seen: what ended meanwhile is told by its events, and
+        // what was said before that comes with them.
+        let newest = self.host.newest_after(worker.worker_id, self.cursor).await;
+        self.settles_at = match (newest, self.host) {
+            (Ok(newest), _) => newest,
+            (Err(error), Host::Server(_)) if error.code == Code::ServerUnreachable => {
+                return self.ask_again().await;
+            }
+            // What can't be read is told by the stream.
+            (Err(_), _) => None,
+        };
+        if self.settles_at.is_some() {
+            return Ok(());
+        }
         let activity = &worker.activity;
         let is_ours = activity.input_id.as_ref() == Some(&self.followed.input_id);
         if self.ended.is_none() && activity.input_id.is_none() {
@@ -301,6 +327,12 @@ impl<'a> Follow<'a> {
             // Nothing is dispatched until somebody says that its processes are dead.
             self.ended = Some(Ended::Waits { paused: false });
         }
+        Ok(())
+    }
+
+    async fn ask_again(&mut self) -> Result<(), Failure> {
+        let worker_id = self.followed.worker_id;
+        self.events = self.host.events(worker_id, self.cursor).await?;
         Ok(())
     }
 

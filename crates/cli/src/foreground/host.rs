@@ -1,31 +1,24 @@
 //! Who runs what is followed: a Runtime in this process, or a server. What is followed is followed in
 //! the same way; only what a signal means differs, as a server goes on without us.
 
-use tokio::{sync::mpsc, time::Duration};
-use tokio_stream::StreamExt;
+use std::time::Duration;
+
 use worker_runtime_core::{
-    ActionId, Cursor, EndOptions, ObserveOptions, ObserveStream, Observed, Position, RunId,
-    Runtime, RuntimeId, Stream, WorkerId,
+    ActionId, Cursor, EndOptions, ObserveOptions, PageSize, Position, RunId, Runtime, RuntimeId,
+    Stream, WorkerId,
     cursor::From,
     error::Unavailable,
     input::{InputReceipt, SubmitInput},
     view::{CreateReceipt, WorkerView},
     worker::CreateWorker,
 };
-use worker_runtime_http::{
-    client::{self, Client, ClientError, Reconnect},
-    wire::EndWorker,
-};
+use worker_runtime_http::wire::EndWorker;
 
+use super::Events;
 use crate::{
     error::{CliError, Failure},
     target::{self, About, Remote},
 };
-
-/// How long is waited before a server that was lost is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// How many items wait for a slow reader.
-const ITEMS_MAX: usize = 64;
 
 /// Who runs it. Clones are the same.
 #[derive(Clone)]
@@ -43,118 +36,6 @@ pub(crate) struct Served {
     runtime_id: RuntimeId,
     /// What stands at or before this happened before the call.
     known: Position,
-}
-
-/// What comes of a stream.
-pub(crate) enum Item {
-    Observed(Observed),
-    /// The server does not answer any more, and is asked again.
-    Lost(String),
-    /// It answers again; nothing is missing.
-    Back,
-}
-
-/// A stream, wherever it comes from. Taking the next item can be given up at any time.
-pub(crate) enum Events {
-    Here(ObserveStream),
-    Server(mpsc::Receiver<Result<Item, CliError>>),
-}
-
-impl Events {
-    /// A stream of a server. Who can't be reached now is an error; who is lost later is asked again.
-    ///
-    /// # Errors
-    /// When the server can't be asked, or the stream can't be followed.
-    pub(crate) async fn of_server(
-        remote: &Remote,
-        stream: Stream,
-        start: From,
-    ) -> Result<Self, CliError> {
-        let about = match stream {
-            Stream::Runtime => About::RUNTIME,
-            Stream::Worker(worker_id) => About::worker(worker_id),
-        };
-        let first = observe(&remote.client, stream, start);
-        let first = remote.or_told(about, first).await?;
-        let (sender, items) = mpsc::channel(ITEMS_MAX);
-        tokio::spawn(pump(remote.clone(), stream, start, first, sender));
-        Ok(Self::Server(items))
-    }
-
-    /// The next item; `None` when nothing will come any more.
-    pub(crate) async fn next(&mut self) -> Option<Result<Item, CliError>> {
-        match self {
-            Self::Here(stream) => {
-                let observed = stream.next().await?;
-                Some(observed.map(Item::Observed).map_err(CliError::from))
-            }
-            Self::Server(items) => items.recv().await,
-        }
-    }
-}
-
-async fn observe(
-    client: &Client,
-    stream: Stream,
-    start: From,
-) -> Result<client::ObserveStream, ClientError> {
-    let options = client::ObserveOptions {
-        reconnect: Reconnect {
-            attempts_max: Some(0),
-            ..Reconnect::default()
-        },
-        ..client::ObserveOptions::default()
-    };
-    client.observe(stream, start, options).await
-}
-
-/// Passes on what comes, and asks a server that was lost until it is back, from where it was.
-async fn pump(
-    remote: Remote,
-    stream: Stream,
-    mut start: From,
-    first: client::ObserveStream,
-    sender: mpsc::Sender<Result<Item, CliError>>,
-) {
-    let mut items = first;
-    loop {
-        let lost = loop {
-            match items.next().await {
-                None => return,
-                Some(Ok(observed)) => {
-                    start = observed.cursor().map_or(start, From::After);
-                    if sender.send(Ok(Item::Observed(observed))).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Err(error)) => break error,
-            }
-        };
-        if !lost.is_transient() {
-            let _ = sender.send(Err(remote.told(&lost))).await;
-            return;
-        }
-        if sender.send(Ok(Item::Lost(lost.to_string()))).await.is_err() {
-            return;
-        }
-        items = loop {
-            tokio::select! {
-                () = sender.closed() => return,
-                () = tokio::time::sleep(AGAIN_AFTER) => {}
-            }
-            match observe(&remote.client, stream, start).await {
-                Ok(items) => break items,
-                Err(error) if error.is_transient() => {}
-                Err(error) => {
-                    let _ = sender.send(Err(remote.told(&error))).await;
-                    return;
-                }
-            }
-        };
-        if sender.send(Ok(Item::Back)).await.is_err() {
-            return;
-        }
-    }
 }
 
 impl Host {
@@ -253,7 +134,36 @@ impl Host {
                 let observed = runtime.observation().observe(stream, start, options)?;
                 Ok(Events::Here(observed))
             }
-            Self::Server(Served { remote, .. }) => Events::of_server(remote, stream, start).await,
+            Self::Server(Served { remote, .. }) => {
+                Events::of_server_that_knows(remote, stream, start).await
+            }
+        }
+    }
+
+    /// The position of the newest event of a Worker after this cursor, or of one of the newest; `None`
+    /// when there is none.
+    ///
+    /// # Errors
+    /// When the events can't be read.
+    pub(super) async fn newest_after(
+        &self,
+        worker_id: WorkerId,
+        after: Cursor,
+    ) -> Result<Option<Position>, CliError> {
+        let (stream, start) = (Stream::Worker(worker_id), From::After(after));
+        match self {
+            Self::Here(runtime) => {
+                let page = runtime
+                    .observation()
+                    .events(stream, start, PageSize::default())?;
+                Ok(page.events.last().map(|(cursor, _)| cursor.position()))
+            }
+            Self::Server(Served { remote, .. }) => {
+                let count = PageSize::default().events_max;
+                let call = remote.client.events(stream, start, count, Duration::ZERO);
+                let page = remote.or_told(About::worker(worker_id), call).await?;
+                Ok(page.events.last().map(|event| event.cursor.position()))
+            }
         }
     }
 

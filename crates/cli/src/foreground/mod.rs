@@ -3,6 +3,7 @@
 //! # Layout
 //! - `follow`: the loop over events, signals and output
 //! - `host`: who runs it, a Runtime here or a server
+//! - `events`: what comes, and a server that is asked again
 //! - `blocks`: which text of a block is still to be printed
 //! - `outlet`: stdout, written by a thread of its own
 //! - `question`: what a run asks for, and who answers
@@ -16,6 +17,7 @@
 
 mod account;
 mod blocks;
+mod events;
 mod follow;
 mod host;
 mod outlet;
@@ -28,7 +30,8 @@ use worker_runtime_core::{Cursor, InputId, RunId, Timestamp, WorkerId, run::Outc
 use crate::{error::Failure, exit::Exit, output::Printer};
 
 pub(crate) use account::{Account, outcome_word, stop_text};
-pub(crate) use host::{Events, Host, Item};
+pub(crate) use events::{Events, Item};
+pub(crate) use host::Host;
 pub(crate) use signals::{Asked, Signals};
 pub(crate) use tail::tail;
 

@@ -9,7 +9,7 @@ fn here() -> Here {
 
 fn rule(text: &str) -> worker_runtime_core::ScopeRule {
     let scope = scope(&[text.to_owned()], &[], &here()).unwrap();
-    assert_eq!(scope.allow.last(), Some(&here().anchor()));
+    assert_eq!(scope.allow.last(), here().anchor().as_ref());
     scope.allow.into_iter().next().unwrap()
 }
 

@@ -19,7 +19,7 @@ mod store;
 
 use std::io;
 
-use worker_runtime_core::Code;
+use worker_runtime_core::{Code, Mounts};
 
 pub(crate) use answered::About;
 pub(crate) use place::{has_store, path};
@@ -29,7 +29,21 @@ pub(crate) use store::{
     ReadTarget, Writing, change, closed_after, open_files, open_read, open_write, warn_if_went_back,
 };
 
-use crate::{error::CliError, foreground::Signals};
+use crate::{args::Global, config::Config, error::CliError, foreground::Signals, here::Here};
+
+/// The directory of this process, by a name that whoever makes Workers knows: a server knows those of
+/// the configuration, and a store learns any.
+///
+/// # Errors
+/// When the directory can't be named, or the configuration can't be used.
+pub(crate) fn here(global: &Global, server: Option<&Server>) -> Result<Here, CliError> {
+    let here = Here::current()?;
+    if server.is_none() {
+        return Ok(here);
+    }
+    let options = Config::load(global)?.options(Mounts::default())?;
+    Ok(here.named_by(&options.mounts))
+}
 
 /// Runs what needs tokio. What still runs when it returns is let go.
 ///

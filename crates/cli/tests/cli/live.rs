@@ -101,6 +101,40 @@ fn a_server_makes_what_was_asked_for_or_nothing() {
 }
 
 #[test]
+fn a_place_that_the_configuration_names_is_known_to_server_and_command() {
+    let place = Place::new();
+    let top = place.project().join("src");
+    fs::create_dir_all(top.join("below")).unwrap();
+    let config = place.project().join("config.toml");
+    let text = format!("[mounts]\ncode = {:?}\n", top.canonicalize().unwrap());
+    fs::write(&config, text).unwrap();
+    let server = Server::with(&place, &["--config", config.to_str().unwrap()]);
+    let ask = |args: &[&str]| {
+        let mut command = place.command(args);
+        command.env("WORKER_RUNTIME_CONFIG", &config);
+        command.current_dir(top.join("below")).output().unwrap()
+    };
+    let ran = ask(&["run", "--name", "w", "--scope", "write:gen", "--", "pwd"]);
+    assert_eq!(
+        ran.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let printed = String::from_utf8(ran.stdout).unwrap();
+    assert_eq!(
+        printed.trim(),
+        top.join("below").canonicalize().unwrap().to_str().unwrap()
+    );
+    let shown = place.run(&["worker", "show", "w"]);
+    assert!(
+        shown.stdout.contains("write:code:below/gen (fence"),
+        "{shown}"
+    );
+    server.end();
+}
+
+#[test]
 fn what_was_sent_through_a_server_is_there_when_it_is_killed() {
     let place = Place::new();
     let server = Server::start(&place);

@@ -65,10 +65,13 @@ fn a_run_goes_on_when_who_follows_it_is_ended_or_looks_away() {
 
     let looking = Running::start(&place, &["worker", "attach", "w", "-o", "jsonl"]);
     let other = Running::start(&place, &["worker", "attach", "w"]);
-    // Both listen to signals before they ask; a signal that comes earlier ends them all the same.
-    until("it runs on", || phase(&place, "w") == "running");
+    // They hear signals once they know what runs.
+    until("both look on", || {
+        looking.hears_signals() && other.hears_signals()
+    });
     looking.signal(Signal::INT);
-    assert_ne!(looking.wait().0, Some(0));
+    let (code, _, stderr) = looking.wait();
+    assert_eq!(code, Some(130), "{stderr}");
     assert_eq!(phase(&place, "w"), "running");
     fs::write(gate, "").unwrap();
     let (code, stdout, stderr) = other.wait();

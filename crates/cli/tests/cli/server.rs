@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, ChildStderr, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal};
@@ -24,7 +24,17 @@ impl Server {
 
     /// Serves here; returns when it is ready.
     pub(crate) fn at(place: &Place, bind: &str) -> Self {
-        let mut command = place.command(&["serve", "--bind", bind]);
+        Self::of(place.command(&["serve", "--bind", bind]))
+    }
+
+    /// The same with more options.
+    pub(crate) fn with(place: &Place, options: &[&str]) -> Self {
+        let mut command = place.command(&["serve", "--bind", "127.0.0.1:0"]);
+        command.args(options);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());

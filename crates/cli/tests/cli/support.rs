@@ -222,6 +222,18 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Whether it hears Ctrl-C itself, as the system tells.
+    pub(crate) fn hears_signals(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))
+            .unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        let interrupt = rustix::process::Signal::INT.as_raw();
+        caught & (1 << (interrupt - 1)) != 0
+    }
+
     /// Waits for its end: exit code, the rest of stdout, stderr.
     pub(crate) fn wait(self) -> (Option<i32>, Vec<String>, String) {
         let Self { child, lines } = self;

@@ -31,7 +31,7 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let server = target::server(global, printer)?;
-    let here = Here::current()?;
+    let here = target::here(global, server.as_ref())?;
     let request = args.spec.request(&args.command, InputWay::Stdin, &here)?;
     if let Some(server) = server {
         refuse_rehearsal(args.spec.dry_run)?;
