@@ -2,16 +2,18 @@
 //!
 //! # Layout
 //! - `args`: what can be typed; `commands`: one command per file
-//! - `target`: the state directory, opened to read or to write; `worker_name`: which Worker is meant
+//! - `target`: the state directory, opened to read or to write, or the server that runs it;
+//!   `worker_name`: which Worker is meant
 //! - `config`: the operator's configuration file
 //! - `here`: the directory in which the command is started, as a mount
 //! - `rehearsal`: a change tried on a copy in memory
-//! - `foreground`: what `run` and `worker send` share: one input, followed to its outcome
+//! - `foreground`: one input, followed to its outcome, and streams, followed until the user ends them;
+//!   here or at a server
 //! - `output`: stdout is data, stderr is words; tables, times, summaries of events
 //! - `error`, `suggest`, `exit`: what went wrong, what to type next, and the exit code
 //! - `logging`: the program's own diagnostics
 //!
-//! A read changes no byte (I12): every command that only reads goes through `target::open_read`.
+//! A read changes no byte (I12): every command that only reads goes through `target::open`.
 
 mod advice;
 mod args;
