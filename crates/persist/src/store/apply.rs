@@ -42,6 +42,8 @@ pub(super) struct Applying<'a, 't> {
     /// What must stay, by whoever asked for it.
     pub(super) pins: &'a BTreeMap<u64, Position>,
     pub(super) limits: Limits,
+    /// The last position before the batch: retention trims nothing after it.
+    pub(super) before: Position,
     pub(super) state: &'a mut State,
 }
 
@@ -52,7 +54,6 @@ impl Applying<'_, '_> {
         flush: Flush,
         old_before: Position,
     ) -> Result<(), StoreError> {
-        let before = self.state.position;
         for event in &batch.events {
             self.append(event)?;
         }
@@ -68,7 +69,7 @@ impl Applying<'_, '_> {
                     self.trim_to(*worker_id, *seq)?;
                 }
                 Change::Forget(worker_id) => forget::receipts(self.out.rows, *worker_id)?,
-                Change::Purge(worker_id) => self.purge(*worker_id, before)?,
+                Change::Purge(worker_id) => self.purge(*worker_id, self.before)?,
                 other => records::apply(self.out.rows, other)?,
             }
         }

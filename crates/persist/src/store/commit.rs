@@ -65,6 +65,7 @@ impl PackedStore {
                     unflushed: &self.unflushed,
                     pins: &self.pins,
                     limits: self.limits,
+                    before: self.state.position,
                     state: &mut next,
                 };
                 apply.run(batch, flush, old_before)?;

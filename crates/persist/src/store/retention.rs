@@ -1,8 +1,9 @@
 //! Trimming: whole packs from the front, in the commit that goes over a limit (I2, I9).
 //!
 //! What is left starts from a recorded base: position, seq, item and chain of the last event that
-//! went. Nothing at or after a pinned position goes, and nothing that an open after a crash would
-//! have to read.
+//! went. Nothing at or after a pinned position goes, nothing that an open after a crash would have to
+//! read, and nothing of the batch itself: an event that went with the commit that wrote it could be
+//! read by nobody, although it was acknowledged (I10). What is over a limit by that goes with the next.
 
 use std::ops::ControlFlow;
 
@@ -43,6 +44,8 @@ enum Trimmed {
     Front,
     /// There is none, or none that may go now.
     Nothing,
+    /// It holds events of this batch.
+    New,
     /// It is damaged, and what follows too: what is left would start from nobody knows where.
     Damaged,
 }
@@ -88,7 +91,7 @@ impl Applying<'_, '_> {
     }
 
     /// The oldest packs of the Runtime go first; each is the first of its Worker. A Worker whose
-    /// packs can't be trimmed because they are damaged is passed over.
+    /// first pack is being written, or can't be trimmed because it is damaged, is passed over.
     fn retain_runtime(&mut self) -> Result<(), StoreError> {
         let mut from = Position(0);
         while let Some((first, owner)) = self.oldest_pack(from)? {
@@ -105,7 +108,7 @@ impl Applying<'_, '_> {
                 match self.trim_front(worker_id)? {
                     Trimmed::Front => {}
                     Trimmed::Nothing => return Ok(()),
-                    Trimmed::Damaged => {
+                    Trimmed::New | Trimmed::Damaged => {
                         from = first.next();
                         continue;
                     }
@@ -221,6 +224,9 @@ impl Applying<'_, '_> {
             tracing::warn!(%worker_id, "a damaged pack can't be trimmed: what follows is damaged too");
             return Ok(Trimmed::Damaged);
         };
+        if base.position > self.before {
+            return Ok(Trimmed::New);
+        }
         let pinned = self.pins.values().any(|pin| base.position >= *pin);
         if pinned {
             return Ok(Trimmed::Nothing);
@@ -305,7 +311,8 @@ impl Applying<'_, '_> {
             };
             let needed = next.first > self.state.tail_floor || row.first >= self.log_open_from();
             let pinned = self.pins.values().any(|pin| next.first > *pin);
-            if needed || pinned {
+            let is_new = next.first > self.before.next();
+            if needed || pinned || is_new {
                 return Ok(());
             }
             let header = next.header.as_ref().ok();
