@@ -1,16 +1,18 @@
 //! A Worker's life: active -> stopped | cancelled -> deleted; repeated calls, epochs, scope.
 
+use serde_json::json;
 use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
-    Code, EndOptions, Epoch, EventType, WorkerId,
+    Code, EndOptions, Epoch, EventType, Position, Stream, WorkerId,
     backend::{BackendError, BackendErrorKind},
+    cursor::From as Start,
     error::{LifecycleError, SubmitError},
     run::{OutcomeKind, StopReason},
     view::{LifecycleReceipt, Phase},
     worker::{CreateWorker, EndKind, Intent, UpdateWorker},
 };
 
-use crate::support::{Host, Say, assistant, input, queued, scripted, write};
+use crate::support::{Host, Say, Told, assistant, data, input, queued, scripted, write};
 
 fn no_reason() -> EndOptions {
     EndOptions::default()
@@ -438,6 +440,37 @@ async fn nothing_of_what_a_deleted_worker_was_is_kept() {
         assert!(kept.contains(&worker_id.to_string()), "its id");
         assert!(!kept.contains("secret"), "{kept}");
         drop(run);
+        host.end().await;
+    }
+}
+
+/// A payload that is kept beside its event went with its Worker's history, and the Runtime's stream had a
+/// gap for it, as if an operator's limits had trimmed it, between stretches that told of the delete.
+#[tokio::test]
+async fn all_that_a_deleted_worker_said_is_redacted_whatever_its_size() {
+    for purge in [false, true] {
+        let host = Host::open().await;
+        let worker_id = host.worker().await;
+        let run = host.start(worker_id, "one").await;
+        for len in [10, 5_000, 10, 200_000] {
+            let said = json!({ "text": "x".repeat(len) });
+            let told = run.sink.event(EventType::BACKEND_MESSAGE, &said);
+            told.await.unwrap();
+        }
+        run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+        let catalog = host.runtime.catalog();
+        catalog.stop(worker_id, no_reason()).await.unwrap();
+        host.until(worker_id, EventType::WORKER_STOPPED).await;
+        let deleted = catalog.delete(worker_id, purge).await.unwrap();
+        let host = host.crash().await;
+        let mut stream = host.observe(Stream::Runtime, Start::Beginning);
+        assert_eq!(stream.event().await.kind, EventType::RUNTIME_STARTED);
+        let stretch = stream.event().await;
+        assert_eq!(stretch.kind, EventType::REDACTED);
+        let until = Position(deleted.position.0 - 1);
+        let told = json!({ "worker_id": worker_id, "from": 2, "to": until });
+        assert_eq!(data(&stretch), told);
+        assert_eq!(stream.event().await.kind, EventType::WORKER_DELETED);
         host.end().await;
     }
 }

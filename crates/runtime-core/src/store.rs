@@ -44,7 +44,8 @@ pub enum Change {
     /// Every event of this Worker up to and including this one goes (retention or purge).
     Trim(WorkerId, Seq),
     /// This Worker was deleted: its receipts and blocks that had not ended go. Its record and where its
-    /// stream goes on stay.
+    /// stream goes on stay, and so do the places of its events in the Runtime's stream; where what they
+    /// said has gone, `{}` is read.
     Forget(WorkerId),
     /// As [`Forget`](Self::Forget), and every byte that this Worker was sent or wrote before this batch
     /// goes: its history, its inputs, and the data of its events in the Runtime's stream, where their

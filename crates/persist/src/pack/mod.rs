@@ -52,7 +52,7 @@ const IS_LARGE: u8 = 8;
 const IS_PURGED: u8 = 16;
 
 /// What is read in the place of data that was taken out.
-const PURGED_DATA: &[u8] = b"{}";
+pub(crate) const PURGED_DATA: &[u8] = b"{}";
 
 /// The chain's value after an event.
 pub(crate) fn link(before: Digest, event: Digest) -> Digest {

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
 use worker_runtime_core::{
-    Digest, Event, Stream,
+    Digest, Event, Stream, WorkerId,
+    record::{Lifecycle, WorkerRecord},
     store::{GapCause, StoreError},
 };
 
@@ -12,7 +13,11 @@ use super::Walk;
 use crate::{
     codec::{self, Damage},
     engine::{End, Rows},
-    layout::large::{self, Owner},
+    layout::{
+        large::{self, Owner},
+        worker,
+    },
+    pack::PURGED_DATA,
     store::tails::load_base,
 };
 
@@ -52,6 +57,9 @@ impl<R: Rows> Walk<'_, R> {
         let trimmed = match (self.stream, event.worker) {
             (Stream::Runtime, Some(place)) => {
                 let base = load_base(self.rows, Stream::Worker(place.worker_id))?;
+                if place.seq <= base.seq && self.is_deleted(place.worker_id)? {
+                    return Ok(Ok(Bytes::from_static(PURGED_DATA)));
+                }
                 place.seq <= base.seq
             }
             _ => false,
@@ -62,5 +70,16 @@ impl<R: Rows> Walk<'_, R> {
             GapCause::Damaged
         };
         Ok(Err((cause, damage)))
+    }
+
+    /// Whether this Worker was deleted: then its events are there in the log, whatever their size, and
+    /// only what they said is gone.
+    fn is_deleted(&mut self, worker_id: WorkerId) -> Result<bool, StoreError> {
+        let key = worker::key(worker_id);
+        let record = self.rows.get(worker::TABLE, key.as_bytes(), |value| {
+            let value = value?;
+            codec::open_record::<WorkerRecord>(worker::TABLE, key.as_bytes(), value).ok()
+        })?;
+        Ok(record.is_some_and(|record| record.lifecycle == Lifecycle::Deleted))
     }
 }
