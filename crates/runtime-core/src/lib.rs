@@ -40,6 +40,7 @@ mod state;
 pub mod store;
 mod sync;
 pub mod time;
+mod trailing;
 pub mod view;
 pub mod worker;
 

@@ -286,6 +286,10 @@ pub struct RunRecord {
     pub cancel: Option<CancelRecord>,
     /// What it waits for.
     pub actions: Vec<ActionRecord>,
+    /// What it said last that it has used. It was added later: it must stay the last field, and this
+    /// record the last of what holds it.
+    #[serde(default, with = "crate::trailing")]
+    pub usage: Option<Usage>,
 }
 
 /// An accepted input without an outcome.

@@ -27,7 +27,6 @@ use crate::{
     BlockId, Generation, Position, RunId, WorkerId,
     error::SinkError,
     limits::Limits,
-    run::Usage,
     store::BlockKind,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -48,7 +47,6 @@ pub(crate) struct PartialBlock {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Partial {
     pub(crate) blocks: Vec<PartialBlock>,
-    pub(crate) usage: Option<Usage>,
 }
 
 #[derive(Debug)]
@@ -79,7 +77,6 @@ struct LiveRun {
     generation: Generation,
     next_index: u32,
     blocks: BTreeMap<u32, LiveBlock>,
-    usage: Option<Usage>,
     after: Position,
     closed: bool,
 }
@@ -155,7 +152,6 @@ impl LiveRuns {
             generation,
             next_index: 0,
             blocks: BTreeMap::new(),
-            usage: None,
             after,
             closed: false,
         };
@@ -175,7 +171,6 @@ impl LiveRuns {
             generation: Generation(0),
             next_index: 0,
             blocks: BTreeMap::new(),
-            usage: None,
             after: Position(0),
             closed: false,
         });
@@ -227,7 +222,6 @@ impl LiveRuns {
         });
         Partial {
             blocks: blocks.collect(),
-            usage: run.usage,
         }
     }
 

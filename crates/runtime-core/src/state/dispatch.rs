@@ -93,6 +93,7 @@ impl State {
                 .map(|ms| started_at.plus(Duration::from_millis(ms))),
             cancel: None,
             actions: Vec::new(),
+            usage: None,
         };
         self.wake_at(run.deadline);
         let data = json!({ "input_id": input.input_id, "generation": generation, "fence": fence });
@@ -232,7 +233,7 @@ impl State {
         };
         let outcome = outcome_of(stop, run.cancel);
         let partial = self.around.live.close(worker_id, run.run_id);
-        let usage = end.usage.or(partial.usage).unwrap_or_default();
+        let usage = end.usage.or(run.usage).unwrap_or_default();
         self.fold_partial(worker_id, run.run_id, partial.blocks, outcome.kind)?;
         let data = json!({
             "input_id": front.input.input_id,

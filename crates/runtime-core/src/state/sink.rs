@@ -11,7 +11,7 @@ use crate::{
     backend::ActionAnswer,
     error::{RunError, SinkError, Unavailable},
     record::{ActionRecord, ProcessRecord, RunRecord},
-    run::{OutcomeKind, StopReason},
+    run::{OutcomeKind, StopReason, Usage},
     runtime::PartialBlock,
     sabotage::{self, Sabotage},
     store::Change,
@@ -37,6 +37,8 @@ pub(crate) struct ActionRequest {
 #[derive(Debug)]
 pub(crate) enum SinkOp {
     Append(Vec<EventDraft>),
+    /// What the run has used so far, and the event that tells of it.
+    Usage(Usage, EventDraft),
     FinishBlock(FinishedBlock),
     /// The block has enough new bytes to be checkpointed at once.
     Checkpoint(BlockId),
@@ -95,6 +97,15 @@ impl State {
                 for draft in drafts {
                     self.emit(worker_id, draft)?;
                 }
+            }
+            SinkOp::Usage(usage, draft) => {
+                self.emit(worker_id, draft)?;
+                // In the record, so that a run that its Runtime does not outlive has used it too.
+                self.update_front(worker_id, |front| {
+                    if let Some(run) = &mut front.run {
+                        run.usage = Some(usage);
+                    }
+                })?;
             }
             SinkOp::FinishBlock(finished) => {
                 // One that was asked for before and given up on may have come first.

@@ -6,7 +6,6 @@ use super::{LiveBlock, LiveRun, LiveRuns};
 use crate::{
     BlockId, Position, RunId, WorkerId,
     error::SinkError,
-    run::Usage,
     runtime::{Delta, DeltaOp},
     store::{BlockKind, Checkpoint},
 };
@@ -151,18 +150,6 @@ impl LiveRuns {
             run.blocks.remove(&block.index);
             Ok(())
         });
-    }
-
-    pub(crate) fn set_usage(
-        &self,
-        worker_id: WorkerId,
-        run_id: RunId,
-        usage: Usage,
-    ) -> Result<(), SinkError> {
-        self.with_run(worker_id, run_id, |run| {
-            run.usage = Some(usage);
-            Ok(())
-        })
     }
 
     /// An event of the run is durable; deltas that follow come after it.

@@ -52,13 +52,18 @@ impl RunSink {
         .await
     }
 
-    /// Says what the run has used so far; the last word counts.
+    /// Says what the run has used so far; the last word counts, also when the Runtime dies before the
+    /// run ends.
     ///
     /// # Errors
     /// As [`event`](Self::event).
+    ///
+    /// # Durability
+    /// Survives a crash when it returns `Ok`.
     pub async fn usage(&self, usage: Usage) -> Result<Position, SinkError> {
-        self.live(|live| live.set_usage(self.0.worker_id, self.0.run_id, usage))?;
-        self.event(EventType::USAGE, &usage).await
+        let mut draft = self.draft(EventType::USAGE, &usage)?;
+        draft.run_id = Some(self.0.run_id);
+        self.send(SinkOp::Usage(usage, draft)).await
     }
 
     /// Sets a latest-wins fact about the Worker: its modes, its commands, ...
