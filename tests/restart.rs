@@ -8,13 +8,14 @@ use worker_runtime_core::{
     backend::Proof,
     error::SubmitError,
     record::{ProcessLife, ProcessRecord},
-    run::{OutcomeKind, StopReason},
+    run::{OutcomeKind, StopReason, Usage},
+    store::BlockKind,
     view::Phase,
     worker::CreateWorker,
 };
 
 use crate::support::{
-    Host, Say, TakenRun, action_id, assistant, input, queued, scripted, within, write,
+    Host, Say, TakenRun, Told, action_id, assistant, data, input, queued, scripted, within, write,
 };
 
 fn holding(path: &str) -> CreateWorker {
@@ -321,5 +322,80 @@ async fn many_crashes_leave_each_input_with_one_outcome() {
         assert!(host.script.try_run().is_none(), "nothing runs twice");
     }
     host.create(assistant()).await;
+    host.end().await;
+}
+
+/// Only who outlived a run knew what it had used: of a run that its Runtime did not outlive, what it had
+/// told, durably, was not in its end and not in its Worker's sum. It is in the run's record now.
+#[tokio::test]
+async fn what_a_run_said_that_it_has_used_counts_when_its_runtime_dies() {
+    let used = |input_tokens| Usage {
+        input_tokens,
+        ..Usage::default()
+    };
+    let dead = Say::AtOnce(Proof::Dead);
+    let unknown = Say::AtOnce(Proof::Unproven {
+        reason: "another boot".into(),
+    });
+    for says in [dead, unknown] {
+        let host = Host::open().await;
+        let worker_id = host.worker().await;
+        let run = host.start(worker_id, "one").await;
+        run.sink.usage(used(5)).await.unwrap();
+        run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+        let run = host.start(worker_id, "two").await;
+        with_process(&run).await;
+        run.sink.usage(used(10)).await.unwrap();
+        run.sink.usage(used(30)).await.unwrap();
+        let host = host
+            .crash_and(|script| script.plan(|plan| plan.proof = says))
+            .await;
+        let is_unproven = host.count(worker_id, EventType::RUN_FINISHED) == 1;
+        if is_unproven {
+            let options = EndOptions {
+                assume_dead: true,
+                ..EndOptions::default()
+            };
+            let catalog = host.runtime.catalog();
+            catalog.stop(worker_id, options).await.unwrap();
+        }
+        host.outcome(worker_id, "two").await;
+        let mut stream = host.stream(worker_id);
+        let of_two = |data: &serde_json::Value| data["input_id"] == "two";
+        let ended = stream.event_of(EventType::RUN_FINISHED, of_two).await;
+        assert_eq!(data(&ended)["usage"]["input_tokens"], 30);
+        assert_eq!(host.view(worker_id).usage, used(35));
+        host.end().await;
+    }
+}
+
+/// An opening that could not show a run to be dead left its output in the store, and who freed its Worker
+/// later ended the run without looking there: what had been checkpointed went with it.
+#[tokio::test]
+async fn output_is_kept_when_an_operator_frees_what_an_opening_could_not_show_to_be_dead() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "one").await;
+    with_process(&run).await;
+    let kept = "k".repeat(16 << 10);
+    let block = run.sink.open_block(BlockKind::Text, None).unwrap();
+    run.sink.append(block, &kept).await.unwrap();
+    let unknown = Say::AtOnce(Proof::Unproven {
+        reason: "another boot".into(),
+    });
+    let host = host
+        .crash_and(|script| script.plan(|plan| plan.proof = unknown))
+        .await;
+    assert_eq!(host.count(worker_id, EventType::BLOCK_FINISHED), 0);
+    let options = EndOptions {
+        assume_dead: true,
+        ..EndOptions::default()
+    };
+    let catalog = host.runtime.catalog();
+    catalog.stop(worker_id, options).await.unwrap();
+    let told = host.until(worker_id, EventType::BLOCK_FINISHED).await;
+    assert!(told["text"] == kept.as_str(), "all that was checkpointed");
+    assert_eq!(told["marks"], json!(["cancelled"]));
+    host.outcome(worker_id, "one").await;
     host.end().await;
 }

@@ -4,10 +4,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use tokio::{runtime::Handle, sync::mpsc};
-use tracing::warn;
 
 use super::{
-    Backends, LiveRuns, PartialBlock,
+    Backends, LiveRuns,
     alarm::Alarm,
     failure::Failing,
     handle::{Inner, Runtime, RuntimeOptions},
@@ -20,8 +19,8 @@ use crate::{
     Generation, WorkerId,
     error::{OpenError, Unavailable},
     record::Lifecycle,
-    state::{Dispatch, Now, ProvenWorker, State, Surroundings},
-    store::{Loaded, Store, StoreError, StoreReader},
+    state::{Dispatch, Now, ProvenWorker, State, Surroundings, partial_blocks},
+    store::{Loaded, Store, StoreError},
     sync::{self, Mutex},
 };
 
@@ -204,30 +203,4 @@ async fn prove_all(
         let invariant = format!("proving processes dead failed: {error}");
         StoreError::Bug { invariant }.into()
     })
-}
-
-/// What was checkpointed of a run's output. Checkpoints that are damaged are not served; the run
-/// still gets its outcome.
-fn partial_blocks(
-    worker_id: WorkerId,
-    generation: Generation,
-    reader: &dyn StoreReader,
-) -> Result<Vec<PartialBlock>, StoreError> {
-    let stored = match reader.in_flight(worker_id) {
-        Err(StoreError::Damaged { table, detail }) => {
-            warn!(%worker_id, table, detail, "unfinished output is damaged and is not kept");
-            Vec::new()
-        }
-        other => other?,
-    };
-    let of_run = stored
-        .into_iter()
-        .filter(|block| block.block.generation == generation);
-    let partial = of_run.map(|block| PartialBlock {
-        block: block.block,
-        kind: block.kind,
-        parent: block.parent,
-        bytes: block.bytes,
-    });
-    Ok(partial.collect())
 }

@@ -3,13 +3,12 @@
 
 use serde_json::json;
 
-use super::{Effect, State, dispatch::RunEnd, draft};
+use super::{Effect, State, draft};
 use crate::{
     EventType, WorkerId,
     backend::BackendError,
     error::{FieldInvalid, LifecycleError, RunError, Unavailable},
     record::{CancelCause, Ending, Lifecycle, Recorded},
-    run::StopReason,
     sabotage::{self, Sabotage},
     store::Change,
     view::{CancelReceipt, LifecycleReceipt},
@@ -175,23 +174,6 @@ impl State {
         }
         self.settle_end(worker_id)?;
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
-    }
-
-    /// An operator said that processes which could not be shown to be dead are.
-    fn take_for_dead(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
-        self.update(worker_id, |record| {
-            record.unproven = None;
-            record.processes.clear();
-        })?;
-        if self.current_run(worker_id).is_none() {
-            return Ok(());
-        }
-        let detail = Some("an operator said that its processes are dead".to_owned());
-        let end = RunEnd {
-            usage: None,
-            detail,
-        };
-        self.finish_run(worker_id, StopReason::RuntimeLost, end)
     }
 
     pub(super) fn is_unproven(&self, worker_id: WorkerId) -> bool {

@@ -26,7 +26,7 @@ pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
 pub(crate) use dispatch::{RunEnd, phase_of};
 pub(crate) use lifecycle::LifecycleOp;
-pub(crate) use recover::ProvenWorker;
+pub(crate) use recover::{ProvenWorker, partial_blocks};
 pub(crate) use sink::{ActionRequest, FinishedBlock, SinkOp};
 pub(crate) use submit::PreparedInput;
 

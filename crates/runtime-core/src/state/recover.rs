@@ -12,7 +12,7 @@ use crate::{
     run::{Outcome, StopReason},
     runtime::PartialBlock,
     sabotage::{self, Sabotage},
-    store::{Change, ReplayRequest, WentBack},
+    store::{Change, ReplayRequest, StoreError, StoreReader, WentBack},
     view::WentBackView,
 };
 
@@ -107,6 +107,34 @@ impl State {
             }
             None => self.settle_end(worker_id),
         }
+    }
+
+    /// An operator said that processes which could not be shown to be dead are.
+    pub(super) fn take_for_dead(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
+        let live = self.around.live.clone();
+        let run = self.current_run(worker_id);
+        let run = run.map(|run| (run.run_id, run.generation));
+        // An opening that could not show it to be dead left the output where it was checkpointed.
+        let left = run.filter(|(run_id, _)| !live.has(worker_id, *run_id));
+        let partial =
+            left.map(|(_, generation)| partial_blocks(worker_id, generation, &*self.around.reader));
+        let partial = partial.transpose()?.unwrap_or_default();
+        self.update(worker_id, |record| {
+            record.unproven = None;
+            record.processes.clear();
+        })?;
+        let Some((run_id, _)) = run else {
+            return Ok(());
+        };
+        if left.is_some() {
+            live.seed_partial(worker_id, run_id, partial);
+        }
+        let detail = Some("an operator said that its processes are dead".to_owned());
+        let end = RunEnd {
+            usage: None,
+            detail,
+        };
+        self.finish_run(worker_id, StopReason::RuntimeLost, end)
     }
 
     /// Gives inputs whose records are damaged their outcome: what is left of them is that they were
@@ -206,4 +234,30 @@ impl State {
             .into_iter()
             .try_for_each(|worker_id| self.dispatch(worker_id))
     }
+}
+
+/// What was checkpointed of a run's output. Checkpoints that are damaged are not served; the run
+/// still gets its outcome.
+pub(crate) fn partial_blocks(
+    worker_id: WorkerId,
+    generation: Generation,
+    reader: &dyn StoreReader,
+) -> Result<Vec<PartialBlock>, StoreError> {
+    let stored = match reader.in_flight(worker_id) {
+        Err(StoreError::Damaged { table, detail }) => {
+            tracing::warn!(%worker_id, table, detail, "unfinished output is damaged and is not kept");
+            Vec::new()
+        }
+        other => other?,
+    };
+    let of_run = stored
+        .into_iter()
+        .filter(|block| block.block.generation == generation);
+    let partial = of_run.map(|block| PartialBlock {
+        block: block.block,
+        kind: block.kind,
+        parent: block.parent,
+        bytes: block.bytes,
+    });
+    Ok(partial.collect())
 }
