@@ -33,7 +33,7 @@ use crate::{
     report::{HarnessError, Outcome, Violation},
     settings::{Settings, Size},
 };
-use history::{STEPS, play_history};
+use history::{CUT_SHORT, STEPS, play_history};
 
 /// What every run must have reached, with how often at least for each thousand steps: a run that
 /// shows nothing is a violation.
@@ -43,14 +43,13 @@ const REACHED: &[(&str, u64)] = &[
     ("repeated receipts", 8),
     ("repeated creations", 3),
     ("repeated receipts of a life", 3),
-    ("outcomes completed", 8),
+    ("outcomes completed", 6),
     ("outcomes failed", 8),
     ("outcomes cancelled", 10),
     ("outcomes interrupted", 5),
     ("restarts by", 8),
     ("trims", 4),
     ("runs that took too long", 2),
-    ("actions answered", 1),
     ("cancels of runs", 4),
     ("workers ended", 5),
     ("events told to observers", 100),
@@ -66,6 +65,7 @@ const REACHED: &[(&str, u64)] = &[
 
 /// What only a longer run must have reached, for each ten thousand steps.
 const REACHED_BY_MORE: &[(&str, u64)] = &[
+    ("actions answered", 5),
     ("actions lapsed", 3),
     ("workers restored", 10),
     ("deletes", 2),
@@ -74,6 +74,7 @@ const REACHED_BY_MORE: &[(&str, u64)] = &[
     ("stops that failed", 2),
     ("blocks kept in part", 3),
     ("runs that could not be shown to be dead", 1),
+    ("freed by an operator", 1),
     ("gaps told to observers", 2),
     ("refused WR-CURSOR-EXPIRED", 5),
     ("refused WR-INPUT-QUEUE-FULL", 5),
@@ -137,6 +138,13 @@ fn check_reached(outcome: &mut Outcome) {
                 .map(|(name, each)| (*name, each.saturating_mul(steps) / 10_000)),
         );
     let floors: Vec<_> = floors.collect();
+    let count = |name: &str| outcome.figures.get(name).copied().unwrap_or_default();
+    let (cut, histories) = (count(CUT_SHORT), count("histories"));
+    if cut > histories / 10 {
+        let detail = format!("{cut} of {histories} histories were cut short");
+        let at = format!("--seed {}", outcome.seed);
+        outcome.violated(at, Violation::new("a run shows something", detail));
+    }
     for (name, floor) in floors {
         let reached = outcome
             .figures

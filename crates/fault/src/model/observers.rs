@@ -367,7 +367,8 @@ impl Observer {
 
     fn gap(&self, gap: &Gap, plain: &Plain) -> Played<()> {
         let trimmed = plain.trimmed.get(&self.stream).copied().unwrap_or_default();
-        let may_miss = self.stream == Stream::Runtime && plain.may_miss(gap.from, gap.to);
+        let is_runtime = self.stream == Stream::Runtime;
+        let may_miss = is_runtime && plain.may_have_missed(gap.from, gap.to);
         let fits = gap.cause == GapCause::Retention
             && gap.from == self.cursor.position().next()
             && (gap.to <= trimmed || may_miss);

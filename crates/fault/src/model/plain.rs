@@ -129,8 +129,8 @@ pub(super) struct Worker {
     pub(super) status: BTreeMap<String, Value>,
     pub(super) revision: u64,
     pub(super) unproven: bool,
-    /// Deleted, and every byte of it is gone.
-    pub(super) purged: bool,
+    /// How far its stream was trimmed when it was deleted.
+    pub(super) trimmed_alive: Position,
 }
 
 impl Worker {
@@ -204,24 +204,32 @@ impl Plain {
     }
 
     /// Whether the Runtime's stream may miss a stretch although its log is there: a payload that is
-    /// large goes with its Worker's own history, by retention or a delete. A purge keeps the places.
+    /// large goes with its Worker's own history. Of a deleted Worker nothing is missing.
     pub(super) fn may_miss(&self, from: Position, to: Position) -> bool {
-        let mut stretch = self
-            .log
-            .iter()
-            .filter(|event| (from..=to).contains(&event.position));
-        from <= to
-            && stretch.all(|event| {
-                let Some(place) = event.worker else {
-                    return false;
-                };
-                let trimmed = self.trimmed.get(&Stream::Worker(place.worker_id));
-                let is_trimmed = trimmed.is_some_and(|trimmed| event.position <= *trimmed);
-                let worker = self.worker(place.worker_id);
-                let is_deleted =
-                    worker.is_some_and(|worker| worker.life == Life::Deleted && !worker.purged);
-                event.data.len() > LARGE_BYTES && (is_trimmed || is_deleted)
-            })
+        let is_deleted = |event: &Event| {
+            let worker = event.worker.and_then(|place| self.worker(place.worker_id));
+            worker.is_some_and(|worker| worker.life == Life::Deleted)
+        };
+        self.may_have_missed(from, to) && !self.between(from, to).any(is_deleted)
+    }
+
+    /// The same for what may have been read before a Worker was deleted.
+    pub(super) fn may_have_missed(&self, from: Position, to: Position) -> bool {
+        let went = |event: &Event| {
+            let worker = event.worker.and_then(|place| self.worker(place.worker_id));
+            let trimmed = worker.and_then(|worker| match worker.life {
+                Life::Deleted => Some(worker.trimmed_alive),
+                _ => self.trimmed.get(&Stream::Worker(worker.id)).copied(),
+            });
+            let is_trimmed = trimmed.is_some_and(|trimmed| event.position <= trimmed);
+            event.data.len() > LARGE_BYTES && is_trimmed
+        };
+        from <= to && self.between(from, to).all(went)
+    }
+
+    fn between(&self, from: Position, to: Position) -> impl Iterator<Item = &Event> {
+        let is_in = move |event: &&Event| (from..=to).contains(&event.position);
+        self.log.iter().filter(is_in)
     }
 
     /// The incarnation that wrote a position, as a cursor names it.

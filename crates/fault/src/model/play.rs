@@ -300,6 +300,12 @@ impl Game {
         })
     }
 
+    /// Whether its backend was asked to stop.
+    pub(super) fn is_stopping(&self, index: usize) -> bool {
+        let side = self.sides.get(index);
+        side.is_some_and(|side| side.stop.is_some())
+    }
+
     /// Whether time may go on: a cancel gives a backend that takes a run ten seconds.
     pub(super) fn may_wait(&self) -> bool {
         let waits = |(worker, side): (&super::plain::Worker, &Side)| {

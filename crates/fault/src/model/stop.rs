@@ -9,6 +9,9 @@ pub(super) enum Stop {
     Broken(Violation),
     /// The harness could not do its work.
     Harness(HarnessError),
+    /// A later commit of an opening trimmed what an earlier one of it had told: nobody can read in
+    /// between, so the model does not know what it was. No promise is broken by that.
+    Unseen,
 }
 
 impl From<HarnessError> for Stop {

@@ -314,7 +314,7 @@ fn worker(id: WorkerId, request: CreateWorker, created: CreateReceipt) -> Worker
         status: Default::default(),
         revision: 0,
         unproven: false,
-        purged: false,
+        trimmed_alive: Default::default(),
     }
 }
 

@@ -247,8 +247,9 @@ impl Game {
             return Ok((Position(0), false));
         };
         worker.life = Life::Deleted;
-        worker.purged = purge;
         let id = worker.id;
+        let trimmed = self.plain.trimmed.get(&Stream::Worker(id));
+        worker.trimmed_alive = trimmed.copied().unwrap_or_default();
         let told = Expect::of(worker.id, "worker.deleted", json!({ "purge": purge }));
         self.count(if purge { "purges" } else { "deletes" });
         let answer = self.told_of(index, vec![told]).await?;

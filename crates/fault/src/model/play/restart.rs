@@ -150,7 +150,7 @@ impl Game {
     async fn recovered(&mut self) -> Played<()> {
         self.world.settle().await;
         let until = self.world.observation.runtime().position;
-        let came = self.world.told_until(until).await?;
+        let mut came = self.world.told_by_opening(until).await?;
         let mut expected = vec![Expect::of_runtime("runtime.started", json!({}))];
         for index in 0..self.plain.workers.len() {
             self.recovered_run(index, &came, &mut expected)?;
@@ -164,9 +164,19 @@ impl Game {
                 self.count("workers ended by an opening");
             }
         }
-        let wanted = self.dispatch_all(&mut expected);
+        let mut wanted = self.dispatch_all(&mut expected);
+        // The wall clock may have moved: what could not be shown to be dead may be late now.
+        let mut asked = Vec::new();
+        self.due(&mut expected, &mut wanted, &mut asked);
+        let lacking = expected.len().saturating_sub(came.len());
+        came.extend(
+            self.world
+                .told(lacking, "what is due at an opening")
+                .await?,
+        );
         self.take(&expected, came)?;
-        self.called(wanted).await
+        self.called(wanted).await?;
+        self.follow(asked).await
     }
 
     fn recovered_run(
@@ -212,14 +222,13 @@ impl Game {
         Ok(())
     }
 
-    /// The end of a run that its Runtime did not outlive: of its output what was kept, and nothing of
-    /// what it used, which is counted when a run ends and nobody is left who knows.
+    /// The end of a run that its Runtime did not outlive: of its output what was kept, and of what it
+    /// used what it said last.
     pub(super) fn lost_run(&mut self, index: usize, came: &[Event]) -> Played<Vec<Expect>> {
         let id = self.id_of(index);
         let Some(run) = self.run_mut(index) else {
             return Ok(Vec::new());
         };
-        run.usage = Default::default();
         let kept = kept_texts(id, run.generation, came);
         let mut in_part = 0;
         for (number, block) in &mut run.blocks {

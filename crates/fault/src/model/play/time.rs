@@ -33,16 +33,8 @@ impl Game {
         }
         self.world.advance(by_ms).await;
         let (mut expected, mut wanted, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-        for index in 0..self.plain.workers.len() {
-            self.lapse(index, &mut expected, &mut wanted);
-            let (told, then) = self.time_out(index);
-            expected.extend(told);
-            match then {
-                Then::Cancel => wanted.push(Want::Cancel(index, StopReason::Cancelled)),
-                then => asked.push((index, then)),
-            }
-            self.checkpointed(index);
-        }
+        self.due(&mut expected, &mut wanted, &mut asked);
+        (0..self.plain.workers.len()).for_each(|index| self.checkpointed(index));
         let timers_ms = self.world.timers_ms;
         for (index, side) in self.sides.iter().enumerate() {
             let due = |cancel: &&super::CancelLoop| {
@@ -54,6 +46,24 @@ impl Game {
         self.events(expected).await?;
         self.called(wanted).await?;
         self.follow(asked).await
+    }
+
+    /// Every deadline that has passed: what is told, and what is asked of backends.
+    pub(super) fn due(
+        &mut self,
+        expected: &mut Vec<Expect>,
+        wanted: &mut Vec<Want>,
+        asked: &mut Vec<(usize, Then)>,
+    ) {
+        for index in 0..self.plain.workers.len() {
+            self.lapse(index, expected, wanted);
+            let (told, then) = self.time_out(index);
+            expected.extend(told);
+            match then {
+                Then::Cancel => wanted.push(Want::Cancel(index, StopReason::Cancelled)),
+                then => asked.push((index, then)),
+            }
+        }
     }
 
     /// Actions whose deadline has passed.

@@ -28,6 +28,17 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
             unproven: rng.bool(),
         };
     }
+    if let Some(worker) = unproven(rng, game)
+        && rng.u8(0..10) == 0
+    {
+        let assume_dead = true;
+        let op = if rng.bool() {
+            LifeStep::Stop { assume_dead }
+        } else {
+            LifeStep::Cancel { assume_dead }
+        };
+        return Step::Life { worker, op };
+    }
     if game.has_deadline() && game.may_wait() && rng.u8(0..12) == 0 {
         return Step::Advance { ms: 60 };
     }
@@ -143,6 +154,16 @@ fn ended(rng: &mut Rng, game: &Game) -> Option<usize> {
     rng.choice(ended)
 }
 
+/// One whose processes can't be shown to be dead.
+fn unproven(rng: &mut Rng, game: &Game) -> Option<usize> {
+    let workers = game.plain.workers.iter().enumerate();
+    let unproven: Vec<usize> = workers
+        .filter(|(_, worker)| worker.unproven && worker.life == Life::Active)
+        .map(|(index, _)| index)
+        .collect();
+    rng.choice(unproven)
+}
+
 fn running(rng: &mut Rng, game: &Game) -> Option<usize> {
     let workers = game.plain.workers.iter().enumerate();
     let running: Vec<usize> = workers
@@ -165,7 +186,9 @@ fn pending(rng: &mut Rng, game: &Game) -> Option<Step> {
         .filter(|index| game.is_asked(*index))
         .collect();
     let worker = rng.choice(waiting)?;
-    let how = match rng.u8(0..14) {
+    // A stop is asked for seldom.
+    let rarely = if game.is_stopping(worker) { 4 } else { 14 };
+    let how = match rng.u8(0..rarely) {
         0 => ReplyStep::Bad,
         1 => ReplyStep::Worse,
         _ => ReplyStep::Good,
