@@ -25,8 +25,15 @@ fn cargo(arguments: &[&str]) -> String {
 
 /// The packages of this workspace, and what each depends on: name, and `dev`, `build` or nothing.
 fn dependencies() -> BTreeMap<String, Vec<(String, Option<String>)>> {
+    dependencies_of("Cargo.toml")
+}
+
+/// The same of the workspace that this manifest is of.
+fn dependencies_of(manifest: &str) -> BTreeMap<String, Vec<(String, Option<String>)>> {
     let text = cargo(&[
         "metadata",
+        "--manifest-path",
+        manifest,
         "--offline",
         "--format-version",
         "1",
@@ -132,8 +139,10 @@ fn every_direct_dependency_has_its_line_of_reason() {
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
         .map(|(name, _)| name)
         .collect();
+    // The fuzz targets are a workspace of their own.
     let used: BTreeSet<String> = dependencies()
         .into_values()
+        .chain(dependencies_of("crates/fault/fuzz/Cargo.toml").into_values())
         .flatten()
         .map(|(name, _)| name)
         .filter(|name| !name.starts_with("worker-runtime"))

@@ -39,12 +39,12 @@ pub mod reap;
 pub mod shim;
 pub mod spawn;
 
-pub use backend::{
-    EnvironmentValue, ExecConfig, ExecFactory, ExecOptions, HostEnvironment, InputWay, Mode,
-};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use backend::fuzzing;
+pub use backend::{
+    EnvironmentValue, ExecConfig, ExecFactory, ExecOptions, HostEnvironment, InputWay, Mode,
+};
 pub use error::{ProcessError, SpawnError};
 pub use process::{
     Containment, InvalidRunMarker, ProcessIdentity, ProcessReference, RUN_MARKER_VARIABLE,
