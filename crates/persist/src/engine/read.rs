@@ -3,7 +3,7 @@
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 use worker_runtime_core::store::StoreError;
 
-use super::{EachRow, End, Rows, unread};
+use super::{EachRow, End, Rows, rows::is_within, unread};
 use crate::layout::{TABLES, Table};
 
 type Open = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -88,6 +88,9 @@ impl Rows for Reading {
             };
             let Some(row) = row else { return Ok(()) };
             let (key, value) = row.map_err(|error| unread(table, error))?;
+            if !is_within(key.value(), (from, to)) {
+                continue;
+            }
             if each(key.value(), value.value())?.is_break() {
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use redb::{ReadableTable, WriteTransaction};
 use serde::Serialize;
 use worker_runtime_core::store::StoreError;
 
-use super::{EachRow, End, Rows, unwritten};
+use super::{EachRow, End, Rows, rows::is_within, unwritten};
 use crate::{
     codec,
     layout::{SUM_COUNT, TABLES, Table, meta::TableSum},
@@ -182,6 +182,9 @@ impl Rows for Writing<'_> {
             };
             let Some(row) = row else { return Ok(()) };
             let (key, value) = row.map_err(|error| unwritten(table, error))?;
+            if !is_within(key.value(), (from, to)) {
+                continue;
+            }
             if each(key.value(), value.value())?.is_break() {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod full;
 mod isolation;
+mod keys;
 mod model;
 mod open;
 mod panics;

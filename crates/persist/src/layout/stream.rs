@@ -2,11 +2,14 @@
 //!
 //! - tag, u8 (0 Runtime, 1 Worker); worker id, 16 bytes; 0, u8 -> [`Base`]: where the first event that
 //!   is left follows on. Written by the first trim, kept for ever.
+//! - the same with 2 instead of 0, of Workers alone -> `Position`: where their newest pack in `history`
+//!   begins. Written with that pack; without it a lost row would look like the end of a stream. Stores
+//!   that were written before there was this row say nothing.
 //! - the same with 1 instead of 0; first missing position, u64 -> [`RecordedGap`]: a stretch that a
 //!   repair put aside. Kept until retention passes it.
 
 use serde::{Deserialize, Serialize};
-use worker_runtime_core::{Digest, ItemIndex, Position, Seq, Stream, store::GapCause};
+use worker_runtime_core::{Digest, ItemIndex, Position, Seq, Stream, WorkerId, store::GapCause};
 
 use super::Table;
 use crate::cut::Key;
@@ -52,6 +55,10 @@ fn start(stream: Stream) -> Key {
 
 pub(crate) fn base_key(stream: Stream) -> Key {
     start(stream).with(&[0])
+}
+
+pub(crate) fn newest_key(worker_id: WorkerId) -> Key {
+    start(Stream::Worker(worker_id)).with(&[2])
 }
 
 pub(crate) fn gap_key(stream: Stream, from: Position) -> Key {

@@ -21,7 +21,7 @@ use crate::{
     engine::{End, Rows},
     layout::history,
     pack::{Header, Pack},
-    store::tails::load_base,
+    store::tails::{is_lost_after, load_base},
 };
 
 pub(super) fn slice(
@@ -194,7 +194,8 @@ fn count(
         let in_tail = tail.is_some_and(|tail| tail.first_position <= until);
         match header {
             Ok(header) if header.last_position <= until => {
-                if !in_tail {
+                // What is missing behind it is found by going on.
+                if !in_tail && !is_lost_after(rows, worker_id, header.last_position)? {
                     return Ok(exact(header.next_item()));
                 }
                 (counted.items, after) = (header.next_item(), header.last_position);

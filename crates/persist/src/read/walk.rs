@@ -21,7 +21,7 @@ use crate::{
     engine::{End, Rows},
     layout::{Table, history, log, stream::Base},
     pack::{Entry, Header, Kind, Pack},
-    store::tails::{Tail, load_base},
+    store::tails::{Tail, is_lost_after, load_base},
 };
 
 /// What a walk comes across.
@@ -133,6 +133,10 @@ impl<'a, R: Rows> Walk<'a, R> {
                 Err(damage) => {
                     tracing::warn!(stream = ?self.stream, position = %first, %damage, "a pack is damaged");
                     self.pack_damaged(first)?;
+                    if first > self.until {
+                        // Its key may be what is damaged, so that it is missing in what is asked for.
+                        break;
+                    }
                     Flow::Continue(())
                 }
             };
@@ -340,6 +344,12 @@ impl<'a, R: Rows> Walk<'a, R> {
             let chains = chain.map(|chain| (link.chain, chain));
             let positions = (link.position.next(), position);
             return self.tell_or_heal(positions, seqs, chains, each);
+        }
+        if let (Stream::Worker(worker_id), None, None, Some(link)) =
+            (self.stream, head, self.damaged, self.link)
+            && is_lost_after(self.rows, worker_id, link.position)?
+        {
+            self.damage(link.position.next());
         }
         match head {
             Some((number, to, chain)) => self.end_damage(to, (Some(number), chain), each),

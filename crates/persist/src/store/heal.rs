@@ -27,14 +27,20 @@ pub(crate) fn before(
     mut first: Position,
 ) -> Result<Before, StoreError> {
     loop {
-        let from = history::key(worker_id, Position(0));
-        let to = history::key(worker_id, Position(first.0.saturating_sub(1)));
-        let range = (from.as_bytes(), to.as_bytes());
-        let pack = rows.at_end(history::TABLE, range, End::Last, |key, value| {
-            let header = Pack::open_header(history::TABLE, key, value)
-                .map(|header| header.following(value.len() as u64));
-            history::parse(key).map(|(_, first)| (first, header))
-        })?;
+        // No pack begins at 0, but a damaged key may say so: nothing is before that.
+        let pack = match first.0.checked_sub(1) {
+            None => None,
+            Some(last) => {
+                let from = history::key(worker_id, Position(0));
+                let to = history::key(worker_id, Position(last));
+                let range = (from.as_bytes(), to.as_bytes());
+                rows.at_end(history::TABLE, range, End::Last, |key, value| {
+                    let header = Pack::open_header(history::TABLE, key, value)
+                        .map(|header| header.following(value.len() as u64));
+                    history::parse(key).map(|(_, first)| (first, header))
+                })?
+            }
+        };
         let header = match pack.transpose() {
             Ok(Some((_, Ok(header)))) => header,
             Ok(Some((earlier, Err(_)))) => {

@@ -10,7 +10,7 @@ use worker_runtime_core::{Event, Position, WorkerId, store::StoreError};
 use super::tails::{Tail, TailState};
 use crate::{
     engine::Writing,
-    layout::{age, history, log},
+    layout::{age, history, log, stream},
     pack::{self, EncodedEvent, Kind},
 };
 
@@ -178,6 +178,8 @@ fn write(
                 let key = age::key(first);
                 out.rows
                     .put_bytes(age::TABLE, key.as_bytes(), &worker_id.to_bytes())?;
+                let key = stream::newest_key(worker_id);
+                out.rows.put_record(stream::TABLE, key.as_bytes(), &first)?;
             }
             out.touched.push(worker_id);
         }

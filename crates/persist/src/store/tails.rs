@@ -15,6 +15,7 @@ use worker_runtime_core::{
 
 use super::{heal, losses};
 use crate::{
+    codec::{self, Damage},
     engine::{End, Rows},
     layout::{
         history, log,
@@ -144,6 +145,11 @@ impl Tail {
         worker_id: WorkerId,
     ) -> Result<Self, StoreError> {
         let loaded = Self::load_stored(rows, worker_id);
+        if let Ok(tail) = &loaded
+            && is_lost_after(rows, worker_id, tail.state.header.last_position)?
+        {
+            return Err(Damage::of(history::TABLE, "the newest pack is not there"));
+        }
         let Err(StoreError::Damaged { .. }) = &loaded else {
             return loaded;
         };
@@ -198,7 +204,7 @@ impl Tail {
 pub(crate) fn load_base(rows: &mut impl Rows, stream: Stream) -> Result<Base, StoreError> {
     let key = stream::base_key(stream);
     let base = rows.get(stream::TABLE, key.as_bytes(), |value| {
-        value.map(|value| crate::codec::open_record::<Base>(stream::TABLE, key.as_bytes(), value))
+        value.map(|value| codec::open_record::<Base>(stream::TABLE, key.as_bytes(), value))
     })?;
     let damage = match base {
         None => return Ok(Base::default()),
@@ -226,6 +232,20 @@ pub(crate) fn load_base(rows: &mut impl Rows, stream: Stream) -> Result<Base, St
         Some(Ok(header)) => Ok(Base::before(&header)),
         _ => Err(damage.in_table(stream::TABLE)),
     }
+}
+
+/// Whether the newest pack that was ever written of a Worker begins after this position.
+pub(crate) fn is_lost_after(
+    rows: &mut impl Rows,
+    worker_id: WorkerId,
+    reached: Position,
+) -> Result<bool, StoreError> {
+    let key = stream::newest_key(worker_id);
+    let newest = rows.get(stream::TABLE, key.as_bytes(), |value| {
+        value.map(|value| codec::open_record::<Position>(stream::TABLE, key.as_bytes(), value))
+    })?;
+    // A damaged row says nothing, as does one that an older store never had.
+    Ok(matches!(newest, Some(Ok(first)) if first > reached))
 }
 
 impl Base {

@@ -52,10 +52,20 @@ impl<R: Rows> Walk<'_, R> {
             return Ok(Flow::Continue(()));
         };
         let (last, chain) = next;
+        let is_dense = |link: Link| last == Some(link.number) && chain == Some(link.chain);
+        if link.is_some_and(is_dense) {
+            // What is damaged comes after all that is asked for.
+            return Ok(Flow::Continue(()));
+        }
         let seqs = link.zip(last);
         let seqs = seqs.and_then(|(link, last)| self.seqs(link.number + 1, last));
         let chains = link.map(|link| link.chain).zip(chain);
-        self.tell_or_heal((from, to), seqs, chains, each)
+        if let Some(flow) = self.heal((from, to), seqs, chains, each)? {
+            return Ok(flow);
+        }
+        // Where it begins is the key of a damaged row, which is no more to be trusted than the rest.
+        let from = link.map_or(from, |link| from.min(link.position.next()));
+        Ok(self.tell(GapCause::Damaged, from, to, seqs, each))
     }
 
     /// Tells that events are missing, unless the log has them still. `chains` are the values before
@@ -67,19 +77,35 @@ impl<R: Rows> Walk<'_, R> {
         chains: Option<(Digest, Digest)>,
         each: Each<'_>,
     ) -> Result<Flow, StoreError> {
-        if let (Stream::Worker(worker_id), Some(seqs), Some(chains)) = (self.stream, seqs, chains) {
-            let missing = Missing {
-                worker_id,
-                positions,
-                seqs,
-                chains,
-            };
-            if let Some(entries) = heal::missing(self.rows, &missing)? {
-                return self.healed(entries, each);
-            }
+        if let Some(flow) = self.heal(positions, seqs, chains, each)? {
+            return Ok(flow);
         }
         let (from, to) = positions;
         Ok(self.tell(GapCause::Damaged, from, to, seqs, each))
+    }
+
+    /// Gives what is missing out of the log, if it has all of it.
+    fn heal(
+        &mut self,
+        positions: (Position, Position),
+        seqs: Option<(Seq, Seq)>,
+        chains: Option<(Digest, Digest)>,
+        each: Each<'_>,
+    ) -> Result<Option<Flow>, StoreError> {
+        let (Stream::Worker(worker_id), Some(seqs), Some(chains)) = (self.stream, seqs, chains)
+        else {
+            return Ok(None);
+        };
+        let missing = Missing {
+            worker_id,
+            positions,
+            seqs,
+            chains,
+        };
+        match heal::missing(self.rows, &missing)? {
+            Some(entries) => self.healed(entries, each).map(Some),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn healed(
