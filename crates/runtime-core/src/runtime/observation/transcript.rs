@@ -69,6 +69,8 @@ impl Observation {
         let items = slice.events.iter().filter_map(TranscriptItem::from_event);
         let items_total_exact = slice.end_gap.is_none();
         let end_gap = slice.end_gap.filter(|_| end >= total);
+        // A page tells of one gap: where there are two, the one at the end has the next page.
+        let is_more = end < total || end_gap.is_some() && slice.gap.is_some();
         let (unfinished, unfinished_damaged) = self.unfinished(worker_id)?;
         Ok(TranscriptPage {
             worker_id,
@@ -76,7 +78,7 @@ impl Observation {
             gap: slice.gap.or(end_gap),
             items_total: total,
             items_total_exact,
-            next: (end < total).then_some(end),
+            next: is_more.then_some(end),
             previous: (start > 0).then_some(start.min(total)),
             unfinished,
             unfinished_damaged,
