@@ -46,6 +46,9 @@ const PAGE_BYTES: usize = 4096;
 /// How long a reading may take: a hundred times as long as it does.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// How long making a store may take: a hundred times as long as it does.
+const MADE_WITHIN: Duration = Duration::from_secs(100);
+
 /// What is done to the store's file.
 #[derive(Debug, Clone, Copy)]
 enum Harm {
@@ -65,7 +68,7 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     let mut outcome = Outcome::new(PART, settings.seed);
     for number in 0..stores {
         let seed = settings.seed.wrapping_add(number);
-        let made = made::make(settings, seed)?;
+        let made = make_in_time(settings, seed)?;
         let truth = Arc::new(truth_of(settings, &made.last)?);
         older_copy(settings, seed, &made, &mut outcome)?;
         let mut rng = Rng::with_seed(seed);
@@ -117,10 +120,11 @@ fn harms(made: &Made, flips_per_page: usize, rng: &mut Rng) -> Vec<Harm> {
 fn truth_of(settings: &Settings, files: &Files) -> Result<Reading, HarnessError> {
     let directory = settings.scratch()?;
     files.put(directory.path())?;
-    match reading::read(directory.path(), None) {
-        Opened::Read(reading) if reading.is_whole() => Ok(*reading),
-        Opened::Read(reading) => Err(HarnessError::new("read the truth", reading.told())),
-        Opened::Refused(why) => Err(HarnessError::new("read the truth", why)),
+    match read_in_time(directory.path(), None) {
+        Ok(Opened::Read(reading)) if reading.is_whole() => Ok(*reading),
+        Ok(Opened::Read(reading)) => Err(HarnessError::new("read the truth", reading.told())),
+        Ok(Opened::Refused(why)) => Err(HarnessError::new("read the truth", why)),
+        Err(why) => Err(HarnessError::new("read the truth", why)),
     }
 }
 
@@ -140,7 +144,7 @@ fn explore(
         let file = made::harm(directory.path(), *harm)?;
         let before = Files::look(directory.path())?;
         let known = outcome.violations;
-        let read = read_in_time(directory.path(), truth);
+        let read = read_in_time(directory.path(), Some(truth));
         let after = Files::look(directory.path())?;
         match harm {
             Harm::Flip { .. } => outcome.count("changed bytes", 1),
@@ -168,14 +172,33 @@ fn explore(
 }
 
 /// A reading in a thread of its own, which is left alone when it does not end.
-fn read_in_time(directory: &Path, truth: &Arc<Reading>) -> Result<Opened, &'static str> {
-    let (sender, receiver) = channel();
-    let (directory, truth) = (directory.to_owned(), Arc::clone(truth));
-    thread::spawn(move || sender.send(reading::read(&directory, Some(&truth))));
-    receiver.recv_timeout(WITHIN).map_err(|error| match error {
+fn read_in_time(directory: &Path, truth: Option<&Arc<Reading>>) -> Result<Opened, &'static str> {
+    let (directory, truth) = (directory.to_owned(), truth.map(Arc::clone));
+    let read = in_time(WITHIN, move || reading::read(&directory, truth.as_deref()));
+    read.map_err(|error| match error {
         RecvTimeoutError::Timeout => HANGS,
         RecvTimeoutError::Disconnected => "reading the store panicked",
     })
+}
+
+/// The same for a store that is made: what hangs there is told, and does not stop the harness.
+fn make_in_time(settings: &Settings, seed: u64) -> Result<Made, HarnessError> {
+    let settings = settings.clone();
+    let made = in_time(MADE_WITHIN, move || made::make(&settings, seed));
+    made.map_err(|error| match error {
+        RecvTimeoutError::Timeout => "it does not end",
+        RecvTimeoutError::Disconnected => "it panicked",
+    })
+    .map_err(|why| HarnessError::new("make a store", format!("seed {seed}: {why}")))?
+}
+
+fn in_time<T: Send + 'static>(
+    within: Duration,
+    doing: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RecvTimeoutError> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(doing()));
+    receiver.recv_timeout(within)
 }
 
 const HANGS: &str = "reading the store does not end";
@@ -211,9 +234,10 @@ fn older_copy(
     };
     mixed.put(directory.path())?;
     outcome.count("older copies put back", 1);
-    let said = match reading::read(directory.path(), None) {
-        Opened::Read(reading) => reading.went_back,
-        Opened::Refused(_) => true,
+    let said = match read_in_time(directory.path(), None) {
+        Ok(Opened::Read(reading)) => reading.went_back,
+        Ok(Opened::Refused(_)) => true,
+        Err(why) => return Err(HarnessError::new("read the older copy", why)),
     };
     if !said {
         let detail = "an older copy was put back, and nothing says so";
