@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<bool, HarnessError> {
     let mut violations = 0;
     for part in chosen(&arguments.parts)? {
         let started = Instant::now();
-        let mut outcome = (part.run)(&settings)?;
+        let mut outcome = part.run(&settings)?;
         outcome.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         violations += outcome.violations;
         print(&mut out, &outcome).doing("print")?;
@@ -94,9 +94,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Part>, HarnessError> {
         return Ok(PARTS.iter().collect());
     }
     let find = |name: &String| {
-        PARTS
-            .iter()
-            .find(|part| part.name == name)
+        Part::named(name)
             .ok_or_else(|| HarnessError::new(format!("run {name:?}"), "--list names the parts"))
     };
     names.iter().map(find).collect()

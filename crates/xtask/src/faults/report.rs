@@ -11,7 +11,10 @@ use std::{
 };
 
 use serde::Serialize;
-use worker_runtime_fault::report::{Outcome, Violation};
+use worker_runtime_fault::{
+    parts::Part,
+    report::{Outcome, Violation},
+};
 
 use super::score::Scored;
 use crate::{Doing, TaskError, Verdict};
@@ -227,12 +230,14 @@ fn put_into_reliability(markdown: &str) -> Result<PathBuf, TaskError> {
     Ok(path)
 }
 
+/// The figures that a part is told by; all of them are in the JSON.
 fn figures(outcome: &Outcome) -> String {
-    let figures = outcome.figures.iter();
-    let figures: Vec<String> = figures
-        .map(|(name, value)| format!("{} {name}", grouped(*value)))
-        .collect();
-    figures.join(", ")
+    let told_by = Part::named(&outcome.part).map_or(&[][..], |part| part.told_by);
+    let figures = told_by.iter().map(|(name, _)| {
+        let value = outcome.figures.get(*name).copied().unwrap_or_default();
+        format!("{} {name}", grouped(value))
+    });
+    figures.collect::<Vec<_>>().join(", ")
 }
 
 /// `1234567` as `1,234,567`.

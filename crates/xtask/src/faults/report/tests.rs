@@ -2,7 +2,7 @@ use super::*;
 
 fn outcome(violations: u64) -> Outcome {
     let mut outcome = Outcome::new("crash", 7);
-    outcome.count("images", 1_234_567);
+    outcome.count("audited images", 1_234_567);
     for _ in 0..violations {
         outcome.violated("seed 7", Violation::new("I1 kept", "lost"));
     }
@@ -37,7 +37,7 @@ fn one_broken_promise_or_one_fault_that_was_not_caught_is_enough() {
 fn the_table_says_what_was_observed_and_what_was_not_caught() {
     let text = report(vec![outcome(0)], vec![scored(None), scored(Some("crash"))]).as_markdown();
     assert!(
-        text.contains("| `crash` | none | 1,234,567 images |"),
+        text.contains("| `crash` | none | 1,234,567 audited images, "),
         "{text}"
     );
     assert!(text.contains("caught 1 of 2"), "{text}");
