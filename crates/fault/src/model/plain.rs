@@ -5,7 +5,7 @@
 //!
 //! Used by whoever plays a step (what must be answered) and by the checks (what must be read).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 use worker_runtime_core::{
@@ -79,8 +79,11 @@ pub(super) struct Block {
     pub(super) texts: Vec<String>,
     /// How many of `texts` a checkpoint must be at least as new as.
     pub(super) kept: usize,
-    /// When the oldest byte without a checkpoint was written, in monotonic milliseconds.
-    pub(super) dirty_since_ms: Option<u64>,
+    /// Texts that may wait for a checkpoint, by their number and when they were written, in monotonic
+    /// milliseconds, oldest first.
+    pub(super) waiting: VecDeque<(usize, u64)>,
+    /// The number of the text that last replaced all before it.
+    pub(super) replaced: usize,
 }
 
 /// An input that runs.

@@ -89,7 +89,8 @@ impl Game {
                 let due = |cancel: &&mut CancelLoop| {
                     cancel.reply.is_none() && cancel.again_at_ms <= timers_ms
                 };
-                if let Some(cancel) = side.loops.iter_mut().find(due) {
+                let due = side.loops.iter_mut().filter(due);
+                if let Some(cancel) = due.min_by_key(|cancel| cancel.again_at_ms) {
                     cancel.reply = Some(reply);
                 }
             }

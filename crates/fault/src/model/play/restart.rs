@@ -209,7 +209,7 @@ impl Game {
             if let Some(run) = worker.run.as_mut() {
                 // What had no checkpoint went with the process.
                 let blocks = run.blocks.values_mut();
-                blocks.for_each(|block| block.dirty_since_ms = None);
+                blocks.for_each(|block| block.waiting.clear());
             }
             let run_id = worker.run.as_ref().map(|run| run.run_id);
             expected.extend(run_id.map(|run_id| told.in_run(run_id)));

@@ -1,6 +1,8 @@
 //! What the backend of a run says: events, blocks, actions, usage, and its end. What is said of the
 //! current run is heard, durable when it is answered, and told as it was said (I1, I4).
 
+use std::collections::VecDeque;
+
 use serde_json::json;
 use worker_runtime_core::{
     ActionId, BlockId, Code, EventDraft, EventType, Position, WorkerId,
@@ -278,7 +280,8 @@ impl Game {
                     text: String::new(),
                     texts: vec![String::new()],
                     kept: 0,
-                    dirty_since_ms: None,
+                    waiting: VecDeque::new(),
+                    replaced: 0,
                 },
             );
             let opened = sink.open_block(kind, parent);
@@ -309,15 +312,11 @@ impl Game {
                 let more = format!("{position} ").repeat(bytes / 4 + 1);
                 block.text.push_str(&more);
                 block.wrote(monotonic_ms);
-                if more.len() >= CHECKPOINT_BYTES {
-                    // The backend is answered when they are kept.
-                    block.kept = block.texts.len().saturating_sub(1);
-                    block.dirty_since_ms = None;
-                }
                 self.heard(sink.append(block_id, &more)).await?
             }
             Say::Replace { bytes } => {
                 block.text = format!("{position}!").repeat(bytes / 4 + 1);
+                block.replaced = block.texts.len();
                 block.wrote(monotonic_ms);
                 let text = block.text.clone();
                 self.heard(sink.replace(block_id, &text)).await?
@@ -343,8 +342,18 @@ impl Game {
 }
 
 impl Block {
+    /// A backend that has written so many bytes without a checkpoint is answered after the next one: a
+    /// text that lacks that many is not what is kept any more.
     fn wrote(&mut self, monotonic_ms: u64) {
+        self.waiting.push_back((self.texts.len(), monotonic_ms));
         self.texts.push(self.text.clone());
-        self.dirty_since_ms.get_or_insert(monotonic_ms);
+        let (len, replaced) = (self.text.len(), self.replaced);
+        let lacks = |(nth, text): (usize, &String)| match nth < replaced {
+            true => len,
+            false => len.saturating_sub(text.len()),
+        };
+        let texts = self.texts.iter().enumerate();
+        let stale = texts.filter(|text| lacks(*text) >= CHECKPOINT_BYTES);
+        self.kept = self.kept.max(stale.count());
     }
 }

@@ -33,8 +33,8 @@ impl Game {
         }
         self.world.advance(by_ms).await;
         let (mut expected, mut wanted, mut asked) = (Vec::new(), Vec::new(), Vec::new());
-        self.due(&mut expected, &mut wanted, &mut asked);
-        (0..self.plain.workers.len()).for_each(|index| self.checkpointed(index));
+        // Two cancels of one run look alike: one that is tried again waits for no commit, so it comes
+        // before one that a deadline asks for.
         let timers_ms = self.world.timers_ms;
         for (index, side) in self.sides.iter().enumerate() {
             let due = |cancel: &&super::CancelLoop| {
@@ -43,6 +43,8 @@ impl Game {
             let due = side.loops.iter().filter(due).count();
             wanted.extend((0..due).map(|_| Want::Again(index)));
         }
+        self.due(&mut expected, &mut wanted, &mut asked);
+        (0..self.plain.workers.len()).for_each(|index| self.checkpointed(index));
         self.events(expected).await?;
         self.called(wanted).await?;
         self.follow(asked).await
@@ -112,9 +114,11 @@ impl Game {
             return;
         };
         for block in run.blocks.values_mut() {
-            let due = |since: &mut u64| since.saturating_add(CHECKPOINT_EVERY_MS) <= now_ms;
-            if block.dirty_since_ms.take_if(due).is_some() {
-                block.kept = block.texts.len().saturating_sub(1);
+            // Nobody is told when a tick came: what was written later may still wait.
+            let due =
+                |(_, since): &mut (usize, u64)| since.saturating_add(CHECKPOINT_EVERY_MS) <= now_ms;
+            while let Some((nth, _)) = block.waiting.pop_front_if(due) {
+                block.kept = block.kept.max(nth);
             }
         }
     }
