@@ -14,10 +14,14 @@ mod score;
 use std::{
     io::{self, Write},
     path::PathBuf,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use worker_runtime_fault::{parts::PARTS, report::Outcome, settings::Size};
+use worker_runtime_fault::{
+    parts::PARTS,
+    report::{Outcome, Violation},
+    settings::Size,
+};
 
 use self::{
     build::Programs,
@@ -107,6 +111,10 @@ impl Arguments {
     }
 }
 
+/// What takes longer than any part of this size hangs.
+const QUICK_WITHIN: Duration = Duration::from_secs(900);
+const FULL_WITHIN: Duration = Duration::from_secs(8 * 3_600);
+
 pub(crate) async fn run(arguments: &Arguments) -> Result<Verdict, TaskError> {
     let started = Instant::now();
     let parts = arguments.parts()?;
@@ -159,14 +167,24 @@ async fn run_parts(
                 seed: arguments.seed,
                 threads,
                 sabotage: None,
-                within: None,
+                within: Some(match arguments.size() {
+                    Size::Full => FULL_WITHIN,
+                    _ => QUICK_WITHIN,
+                }),
             };
             match part::run(programs, place, &run).await? {
                 Ran::Found(outcome) => {
                     report::tell(&outcome);
                     outcomes.push(outcome);
                 }
-                Ran::Nothing(why) => return Err(TaskError::new(format!("run {part}"), why)),
+                // One part that could not do its work takes nothing from what the others found.
+                Ran::Nothing(why) => {
+                    report::say(&format!("faults: {part}: NO RESULT: {why}"));
+                    let mut outcome = Outcome::new(part, arguments.seed);
+                    let promise = "the harness can do its work";
+                    outcome.violated("all of it", Violation::new(promise, why));
+                    outcomes.push(outcome);
+                }
             }
         }
         Ok(outcomes)

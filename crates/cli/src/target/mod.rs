@@ -7,7 +7,7 @@
 //! - `store`: the store, opened by this process; `refused`: why it can't be
 //!
 //! A read goes through [`open`], which changes no byte and makes nothing (I12). A change asks the
-//! [`server`] where there is one; else it opens the store for writing, which records what an earlier
+//! [`mod@server`] where there is one; else it opens the store for writing, which records what an earlier
 //! process left behind, changes, and closes.
 
 mod answered;

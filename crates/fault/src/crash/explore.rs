@@ -93,7 +93,7 @@ fn explore(
         );
     }
     let points = session.tape.len() + 1;
-    outcome.count("crash points", points as u64);
+    outcome.count("calls of the disk", session.tape.len() as u64);
     outcome.count("sessions", 1);
     outcome.count("acknowledged commands", acknowledged(session));
     outcome.count("events told", session.journal.told.len() as u64);
@@ -163,6 +163,7 @@ impl Shared<'_> {
             explorer.goto(index);
             let crash = explorer.crash();
             let mut rng = Rng::with_seed(self.session.seed ^ (index as u64) << 24);
+            let mut is_audited = false;
             for variant in crash.variants(&mut rng, self.variants) {
                 let head = match rng.u8(0..8) {
                     0 => HeadChoice::OneBefore,
@@ -191,6 +192,9 @@ impl Shared<'_> {
                 };
                 let found = found.doing(&at)?;
                 outcome.count(novelty.figure("audited images"), 1);
+                // A point counts by what was audited at it.
+                outcome.count("crash points", u64::from(!is_audited));
+                is_audited = true;
                 outcome.count("images asked again", u64::from(is_asked));
                 for violation in found.violations {
                     outcome.violated(&at, violation);

@@ -9,7 +9,7 @@ use crate::{
     audit::{Expected, Found, Look},
     backend::Stage,
     disk::{Image, Place, Recorder, Tape},
-    report::{HarnessError, Violation},
+    report::{Doing, HarnessError, Violation},
     workload::{limits, on_one_thread},
 };
 
@@ -61,8 +61,12 @@ impl Opener {
         let wrap = self.place.mount(image)?;
         let stage = Stage::completing();
         // Opened anew from the same image: this time everything is dispatched.
-        let Ok(runtime) = self.open(wrap, &stage, Dispatch::All)? else {
-            return Ok(found);
+        let runtime = match self.open(wrap, &stage, Dispatch::All)? {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                found.violations.extend(not_opened(&error).violations);
+                return Ok(found);
+            }
         };
         let world = found.world.take();
         let known = Found {
@@ -81,10 +85,11 @@ impl Opener {
     pub(crate) fn record_opening(&self, image: &Image) -> Result<Tape, HarnessError> {
         let recorder = Recorder::new(self.place.path());
         let wrap = recorder.wrap_over(self.place.mount(image)?);
-        if let Ok(runtime) = self.open(wrap, &Stage::default(), Dispatch::None)? {
-            // What could not be closed clean is one more state to recover from.
-            let _ = self.tokio.block_on(runtime.close());
-        }
+        // The same image was opened and audited before.
+        let opened = self.open(wrap, &Stage::default(), Dispatch::None)?;
+        let runtime = opened.doing("open an image again that was opened before")?;
+        // What could not be closed clean is one more state to recover from.
+        let _ = self.tokio.block_on(runtime.close());
         Ok(recorder.tape())
     }
 

@@ -87,7 +87,7 @@ const REACHED_BY_MORE: &[(&str, u64)] = &[
 /// # Errors
 /// [`HarnessError`] when the harness itself could not do its work.
 pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
-    let histories: u64 = settings.size.pick(3, 50, 5_000);
+    let histories: u64 = settings.size.pick(3, 56, 5_600);
     let progress = settings.progress("model", histories.saturating_mul(STEPS));
     let (next, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     let work = || -> Result<Outcome, HarnessError> {

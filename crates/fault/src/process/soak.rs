@@ -141,7 +141,7 @@ impl Soak {
                 return Ok(Err(Violation::new("a host goes on", why)));
             }
             std::thread::sleep(Duration::from_millis(random.u64(..OPENING_MS_MAX)));
-            outcome.count("kills in an opening", 1);
+            outcome.count("kills aimed at an opening", 1);
         } else {
             hold!(host.opened()?);
             hold!(lives.place.nothing_left_of(lives.round()));
