@@ -6,8 +6,8 @@ use bytes::Bytes;
 use worker_runtime_core::{
     BlockId, Event, Position, Seq, Stream, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, ReceiptRecord, RuntimeRecord, UnfinishedRecord,
-        WorkerRecord,
+        AllocationRecord, IncarnationRecord, Lifecycle, ReceiptRecord, RuntimeRecord,
+        UnfinishedRecord, WorkerRecord,
     },
     store::{Batch, Change, InFlightBlock, StreamBounds, WorkerHead},
 };
@@ -178,7 +178,17 @@ impl State {
         event.data.len() > LARGE_BYTES && trimmed
     }
 
-    pub(super) fn is_purged(&self, event: &Event) -> bool {
+    /// Whether an event of a deleted Worker is told without its data: what is over 2 KiB goes with the
+    /// Worker's history, and the place of the event stays, so that it is one `redacted` with the others.
+    pub(super) fn is_emptied(&self, event: &Event) -> bool {
+        let record = event
+            .worker
+            .and_then(|place| self.workers.get(&place.worker_id));
+        let is_deleted = record.is_some_and(|record| record.lifecycle == Lifecycle::Deleted);
+        self.is_purged(event) || (is_deleted && self.is_gone(event))
+    }
+
+    fn is_purged(&self, event: &Event) -> bool {
         event.worker.is_some_and(|place| {
             let until = self.purged.get(&place.worker_id);
             until.is_some_and(|until| event.position <= *until)
