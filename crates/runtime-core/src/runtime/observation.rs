@@ -17,8 +17,7 @@ use super::{
 use crate::{
     Code, Position, RuntimeId, Stream, WorkerId,
     error::WorkerError,
-    record::Lifecycle,
-    state::count_lifecycles,
+    record::{Lifecycle, WorkerRecord},
     store::StoreError,
     sync::atomic::Ordering,
     view::{DamagedView, Diagnostic, Phase, RuntimeStatus, WorkerView, phase},
@@ -242,6 +241,16 @@ impl Observation {
                 Err(StoreError::Damaged { .. })
             )
     }
+}
+
+/// Counts Workers by lifecycle.
+fn count_lifecycles<'a>(
+    records: impl Iterator<Item = &'a WorkerRecord>,
+) -> BTreeMap<Lifecycle, usize> {
+    records.fold(BTreeMap::new(), |mut counts, record| {
+        *counts.entry(record.lifecycle).or_default() += 1;
+        counts
+    })
 }
 
 /// Workers that are not among the others because what is stored of them is damaged.

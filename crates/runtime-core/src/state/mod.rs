@@ -18,7 +18,7 @@ mod sink;
 mod submit;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -490,14 +490,4 @@ fn draft(
 /// The key of a receipt.
 fn receipt_key(input_id: &crate::InputId) -> [u8; 16] {
     Digest::of(input_id.as_str().as_bytes()).0
-}
-
-/// Counts Workers by lifecycle, for the Runtime's status.
-pub(crate) fn count_lifecycles<'a>(
-    records: impl Iterator<Item = &'a WorkerRecord>,
-) -> BTreeMap<Lifecycle, usize> {
-    records.fold(BTreeMap::new(), |mut counts, record| {
-        *counts.entry(record.lifecycle).or_default() += 1;
-        counts
-    })
 }
