@@ -11,6 +11,7 @@
 //! - [`Runtime`]: the concrete entity: one writer, four planes, readers beside it
 //! - `state`: the deterministic core of it, one file per family of commands
 //! - [`view`], [`error`], [`limits`]: what clients see, what can go wrong, what is bounded
+//! - [`patience`]: waits that a stop of the process does not use up
 //! - [`code`]: one code for every error that somebody can see
 //!
 //! It knows no engine, no HTTP and no command line.
@@ -24,6 +25,7 @@ pub mod event;
 pub mod id;
 pub mod input;
 pub mod limits;
+pub mod patience;
 pub mod profile;
 pub mod record;
 pub mod run;

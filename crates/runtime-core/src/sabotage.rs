@@ -48,6 +48,7 @@ sabotages! {
     WriteOnRead = "write-on-read", "opening a stopped store for reading touches its file";
     IgnoreTrim = "ignore-trim", "the events of a deleted Worker are kept";
     IgnoreRetention = "ignore-retention", "nothing is trimmed, however large it grows";
+    TrimTooMuch = "trim-too-much", "what is trimmed goes beyond what a limit asks for";
     ReadAhead = "read-ahead", "pages are read for a slow observer without bound";
     MissWakeUp = "miss-wake-up", "nobody is told that there is news";
     AcceptForeignCursor = "accept-foreign-cursor", "a cursor of another stream is followed";

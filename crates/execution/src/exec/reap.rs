@@ -24,9 +24,10 @@
 mod scan;
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::Signal;
+use worker_runtime_core::patience::Patience;
 
 use super::process::{ProcessIdentity, boot_id, pid_namespace};
 use super::signal::{Delivery, send_verified};
@@ -97,10 +98,10 @@ pub enum UnprovenReason {
 
 /// Ends everything that is left of a recorded command, and says whether that is proven.
 ///
-/// Blocks until it is, or until the deadline; it runs before there is anything to serve. A process
-/// that is merely a zombie is dead: it can't write.
-pub fn prove_dead(identity: &ProcessIdentity, deadline: Instant) -> Proof {
-    match try_prove(identity, deadline) {
+/// Blocks until it is, or until the time is used up; it runs before there is anything to serve. A
+/// process that is merely a zombie is dead: it can't write.
+pub fn prove_dead(identity: &ProcessIdentity, within: Duration) -> Proof {
+    match try_prove(identity, Patience::new(within)) {
         Ok(Ok(())) => Proof::Dead,
         Ok(Err(reason)) => Proof::Unproven { reason },
         Err(error) => Proof::Unproven {
@@ -113,7 +114,7 @@ pub fn prove_dead(identity: &ProcessIdentity, deadline: Instant) -> Proof {
 
 fn try_prove(
     identity: &ProcessIdentity,
-    deadline: Instant,
+    mut patience: Patience,
 ) -> io::Result<Result<(), UnprovenReason>> {
     if boot_id()? != identity.boot_id {
         return Ok(Ok(()));
@@ -126,7 +127,7 @@ fn try_prove(
     let mut empty_scans = 0;
     let mut round = ROUND_FIRST;
     loop {
-        let scan = Scan::take(&search, deadline)?;
+        let scan = Scan::take(&search, &mut patience)?;
         let open = match assess(&scan)? {
             Assessment::Empty => {
                 empty_scans += 1;
@@ -146,12 +147,12 @@ fn try_prove(
                 })
             });
         }
-        let now = Instant::now();
         if let Some(reason) = open {
-            if now >= deadline {
+            let left = patience.left();
+            if left.is_zero() {
                 return Ok(Err(reason));
             }
-            std::thread::sleep(round.min(deadline.saturating_duration_since(now)));
+            std::thread::sleep(round.min(left));
             round = (round * 2).min(ROUND_MAX);
         }
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::process::{Child, Command};
-use worker_runtime_core::sabotage;
+use worker_runtime_core::{patience::within, sabotage};
 
 use super::channel::Channel;
 use super::error::SpawnError;
@@ -206,12 +206,12 @@ async fn await_ready(
     program: &Path,
     monitor: &Monitor,
 ) -> Result<(), SpawnError> {
-    let answer = match tokio::time::timeout(options.ready_within, monitor.channel.receive()).await {
-        Ok(Ok(Some(Report::Ready { protocol: PROTOCOL }))) => return Ok(()),
-        Ok(Ok(Some(other))) => format!("{other:?} instead of ready, protocol {PROTOCOL}"),
-        Ok(Ok(None)) => "it ended".to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("nothing within {} ms", options.ready_within.as_millis()),
+    let answer = match within(options.ready_within, monitor.channel.receive()).await {
+        Some(Ok(Some(Report::Ready { protocol: PROTOCOL }))) => return Ok(()),
+        Some(Ok(Some(other))) => format!("{other:?} instead of ready, protocol {PROTOCOL}"),
+        Some(Ok(None)) => "it ended".to_owned(),
+        Some(Err(error)) => error.to_string(),
+        None => format!("nothing within {} ms", options.ready_within.as_millis()),
     };
     // Not a shim, so it does not end by itself when its socket closes.
     if let Some(pid) = monitor.pid() {

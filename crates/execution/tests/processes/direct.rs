@@ -149,7 +149,7 @@ async fn proven_by_marker() {
     let recorded = held.identity().clone();
     let running = held.go().await.unwrap();
     let pids = stubborn_pids(&mut Lines::of(running.stdout)).await;
-    let proof = tokio::task::spawn_blocking(move || prove_dead(&recorded, deadline()));
+    let proof = tokio::task::spawn_blocking(move || prove_dead(&recorded, DEADLINE));
     assert_eq!(proof.await.unwrap(), Proof::Dead);
     assert!(!pids.into_iter().any(is_alive));
 }

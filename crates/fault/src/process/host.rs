@@ -10,7 +10,10 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
     unistd::Pid,
 };
 use serde::de::DeserializeOwned;
@@ -161,6 +164,17 @@ impl Host {
     pub(super) fn signal(&self, signal: Signal) -> Result<(), HarnessError> {
         let pid = i32::try_from(self.pid()).doing("name a process")?;
         kill(Pid::from_raw(pid), signal).doing("signal a host")
+    }
+
+    /// SIGSTOP, and waits until each of its threads stands still.
+    pub(super) fn stop(&self) -> Result<(), HarnessError> {
+        self.signal(Signal::SIGSTOP)?;
+        let pid = i32::try_from(self.pid()).doing("name a process")?;
+        let stopped = WaitPidFlag::WUNTRACED;
+        match waitpid(Pid::from_raw(pid), Some(stopped)).doing("stop a host")? {
+            WaitStatus::Stopped(..) => Ok(()),
+            other => Err(HarnessError::new("stop a host", format!("it is {other:?}"))),
+        }
     }
 
     /// SIGKILL, and waits until the kernel has taken it away.

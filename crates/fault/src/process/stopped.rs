@@ -74,7 +74,7 @@ impl Stop {
             hold!(host.opened()?);
             hold!(self.works(&lives)?);
         }
-        host.signal(Signal::SIGSTOP)?;
+        host.stop()?;
         let noted = acknowledged(&lives.journals(), self.workers)?;
         hold!(self.while_stopped(place, &host, outcome)?);
         if acknowledged(&lives.journals(), self.workers)? != noted {

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     Mounts, RunId, WorkerId,
     backend::{BackendError, BackendErrorKind, SecretResolver},
+    patience::within,
     record::{AllocationRecord, UnfinishedRecord, WorkerRecord},
     run::StopReason,
     state::Effect,
@@ -178,9 +179,9 @@ impl Owner {
     async fn let_go_of_calls(&mut self) -> Result<(), BackendError> {
         self.runs.abort_all();
         let calls = async { while self.runs.join_next().await.is_some() {} };
-        match tokio::time::timeout(CALLS_WAIT_MAX, calls).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(BackendError::new(
+        match within(CALLS_WAIT_MAX, calls).await {
+            Some(()) => Ok(()),
+            None => Err(BackendError::new(
                 BackendErrorKind::Broken,
                 "a call of the execution backend does not return",
             )),
@@ -247,7 +248,7 @@ impl Owner {
         let (mut submitted, keeper) = (current.submitted.clone(), self.keeper());
         self.runs.spawn(async move {
             // When it takes longer, the backend hangs and is cancelled all the same.
-            let _ = tokio::time::timeout(SUBMIT_WAIT_MAX, told(&mut submitted)).await;
+            let _ = within(SUBMIT_WAIT_MAX, told(&mut submitted)).await;
             // A backend that has not started is let go of by whoever starts it.
             if keeper.has_backend() {
                 keeper

@@ -1,6 +1,6 @@
 //! The factory that a Runtime is opened with.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use worker_runtime_core::{
@@ -112,8 +112,7 @@ impl BackendFactory for ExecFactory {
                 };
             }
         };
-        let deadline = Instant::now() + self.options.prove_within;
-        match exec::prove_dead(&identity, deadline) {
+        match exec::prove_dead(&identity, self.options.prove_within) {
             exec::Proof::Dead => Proof::Dead,
             exec::Proof::Unproven { reason } => Proof::Unproven {
                 reason: format!("{}: {reason}", process.label),

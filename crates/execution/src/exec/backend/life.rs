@@ -3,7 +3,7 @@
 //! A command is quiet when its monitor says so, or, if that was lost, when nothing of it is found any
 //! more. Until then nobody may be told that its run has ended (I4, I6).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::warn;
@@ -140,9 +140,7 @@ async fn watch_over(mut process: Process, told: watch::Sender<Life>, prove_withi
     drop(process);
     loop {
         let identity = identity.clone();
-        let proof = tokio::task::spawn_blocking(move || {
-            prove_dead(&identity, Instant::now() + prove_within)
-        });
+        let proof = tokio::task::spawn_blocking(move || prove_dead(&identity, prove_within));
         let reason = match proof.await {
             Ok(Proof::Dead) => {
                 told.send_replace(Life::Quiet(exit));

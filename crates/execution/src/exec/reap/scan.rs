@@ -11,9 +11,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::time::Instant;
 
 use rustix::process::{Pid, Signal, getpid, getuid};
+use worker_runtime_core::patience::Patience;
 
 use super::super::proc_table::{
     ProcessStat, close_over_descendants, environment_bytes, is_gone, list, threads,
@@ -80,7 +80,7 @@ pub(super) struct Scan {
 impl Scan {
     /// Looks, and kills what has the marker the moment it is seen: the next generation of what forks
     /// without end is already on its way.
-    pub(super) fn take(search: &Search<'_>, deadline: Instant) -> io::Result<Self> {
+    pub(super) fn take(search: &Search<'_>, patience: &mut Patience) -> io::Result<Self> {
         let last_before = last_process_id()?;
         let mut scan = Self {
             processes: HashMap::new(),
@@ -92,7 +92,7 @@ impl Scan {
         };
         loop {
             let complete = scan.read_what_is_new(search)?;
-            if complete || Instant::now() >= deadline {
+            if complete || patience.left().is_zero() {
                 scan.missed = !complete || last_process_id()? < last_before;
                 break;
             }

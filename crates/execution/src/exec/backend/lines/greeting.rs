@@ -1,8 +1,7 @@
 //! The first lines that command and host exchange, before the command gets its first run.
 
-use tokio::time::timeout;
 use tracing::debug;
-use worker_runtime_core::{EventType, run::StopReason};
+use worker_runtime_core::{EventType, patience::within, run::StopReason};
 
 use super::super::text::persistently;
 use super::{
@@ -68,15 +67,15 @@ impl Reader {
     }
 
     async fn next_within_hello(&mut self) -> Result<FromCommand, StopReason> {
-        let within = self.parts.options.hello_within;
-        match timeout(within, self.lines.next()).await {
-            Err(_) => {
-                let message = format!("no hello within {} ms", within.as_millis());
+        let limit = self.parts.options.hello_within;
+        match within(limit, self.lines.next()).await {
+            None => {
+                let message = format!("no hello within {} ms", limit.as_millis());
                 Err(failed("hello_timeout", &message))
             }
-            Ok(None) => Err(StopReason::NoTerminator),
-            Ok(Some(Line::TooLong { bytes })) => Err(self.too_long(bytes)),
-            Ok(Some(Line::Text(line))) => match parse(&line) {
+            Some(None) => Err(StopReason::NoTerminator),
+            Some(Some(Line::TooLong { bytes })) => Err(self.too_long(bytes)),
+            Some(Some(Line::Text(line))) => match parse(&line) {
                 Parsed::Message { message, .. } => Ok(message),
                 Parsed::Malformed { fault, .. } => Err(failed("hello_expected", &fault)),
                 Parsed::Garbage => {
