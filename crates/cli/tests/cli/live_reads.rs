@@ -6,8 +6,8 @@
 use serde_json::Value;
 
 use crate::{
-    server::{Server, words},
-    support::{Place, snapshot},
+    serving::Serving,
+    support::{Place, Ran, snapshot},
 };
 
 const READS: &[&[&str]] = &[
@@ -139,7 +139,7 @@ fn without_the_way(text: &str) -> String {
 #[test]
 fn a_read_prints_the_same_of_a_live_store_as_of_a_stopped_one() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     fill(&place);
     let reads = reads(&place);
     let ask = |args: &Vec<String>| {
@@ -169,7 +169,7 @@ fn a_read_prints_the_same_of_a_live_store_as_of_a_stopped_one() {
 #[test]
 fn a_document_says_where_it_was_read() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     fill(&place);
     let documents: &[&[&str]] = &[
         &["status", "-o", "json"],
@@ -194,7 +194,7 @@ fn a_document_says_where_it_was_read() {
 #[test]
 fn what_a_live_store_tells_of_itself() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     fill(&place);
     let mut calls = vec![place.run(&["status"]), place.run(&["state", "info"])];
     let named = [
@@ -213,4 +213,13 @@ fn what_a_live_store_tells_of_itself() {
     calls.push(with(&["worker", "show", "child"]));
     server.end();
     snapshot(&place, "live_status", &calls);
+}
+
+/// What was told on stderr but for who was asked, which is the one line that differs by design.
+fn words(ran: &Ran) -> String {
+    let lines = ran.stderr.lines();
+    let lines = lines.filter(|line| {
+        !line.starts_with("asking the server at ") && !line.starts_with("nobody runs it: ")
+    });
+    lines.map(|line| format!("{line}\n")).collect()
 }

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::{
-    server::Server,
+    serving::Serving,
     support::{Place, Running, snapshot, until},
 };
 
@@ -36,7 +36,7 @@ fn phase(place: &Place, name: &str) -> serde_json::Value {
 #[test]
 fn ctrl_c_cancels_the_run_at_the_server() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let run = ["run", "--name", "w", "--", "sh", "-c", "exec sleep 600"];
     let running = Running::start(&place, &run);
     until("it runs", || phase(&place, "w") == "running");
@@ -52,7 +52,7 @@ fn ctrl_c_cancels_the_run_at_the_server() {
 #[test]
 fn a_run_goes_on_when_who_follows_it_is_ended_or_looks_away() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let gate = place.project().join("gate");
     let script = "echo begun; until [ -e gate ]; do sleep 0.02; done; echo through";
     let running = Running::start(&place, &["run", "--name", "w", "--", "sh", "-c", script]);
@@ -84,7 +84,7 @@ fn a_run_goes_on_when_who_follows_it_is_ended_or_looks_away() {
 #[test]
 fn a_question_is_answered_from_another_terminal() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     fs::write(place.project().join("asks.sh"), ASKS).unwrap();
     let run = [
         "run", "--name", "w", "--mode", "lines", "--input", "go", "--", "sh", "asks.sh",
@@ -113,13 +113,13 @@ fn a_question_is_answered_from_another_terminal() {
 #[test]
 fn a_run_is_followed_over_the_death_of_its_server() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let address = server.address().to_owned();
     let run = ["run", "--name", "w", "--", "sh", "-c", "exec sleep 600"];
     let running = Running::start(&place, &run);
     until("it runs", || phase(&place, "w") == "running");
     server.kill();
-    let server = Server::at(&place, &address);
+    let server = Serving::at(&place, &address);
     let (code, _, stderr) = running.wait();
     assert_eq!(code, Some(130), "{stderr}");
     assert!(

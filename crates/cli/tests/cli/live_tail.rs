@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::{
-    server::Server,
+    serving::Serving,
     support::{Place, Running, snapshot},
 };
 
@@ -26,7 +26,7 @@ fn read_to(running: &mut Running, text: &str, lines: &mut Vec<String>) {
 #[test]
 fn nothing_is_missing_of_a_tail_whose_server_was_killed_and_came_back() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     let address = server.address().to_owned();
     run(&place, "before");
     let mut tail = Running::start(&place, &["event", "tail", "-o", "jsonl"]);
@@ -35,7 +35,7 @@ fn nothing_is_missing_of_a_tail_whose_server_was_killed_and_came_back() {
     server.kill();
     // Written while no server is there to tell of it.
     run(&place, "between");
-    let server = Server::at(&place, &address);
+    let server = Serving::at(&place, &address);
     run(&place, "after");
     for _ in ["between", "after"] {
         read_to(&mut tail, "run.finished", &mut lines);
@@ -63,7 +63,7 @@ fn nothing_is_missing_of_a_tail_whose_server_was_killed_and_came_back() {
 #[test]
 fn a_tail_ends_with_the_cursor_to_go_on_from() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     run(&place, "w");
     let mut tail = Running::start(&place, &["event", "tail", "w", "--time", "iso"]);
     let mut lines = Vec::new();
@@ -103,7 +103,7 @@ fn a_tail_ends_with_the_cursor_to_go_on_from() {
 #[test]
 fn a_transcript_is_printed_as_it_grows() {
     let place = Place::new();
-    let server = Server::start(&place);
+    let server = Serving::start(&place);
     run(&place, "w");
     let mut tail = Running::start(&place, &["transcript", "tail", "w"]);
     let mut lines = Vec::new();

@@ -24,7 +24,6 @@ mod reads;
 mod run;
 mod send;
 mod serve;
-mod server;
 mod serving;
 mod shipped;
 mod signals;

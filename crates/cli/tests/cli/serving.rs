@@ -23,9 +23,15 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it and waits until it says that it serves.
     pub(crate) fn start(place: &Place) -> Self {
-        Self::with(place, &["--bind", "127.0.0.1:0"])
+        Self::at(place, "127.0.0.1:0")
     }
 
+    /// Starts it at this address.
+    pub(crate) fn at(place: &Place, bind: &str) -> Self {
+        Self::with(place, &["--bind", bind])
+    }
+
+    /// Starts it with these options.
     pub(crate) fn with(place: &Place, args: &[&str]) -> Self {
         let mut command = place.command(&[&["serve"], args].concat());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
@@ -44,6 +50,11 @@ impl Serving {
             said,
             url,
         }
+    }
+
+    /// Where it listens, without the scheme.
+    pub(crate) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -69,10 +80,12 @@ impl Serving {
         (self.child.wait().unwrap().code(), rest)
     }
 
-    /// Ends it in order.
-    pub(crate) fn end(self) -> (Option<i32>, String) {
+    /// Ends it in order: what it said since it was ready.
+    pub(crate) fn end(self) -> String {
         self.signal(Signal::TERM);
-        self.wait()
+        let (code, said) = self.wait();
+        assert_eq!(code, Some(0), "{said}");
+        said
     }
 
     /// Ends it as a power cut would, as far as processes go.
@@ -94,14 +107,14 @@ impl Serving {
     /// The call, with what differs from one server to the next hidden.
     pub(crate) fn hide(&self, ran: Ran) -> Ran {
         let mut ran = ran;
-        let address = self.url.trim_start_matches("http://").to_owned();
+        let address = self.address();
         let port = address.rsplit(':').next().unwrap().to_owned();
         for text in [&mut ran.stdout, &mut ran.stderr] {
             *text = text
-                .replace(&address, "[ADDRESS]")
+                .replace(address, "[ADDRESS]")
                 .replace(&format!(":{port}"), ":[PORT]");
         }
-        ran.hide_typed(&address, "[ADDRESS]")
+        ran.hide_typed(address, "[ADDRESS]")
     }
 }
 
@@ -109,6 +122,7 @@ impl Drop for Serving {
     fn drop(&mut self) {
         // Of a test that failed; one that ended it already does nothing here.
         let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
