@@ -129,7 +129,7 @@ impl OpenError {
 #[cfg(feature = "fs-store")]
 mod of_files {
     use super::OpenError;
-    use crate::fs::{DirError, Holder, LockError, ReplaceError};
+    use crate::fs::{DirError, LockError, ReplaceError};
 
     impl From<DirError> for OpenError {
         fn from(error: DirError) -> Self {
@@ -157,18 +157,12 @@ mod of_files {
         fn from(error: LockError) -> Self {
             let detail = error.to_string();
             match error {
-                LockError::Held { path, holder } => {
-                    let record = match holder {
-                        Holder::Named { record, .. } => Some(record),
-                        Holder::Unknown => None,
-                    };
-                    Self::Locked {
-                        path,
-                        pid: record.as_ref().map(|record| record.process.pid),
-                        address: record.and_then(|record| record.address),
-                        detail,
-                    }
-                }
+                LockError::Held { path, holder } => Self::Locked {
+                    path,
+                    pid: holder.pid(),
+                    address: holder.address().map(str::to_owned),
+                    detail,
+                },
                 LockError::Readers { path, .. } => Self::Locked {
                     path,
                     pid: None,

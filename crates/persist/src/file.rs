@@ -1,5 +1,6 @@
 //! The store in a state directory: one writer, and readers of a stopped store.
 //!
+//! - `address`: where the holder of the store serves
 //! - `medium`: what a commit means on a file, the witness, and the recovery by copy
 //! - `closed`: a stopped store held, not opened
 //! - `read_only`: a stopped store read without changing a byte (I12)
@@ -9,6 +10,7 @@
 //! and put in place when there is none), redb's own recovery, the tails, the record of this
 //! incarnation. Order of a commit: redb's commit and its one sync, `head`, then the answer (I1).
 
+mod address;
 mod closed;
 mod medium;
 mod read_only;
@@ -33,6 +35,7 @@ use worker_runtime_core::{
     store::{Batch, Loaded, Store, StoreError, StoreReader},
 };
 
+pub use address::PublicAddress;
 pub use closed::ClosedStore;
 pub use read_only::{ReadStore, Serving, StoreAccount, serving};
 
@@ -94,7 +97,10 @@ impl fmt::Debug for FileOptions {
 }
 
 /// A store in a state directory, opened for writing.
-pub struct FileStore(PackedStore);
+pub struct FileStore {
+    packed: PackedStore,
+    address: PublicAddress,
+}
 
 impl FileStore {
     /// Opens the store of a directory, or makes it.
@@ -163,6 +169,7 @@ impl FileStore {
         let (storage, db) = in_place.open(storage, cache_bytes)?;
         let engine = Engine::new(db);
         let head = HeadFile::open(&dir, &lock).map_err(io_error("head"))?;
+        let address = PublicAddress::of(&lock);
         let medium = FileMedium {
             dir,
             lock: Some(lock),
@@ -173,25 +180,23 @@ impl FileStore {
             wrap,
             cache_bytes,
         };
-        open_for_writing(engine, Box::new(medium), witnessed, store).map(Self)
+        let packed = open_for_writing(engine, Box::new(medium), witnessed, store)?;
+        Ok(Self { packed, address })
     }
 
     #[cfg(test)]
     pub(crate) fn packed(&self) -> &PackedStore {
-        &self.0
+        &self.packed
     }
 
     /// Which opening of the store this is.
     pub fn incarnation(&self) -> Incarnation {
-        self.0.incarnation()
+        self.packed.incarnation()
     }
 
-    /// Tells other processes where this one serves, in the lock's file.
-    ///
-    /// # Errors
-    /// When it can't be written; the store stays open.
-    pub fn publish_address(&mut self, address: &str) -> Result<(), StoreError> {
-        self.0.publish_address(address)
+    /// What tells other processes where this one serves.
+    pub fn public_address(&self) -> PublicAddress {
+        self.address.clone()
     }
 
     /// Keeps retention from trimming anything at or after `from`, also over a restart, until
@@ -203,7 +208,7 @@ impl FileStore {
     /// # Durability
     /// Durable when it returns.
     pub fn pin(&mut self, from: Position) -> Result<u64, StoreError> {
-        self.0.pin(from)
+        self.packed.pin(from)
     }
 
     /// Lets go of a pin.
@@ -211,7 +216,7 @@ impl FileStore {
     /// # Errors
     /// As [`Store::commit`].
     pub fn unpin(&mut self, id: u64) -> Result<(), StoreError> {
-        self.0.unpin(id)
+        self.packed.unpin(id)
     }
 }
 
@@ -223,31 +228,31 @@ impl fmt::Debug for FileStore {
 
 impl Store for FileStore {
     fn reader(&self) -> Arc<dyn StoreReader> {
-        self.0.reader()
+        self.packed.reader()
     }
 
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        self.0.load()
+        self.packed.load()
     }
 
     fn has_room(&mut self) -> Result<(), StoreError> {
-        self.0.has_room()
+        self.packed.has_room()
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.0.commit(batch)
+        self.packed.commit(batch)
     }
 
     fn recover(&mut self) -> Result<(), StoreError> {
-        self.0.recover()
+        self.packed.recover()
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {
-        self.0.idle()
+        self.packed.idle()
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
-        Box::new(self.0).close()
+        Box::new(self.packed).close()
     }
 }
 

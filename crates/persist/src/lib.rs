@@ -41,7 +41,9 @@ pub use error::OpenError;
 #[doc(hidden)]
 pub use file::WrapBackend;
 #[cfg(feature = "fs-store")]
-pub use file::{ClosedStore, FileOptions, FileStore, ReadStore, Serving, StoreAccount, serving};
+pub use file::{
+    ClosedStore, FileOptions, FileStore, PublicAddress, ReadStore, Serving, StoreAccount, serving,
+};
 #[cfg(any(test, feature = "memory-store"))]
 pub use memory::MemoryStore;
 pub use options::{RetentionPolicy, StoreOptions};

@@ -120,7 +120,7 @@ impl Medium for Memory {
         Opened::read(engine, CommitMode::Memory).map_err(OpenError::into_store_error)
     }
 
-    fn announce(&mut self, _incarnation: u64, _address: Option<&str>) -> Result<(), StoreError> {
+    fn announce(&mut self, _incarnation: u64) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -1,24 +1,24 @@
 //! `serve`: the Runtime of a state directory as a process that others ask over HTTP.
 //!
-//! In this order: the address is taken, the store is locked, the address is written into the lock's
-//! file, the Runtime recovers and opens, and only then the program listens and says so. A client that
-//! comes too early is refused by the system, never left waiting.
+//! In this order: the address is taken, the store is locked, the Runtime recovers and opens, the program
+//! listens, and only then the address is written into the lock's file. At the end the address is taken
+//! back before the port is free. Clients on this machine send the access token to the address that
+//! stands there: nobody else may ever listen at it (I11). One that comes too early finds the store
+//! locked, and is never left waiting.
 
+mod address;
 mod voice;
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     pin::pin,
     sync::Arc,
 };
 
 use clap::Args;
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::oneshot,
-};
+use tokio::{net::TcpListener, sync::oneshot};
 use worker_runtime_core::{
     Code, Runtime, RuntimeOptions, SystemClock, SystemEntropy, store::Store,
 };
@@ -37,6 +37,7 @@ use crate::{
     suggest::Suggestion,
     target,
 };
+use address::{Told, take, url_of};
 use voice::Voice;
 
 /// Where it listens unless asked otherwise.
@@ -108,7 +109,7 @@ pub(crate) fn run(
     target::block_on(async {
         let signals = Signals::listen().map_err(|error| target::no_signals(&error))?;
         let clock = Arc::new(SystemClock::default());
-        let prepared = prepare(&mut store, &socket, &path, &here, &config, &clock);
+        let prepared = prepare(&mut store, &path, &here, &config, &clock);
         let (tokens, options) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -117,33 +118,27 @@ pub(crate) fn run(
                 return Err(error.into());
             }
         };
+        let public = store.public_address();
         let runtime = Runtime::open(Box::new(store), options).await?;
         target::warn_if_went_back(&runtime, printer);
-        let listener = socket.listen(BACKLOG);
-        let server =
-            listener.and_then(|listener| listen(listener, runtime.clone(), tokens, config, clock));
-        let server = match server {
-            Ok(server) => server,
+        let listening = socket.listen(BACKLOG).and_then(|listener| {
+            let told = Told::new(public, &listener)?;
+            let server = listen(listener, runtime.clone(), tokens, config, clock)?;
+            Ok((server, told))
+        });
+        let (server, told) = match listening {
+            Ok(listening) => listening,
             Err(error) => {
                 let error = bind_error(bind, &error);
                 return Err(target::closed_after(&runtime, error).await);
             }
         };
+        if let Err(error) = told.publish(server.address()) {
+            return Err(target::closed_after(&runtime, error).await);
+        }
         say_ready(&voice, &server, &runtime, &path);
-        until_asked(server, runtime, signals, &voice).await
+        until_asked(server, told, runtime, signals, &voice).await
     })
-}
-
-/// Takes the address, and does not listen yet.
-fn take(bind: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = match bind {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    }?;
-    // Or a server could not be started again while the system remembers its last connections.
-    socket.set_reuseaddr(true)?;
-    socket.bind(bind)?;
-    Ok(socket)
 }
 
 /// Why the address can't be had, before the store is held. Where it is served already, that is what a
@@ -167,7 +162,6 @@ fn bind_error(bind: SocketAddr, error: &io::Error) -> CliError {
 /// Everything between the lock and the opening of the Runtime.
 fn prepare(
     store: &mut FileStore,
-    socket: &TcpSocket,
     path: &Path,
     here: &Here,
     config: &Config,
@@ -175,11 +169,6 @@ fn prepare(
 ) -> Result<(Tokens, RuntimeOptions), CliError> {
     let tokens = Tokens::open(path, clock.clone(), &mut SystemEntropy)?;
     let mounts = here.mounts(&store.load()?)?;
-    let address = socket.local_addr().map_err(|error| {
-        let message = format!("the address that was taken is not known: {error}");
-        CliError::new(Code::ServerBind, message)
-    })?;
-    store.publish_address(&url_of(address))?;
     let options = RuntimeOptions {
         clock: clock.clone(),
         ..config.options(mounts)?
@@ -204,16 +193,6 @@ fn listen(
     Server::on(listener, runtime, Arc::new(tokens), options)
 }
 
-/// Where clients on this machine find the server.
-fn url_of(address: SocketAddr) -> String {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
-}
-
 /// Says once that it is ready.
 fn say_ready(voice: &Voice<'_>, server: &Server, runtime: &Runtime, path: &Path) {
     let address = server.address();
@@ -230,6 +209,7 @@ fn say_ready(voice: &Voice<'_>, server: &Server, runtime: &Runtime, path: &Path)
 /// Serves until a signal asks for the end; then ends in order, or at once on a further Ctrl-C.
 async fn until_asked(
     server: Server,
+    told: Told,
     runtime: Runtime,
     mut signals: Signals,
     voice: &Voice<'_>,
@@ -237,6 +217,7 @@ async fn until_asked(
     let (end, asked_to_end) = oneshot::channel::<()>();
     let mut served = pin!(server.run(async {
         let _ = asked_to_end.await;
+        told.withdraw();
     }));
     tokio::select! {
         () = &mut served => {}

@@ -11,11 +11,12 @@ use std::{
 
 use worker_runtime_core::Code;
 use worker_runtime_http::{
-    client::{Client, ClientError, ClientOptions},
+    client::{Client, ClientError, ClientOptions, StillServes},
     server::Tokens,
 };
+use worker_runtime_persist::ReadStore;
 
-use super::{About, path, tokio_runtime};
+use super::{About, path, store::waiting, tokio_runtime};
 use crate::{
     args::Global,
     error::{CliError, Failure},
@@ -52,7 +53,10 @@ pub(crate) struct Server {
 
 impl Server {
     fn new(url: &str, token: Option<String>, found: Found) -> Result<Self, CliError> {
-        let options = ClientOptions::new(url, token);
+        let mut options = ClientOptions::new(url, token);
+        if let Found::Holds { path, .. } = &found {
+            options.still_serves = Some(still_holds(path.clone(), url.to_owned()));
+        }
         let client = Client::new(&options).map_err(|error| {
             let told = CliError::new(error.code(), error.to_string());
             match error {
@@ -134,10 +138,27 @@ pub(crate) fn server(global: &Global, printer: &Printer) -> Result<Option<Server
         return Ok(Some(server));
     }
     let path = path(global)?;
+    until_told(global, &path);
     let serving = worker_runtime_persist::serving(&path);
     serving
         .map(|serving| holding(global, path, serving.pid, &serving.address, printer))
         .transpose()
+}
+
+/// Gives a server that is just starting the time to say where it serves, if the user has some.
+fn until_told(global: &Global, path: &Path) {
+    if global.wait.is_some() {
+        // What else is wrong with the store is told by whoever opens it.
+        let _ = waiting(global, || ReadStore::open(path).map(drop));
+    }
+}
+
+/// Whether who holds the state directory serves at this address: asked with each new connection, or
+/// the access token would go to whoever has the port after the server.
+fn still_holds(path: PathBuf, address: String) -> StillServes {
+    StillServes::new(move || {
+        worker_runtime_persist::serving(&path).is_some_and(|serving| serving.address == address)
+    })
 }
 
 /// The server that the user named.

@@ -97,7 +97,8 @@ pub(crate) fn open_files(global: &Global, create: bool) -> Result<FileStore, Cli
     Ok(waiting(global, open)?)
 }
 
-/// Tries again while another process holds the store, for as long as the user wants to wait.
+/// Tries again while another process holds the store, for as long as the user wants to wait. One that
+/// serves it holds it for long, and can be asked.
 pub(super) fn waiting<T>(
     global: &Global,
     open: impl Fn() -> Result<T, OpenError>,
@@ -106,7 +107,9 @@ pub(super) fn waiting<T>(
     let started = Instant::now();
     loop {
         match open() {
-            Err(OpenError::Locked { .. }) if started.elapsed() < wait => thread::sleep(POLL),
+            Err(OpenError::Locked { address: None, .. }) if started.elapsed() < wait => {
+                thread::sleep(POLL)
+            }
             opened => return opened,
         }
     }

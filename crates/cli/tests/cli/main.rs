@@ -27,6 +27,7 @@ mod serve;
 mod serving;
 mod shipped;
 mod signals;
+mod stranger;
 mod support;
 mod tokens;
 mod untouched;

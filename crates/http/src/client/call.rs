@@ -14,7 +14,10 @@ use hyper_util::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::ClientError;
+use super::{
+    ClientError,
+    connect::{Connector, StillServes},
+};
 use crate::wire::Problem;
 
 /// Larger than any page.
@@ -31,6 +34,8 @@ pub struct ClientOptions {
     pub connect_max: Duration,
     /// How long an answer may take, beside the time that a long-poll asks for.
     pub answer_max: Duration,
+    /// Asked before anything is sent over a new connection, where somebody can tell.
+    pub still_serves: Option<StillServes>,
 }
 
 impl ClientOptions {
@@ -41,6 +46,7 @@ impl ClientOptions {
             token,
             connect_max: Duration::from_secs(5),
             answer_max: Duration::from_secs(30),
+            still_serves: None,
         }
     }
 }
@@ -50,7 +56,7 @@ impl ClientOptions {
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<Connector, Full<Bytes>>,
     address: String,
     token: Option<HeaderValue>,
     answer_max: Duration,
@@ -140,6 +146,10 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(options.connect_max));
         connector.set_nodelay(true);
+        let connector = Connector {
+            http: connector,
+            still_serves: options.still_serves.clone(),
+        };
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             // Shorter than the server waits for the next request of a connection.

@@ -13,7 +13,7 @@ use super::{WrapBackend, open_database, storage_of};
 use crate::{
     OpenError,
     engine::{CommitMode, Engine},
-    fs::{Ballast, HeadFile, StagedStore, StateDir, Suspect, Witness, WriterLock},
+    fs::{Ballast, HeadFile, LockError, StagedStore, StateDir, Suspect, Witness, WriterLock},
     layout::meta::State,
     store::{Medium, Opened, Witnessed},
 };
@@ -63,17 +63,11 @@ impl Medium for FileMedium {
         }
     }
 
-    fn announce(&mut self, incarnation: u64, address: Option<&str>) -> Result<(), StoreError> {
-        let Some(lock) = &mut self.lock else {
+    fn announce(&mut self, incarnation: u64) -> Result<(), StoreError> {
+        let Some(lock) = &self.lock else {
             return Ok(());
         };
-        lock.publish(address.map(str::to_owned), Some(incarnation))
-            .map_err(|error| {
-                tracing::warn!(%error, "the lock's record could not be written");
-                StoreError::Read {
-                    detail: "the lock's record could not be written".to_owned(),
-                }
-            })
+        lock.publish(incarnation).map_err(not_announced)
     }
 
     /// The old file is never written or synced again; what it reads is copied to a new file, redb
@@ -137,6 +131,14 @@ impl FileMedium {
             Opened::read(&again, CommitMode::Durable).map_err(OpenError::into_store_error)?;
         again.take().and_then(|db| engine.replace(db));
         Ok(opened)
+    }
+}
+
+/// That other processes could not be told.
+pub(super) fn not_announced(error: LockError) -> StoreError {
+    tracing::warn!(%error, "the lock's record could not be written");
+    StoreError::Read {
+        detail: "the lock's record could not be written".to_owned(),
     }
 }
 

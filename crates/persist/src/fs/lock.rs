@@ -15,12 +15,17 @@
 //! of two (a file read is not atomic). The first is found out by the named process being dead, the
 //! second by the check value; both last microseconds, so the attempt is repeated for a moment, and
 //! then answered with [`Holder::Unknown`] or with the dead process's name rather than with a guess.
+//!
+//! **The address** in it counts only while the lock is held and the process that it names lives: a
+//! client sends its access token there. So it is written once the holder listens, and blotted out before
+//! it stops ([`Address`]), at the latest when the lock is given back.
 
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,8 +37,11 @@ use twox_hash::XxHash3_64;
 use super::dir::{StateDir, private_file};
 use super::process::{Liveness, ProcessIdentity};
 
+mod address;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use address::Address;
 
 /// One page at most, so that a write or read of it is a single copy in the kernel.
 const RECORD_BYTES: usize = 1024;
@@ -82,13 +90,33 @@ pub(crate) enum Holder {
     Unknown,
 }
 
+impl Holder {
+    /// Which process it is, or was.
+    pub(crate) const fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Named { record, .. } => Some(record.process.pid),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Where it serves. What a dead process wrote names a port that may be anybody's by now.
+    pub(crate) fn address(&self) -> Option<&str> {
+        match self {
+            Self::Named { record, liveness } if *liveness != Liveness::Dead => {
+                record.address.as_deref()
+            }
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Named { record, liveness } = self else {
             return formatter.write_str("a process that has not named itself");
         };
         write!(formatter, "process {}", record.process.pid)?;
-        if let Some(address) = &record.address {
+        if let Some(address) = self.address() {
             write!(formatter, " at {address}")?;
         }
         match liveness {
@@ -120,9 +148,20 @@ impl Drop for LockFile {
 /// The right to write in a state directory; given back when dropped or when the process ends.
 #[derive(Debug)]
 pub(crate) struct WriterLock {
-    file: LockFile,
+    file: Arc<LockFile>,
     path: PathBuf,
-    record: LockRecord,
+    /// Shared with the [`Address`], which outlives nothing of this.
+    record: Arc<Mutex<LockRecord>>,
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // Whoever serves does this before it stops listening; here it is too late for a client that
+        // has read the record, but not for the next one.
+        if let Err(error) = self.address().withdraw() {
+            tracing::warn!(%error, "the address in the lock's record could not be taken back");
+        }
+    }
 }
 
 impl WriterLock {
@@ -159,23 +198,19 @@ impl WriterLock {
         }
     }
 
-    /// Tells others where the holder serves and which opening of the store it is.
+    /// Tells others which opening of the store the holder has made.
     ///
     /// # Errors
     /// [`LockError::RecordTooLong`] and [`LockError::Io`]; the lock stays held either way.
-    pub(crate) fn publish(
-        &mut self,
-        address: Option<String>,
-        incarnation: Option<u64>,
-    ) -> Result<(), LockError> {
-        let record = LockRecord {
-            process: self.record.process.clone(),
-            address,
-            incarnation,
-        };
-        write_record(&self.file, &self.path, &record)?;
-        self.record = record;
-        Ok(())
+    pub(crate) fn publish(&self, incarnation: u64) -> Result<(), LockError> {
+        rewrite(&self.file, &self.path, &self.record, |record| {
+            record.incarnation = Some(incarnation);
+        })
+    }
+
+    /// What tells others where the holder serves, for as long as the lock is held.
+    pub(crate) fn address(&self) -> Address {
+        Address::new(&self.file, &self.path, &self.record)
     }
 
     fn announce(file: LockFile, path: PathBuf) -> Result<Self, LockError> {
@@ -185,7 +220,11 @@ impl WriterLock {
             incarnation: None,
         };
         write_record(&file, &path, &record)?;
-        Ok(Self { file, path, record })
+        Ok(Self {
+            file: Arc::new(file),
+            path,
+            record: Arc::new(Mutex::new(record)),
+        })
     }
 }
 
@@ -228,10 +267,10 @@ impl ReaderLock {
 /// refused by, but for a moment.
 pub(crate) fn serving(dir: &StateDir) -> Option<(u32, String)> {
     match ReaderLock::acquire(dir) {
-        Err(LockError::Held {
-            holder: Holder::Named { record, .. },
-            ..
-        }) => record.address.map(|address| (record.process.pid, address)),
+        Err(LockError::Held { holder, .. }) => {
+            let address = holder.address()?.to_owned();
+            holder.pid().map(|pid| (pid, address))
+        }
         _ => None,
     }
 }
@@ -278,6 +317,23 @@ fn refuse_if_named(file: &LockFile, path: &Path, started: Instant) -> Result<(),
     if settled || started.elapsed() >= RECORD_GRACE {
         let path = path.parent().unwrap_or(path).to_owned();
         return Err(LockError::Held { path, holder });
+    }
+    Ok(())
+}
+
+/// Changes a part of the record; the rest stays as it was last written.
+fn rewrite(
+    file: &LockFile,
+    path: &Path,
+    record: &Mutex<LockRecord>,
+    change: impl FnOnce(&mut LockRecord),
+) -> Result<(), LockError> {
+    let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut changed = record.clone();
+    change(&mut changed);
+    if changed != *record {
+        write_record(file, path, &changed)?;
+        *record = changed;
     }
     Ok(())
 }

@@ -38,11 +38,11 @@ pub(crate) trait Medium: Send + 'static {
     /// When that fails; it may be called again.
     fn reopen(&mut self, engine: &Engine, last: &State) -> Result<Opened, StoreError>;
 
-    /// Tells other processes which opening this is, and where it serves.
+    /// Tells other processes which opening this is.
     ///
     /// # Errors
     /// When that can't be written; nothing depends on it.
-    fn announce(&mut self, incarnation: u64, address: Option<&str>) -> Result<(), StoreError>;
+    fn announce(&mut self, incarnation: u64) -> Result<(), StoreError>;
 
     /// Lets go of locks; the database was closed before.
     fn release(&mut self);

@@ -183,11 +183,6 @@ impl PackedStore {
         self.incarnation
     }
 
-    #[cfg(feature = "fs-store")]
-    pub(crate) fn publish_address(&mut self, address: &str) -> Result<(), StoreError> {
-        self.medium.announce(self.incarnation.number, Some(address))
-    }
-
     fn mode(&self) -> CommitMode {
         self.medium.mode()
     }

@@ -361,7 +361,7 @@ impl PackedStore {
             chain: self.state.chain,
             incarnation: self.incarnation.number,
         });
-        self.medium.announce(self.incarnation.number, None)?;
+        self.medium.announce(self.incarnation.number)?;
         Ok(())
     }
 }

@@ -65,8 +65,8 @@ fn incarnations(file: &Path) -> u64 {
 #[test]
 fn a_second_writer_is_refused_and_told_who_has_it() {
     let directory = tempfile::tempdir().unwrap();
-    let mut store = open(directory.path());
-    store.publish_address("127.0.0.1:7621").unwrap();
+    let store = open(directory.path());
+    store.public_address().publish("127.0.0.1:7621").unwrap();
     let refused = FileStore::open(directory.path(), options()).unwrap_err();
     let OpenError::Locked { pid, address, .. } = &refused else {
         panic!("{refused:?}");
@@ -83,6 +83,32 @@ fn a_second_writer_is_refused_and_told_who_has_it() {
     let store = open(directory.path());
     assert_eq!(crate::serving(directory.path()), None, "it serves nobody");
     close(store);
+}
+
+/// A client sends its access token to the address: who is told of it must be who wrote it.
+#[test]
+fn an_address_is_told_while_its_process_serves_and_no_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let address = store.public_address();
+    let locked = |what: &str| match FileStore::open(directory.path(), options()).unwrap_err() {
+        OpenError::Locked { address, .. } => address,
+        other => panic!("{what}: {other:?}"),
+    };
+    address.publish("127.0.0.1:7621").unwrap();
+    assert_eq!(locked("it serves").as_deref(), Some("127.0.0.1:7621"));
+    address.withdraw().unwrap();
+    assert_eq!(locked("it stopped"), None);
+    assert_eq!(crate::serving(directory.path()), None);
+    address.publish("127.0.0.1:7622").unwrap();
+    close(store);
+    let record = fs::read_to_string(directory.path().join("lock")).unwrap();
+    assert!(!record.contains("127.0.0.1"), "left behind: {record}");
+    // Whoever listened may still have it; the next holder's record is none of its business.
+    let next = open(directory.path());
+    address.publish("127.0.0.1:7623").unwrap();
+    assert_eq!(locked("another opening"), None);
+    close(next);
 }
 
 #[test]

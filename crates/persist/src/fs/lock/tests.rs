@@ -47,9 +47,9 @@ fn hold_elsewhere(dir: &StateDir) -> Child {
 fn holds_until_killed() {
     let path = env::var_os(HOLD_DIR).unwrap();
     let dir = StateDir::open_for_writing(path.as_ref(), WhenMissing::Create).unwrap();
-    let mut lock = writer(&dir).unwrap();
-    lock.publish(Some("127.0.0.1:7621".to_owned()), Some(3))
-        .unwrap();
+    let lock = writer(&dir).unwrap();
+    lock.publish(3).unwrap();
+    lock.address().publish("127.0.0.1:7621").unwrap();
     println!("holding");
     // Ends when killed, or with the process that started it.
     let _ = io::copy(&mut io::stdin(), &mut io::sink());
@@ -178,6 +178,29 @@ fn a_record_of_a_dead_process_is_read_again_until_the_holder_has_written_its_own
     assert_eq!(seen.0.address, None);
 }
 
+/// A process that was killed leaves its address behind, and a child of it may hold the lock for a
+/// moment longer: the port is anybody's by then.
+#[test]
+fn the_address_of_a_dead_process_is_nobodys() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = state_dir(&home);
+    let dead = LockRecord {
+        process: ProcessIdentity {
+            start_time_ticks: Some(1),
+            ..ProcessIdentity::current()
+        },
+        address: Some("127.0.0.1:7621".to_owned()),
+        incarnation: None,
+    };
+    let held = writer(&dir).unwrap();
+    fs::write(dir.lock(), encode(&dead).unwrap()).unwrap();
+    assert_eq!(serving(&dir), None);
+    let error = writer(&dir).unwrap_err();
+    assert!(!error.to_string().contains("7621"), "{error}");
+    assert_eq!(holder_of(error).1, Liveness::Dead);
+    drop(held);
+}
+
 #[test]
 fn a_record_that_is_torn_or_empty_names_nobody() {
     let home = tempfile::tempdir().unwrap();
@@ -206,15 +229,16 @@ fn a_record_that_is_torn_or_empty_names_nobody() {
 fn publishing_rewrites_the_record_in_place() {
     let home = tempfile::tempdir().unwrap();
     let dir = state_dir(&home);
-    let mut lock = writer(&dir).unwrap();
-    lock.publish(Some("a".repeat(200)), Some(9)).unwrap();
-    lock.publish(Some("b".to_owned()), Some(9)).unwrap();
+    let lock = writer(&dir).unwrap();
+    lock.publish(9).unwrap();
+    lock.address().publish(&"a".repeat(200)).unwrap();
+    lock.address().publish("b").unwrap();
     assert_eq!(fs::metadata(dir.lock()).unwrap().len(), RECORD_BYTES as u64);
     let (record, _) = holder_of(writer(&dir).unwrap_err());
     assert_eq!(record.address.as_deref(), Some("b"));
     assert_eq!(record.incarnation, Some(9));
 
-    let too_long = lock.publish(Some("c".repeat(RECORD_BYTES)), None);
+    let too_long = lock.address().publish(&"c".repeat(RECORD_BYTES));
     assert!(matches!(too_long, Err(LockError::RecordTooLong { .. })));
     let (record, _) = holder_of(writer(&dir).unwrap_err());
     assert_eq!(record.address.as_deref(), Some("b"));
@@ -258,7 +282,7 @@ fn only_a_live_holder_or_the_end_of_the_grace_is_an_answer() {
     let (_, liveness) = holder_of(refuse_if_named(file, path, now).unwrap_err());
     assert_eq!(liveness, Liveness::Alive);
 
-    let mut dead = lock.record.clone();
+    let mut dead = lock.record.lock().unwrap().clone();
     dead.process.start_time_ticks = Some(1);
     write_record(file, path, &dead).unwrap();
     refuse_if_named(file, path, now).unwrap();
