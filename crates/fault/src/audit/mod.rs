@@ -29,4 +29,5 @@ mod tests;
 
 pub use expected::Expected;
 pub use found::{Found, Look};
+pub(crate) use streams::redacted;
 pub use world::World;

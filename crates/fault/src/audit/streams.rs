@@ -294,7 +294,7 @@ pub(super) fn check_transcript(
 }
 
 /// The positions that a redaction stands for, when it is one.
-pub(super) fn redacted(event: &Event) -> Option<(Position, WorkerId)> {
+pub(crate) fn redacted(event: &Event) -> Option<(Position, WorkerId)> {
     let data = super::apply::Data::of(event);
     let from = data.number("from").map(Position)?;
     Some((from, data.read("worker_id")?)).filter(|_| event.kind == EventType::REDACTED)

@@ -34,23 +34,32 @@ pub(super) fn compare(truth: &Reading, read: &Reading) -> Vec<Violation> {
             );
         }
     }
-    // What is said to be damaged may change what is shown of its Worker and of those around it.
-    if read.damaged == 0 && !read.went_back {
-        let differing = truth
-            .views
-            .iter()
-            .filter(|(worker_id, view)| read.views.get(worker_id) != Some(view));
-        for (worker_id, view) in differing.take(KEPT_MAX) {
-            let shown = read.views.get(worker_id);
-            let detail = format!("{worker_id} is shown as {shown:?}, and is {view:?}");
-            found.push(Violation::new("I7 a damaged record is told", detail));
-        }
-        if truth.position != read.position {
-            let detail = format!("the store ends at {end}, not at {}", truth.position);
-            found.push(Violation::new("I7 lost events are told", detail));
-        }
+    if !read.went_back {
+        views(truth, read, &mut found);
+    }
+    // A lost record of the Runtime's own, or of a Worker whose newest events are lost with it.
+    if read.damaged.is_empty() && !read.went_back && truth.position != read.position {
+        let detail = format!("the store ends at {end}, not at {}", truth.position);
+        found.push(Violation::new("I7 lost events are told", detail));
     }
     found
+}
+
+/// What is said to be damaged may change what is shown of its Worker, and of nobody else.
+fn views(truth: &Reading, read: &Reading, found: &mut Vec<Violation>) {
+    // Whose record it is may be what is damaged: then it is said of one that never was.
+    let is_known = |whose: &Option<_>| whose.is_some_and(|id| truth.views.contains_key(&id));
+    if !read.damaged.iter().all(is_known) {
+        return;
+    }
+    let differing = truth.views.iter().filter(|(worker_id, view)| {
+        read.views.get(worker_id) != Some(view) && !read.damaged.contains(&Some(**worker_id))
+    });
+    for (worker_id, view) in differing.take(KEPT_MAX) {
+        let shown = read.views.get(worker_id);
+        let detail = format!("{worker_id} is shown as {shown:?}, and is {view:?}");
+        found.push(Violation::new("I7 a damaged record is told", detail));
+    }
 }
 
 fn stream<T: PartialEq + Debug>(

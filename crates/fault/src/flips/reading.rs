@@ -1,6 +1,9 @@
 //! All that can be read of a stopped store, as values.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use worker_runtime_core::{
     Cursor, Event, Observation, PageSize, Position, Stream, TranscriptFrom, WorkerId,
@@ -11,7 +14,7 @@ use worker_runtime_core::{
 };
 use worker_runtime_persist::ReadStore;
 
-use crate::{backend::Stage, workload::limits::limits};
+use crate::{audit, backend::Stage, workload::limits::limits};
 
 /// More than any of these stores has; a stream that goes on beyond goes round in circles.
 const PAGES_MAX: usize = 2_000;
@@ -21,6 +24,15 @@ pub(super) enum Opened {
     Read(Box<Reading>),
     /// The whole store was refused, which tells everything.
     Refused(String),
+}
+
+/// What is shown of a position of a stream.
+#[derive(Debug, PartialEq)]
+pub(super) enum Shown {
+    Event(Box<Event>),
+    /// It was of this Worker, which is deleted. How many positions are told of at once depends on where
+    /// a page ends, and on what beside them is lost.
+    Redacted(WorkerId),
 }
 
 /// One stream, or a transcript.
@@ -34,14 +46,14 @@ pub(super) struct StreamRead<T> {
 
 /// What is read.
 pub(super) struct Reading {
-    pub(super) log: StreamRead<Event>,
-    pub(super) events: BTreeMap<WorkerId, StreamRead<Event>>,
+    pub(super) log: StreamRead<Shown>,
+    pub(super) events: BTreeMap<WorkerId, StreamRead<Shown>>,
     pub(super) transcripts: BTreeMap<WorkerId, StreamRead<TranscriptItem>>,
     pub(super) views: BTreeMap<WorkerId, WorkerView>,
     pub(super) position: Position,
     pub(super) went_back: bool,
-    /// Records that are said to be damaged.
-    pub(super) damaged: usize,
+    /// Whose records are said to be damaged; `None` where it isn't known whose.
+    pub(super) damaged: BTreeSet<Option<WorkerId>>,
 }
 
 impl<T> StreamRead<T> {
@@ -59,7 +71,7 @@ impl<T> StreamRead<T> {
 impl Reading {
     /// Whether nothing was told.
     pub(super) fn is_whole(&self) -> bool {
-        self.damaged == 0
+        self.damaged.is_empty()
             && !self.went_back
             && self.log.is_whole()
             && self.events.values().all(StreamRead::is_whole)
@@ -68,7 +80,7 @@ impl Reading {
 
     pub(super) fn told(&self) -> String {
         format!(
-            "{} records damaged, went back {}, gaps {:?}, error {:?}",
+            "records damaged of {:?}, went back {}, gaps {:?}, error {:?}",
             self.damaged, self.went_back, self.log.gaps, self.log.error
         )
     }
@@ -106,6 +118,7 @@ pub(super) fn read(directory: &Path, truth: Option<&Reading>) -> Opened {
     workers.dedup();
     let stream = |worker_id: &WorkerId| (*worker_id, events(&seen, Stream::Worker(*worker_id)));
     let said = |worker_id: &WorkerId| (*worker_id, transcript(&seen, *worker_id));
+    let damaged = status.damaged.iter().chain(&list.damaged);
     Opened::Read(Box::new(Reading {
         log: events(&seen, Stream::Runtime),
         events: workers.iter().map(stream).collect(),
@@ -113,11 +126,11 @@ pub(super) fn read(directory: &Path, truth: Option<&Reading>) -> Opened {
         views,
         position: status.position,
         went_back: status.went_back.is_some(),
-        damaged: status.damaged.len() + list.damaged.len(),
+        damaged: damaged.map(|record| record.worker_id).collect(),
     }))
 }
 
-fn events(seen: &Observation, stream: Stream) -> StreamRead<Event> {
+fn events(seen: &Observation, stream: Stream) -> StreamRead<Shown> {
     let mut read = StreamRead {
         found: BTreeMap::new(),
         gaps: Vec::new(),
@@ -134,9 +147,17 @@ fn events(seen: &Observation, stream: Stream) -> StreamRead<Event> {
             }
         };
         read.gaps.extend(page.gap);
-        let events = page.events.into_iter();
-        read.found
-            .extend(events.map(|(_, event)| (event.position.0, event)));
+        for (_, event) in page.events {
+            match audit::redacted(&event) {
+                Some((from, worker_id)) => read
+                    .found
+                    .extend((from.0..=event.position.0).map(|at| (at, Shown::Redacted(worker_id)))),
+                None => {
+                    let at = event.position.0;
+                    read.found.insert(at, Shown::Event(Box::new(event)));
+                }
+            }
+        }
         if page.up_to_date {
             return read;
         }
