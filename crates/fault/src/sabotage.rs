@@ -24,6 +24,7 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::HideGap
         | Sabotage::WriteOnRead => &["flips"],
         Sabotage::HoldReadTransaction | Sabotage::IgnoreRetention => &["bounds"],
+        Sabotage::TrimTooMuch => &["bare", "model", "crash"],
         Sabotage::IgnoreTrim => &["model", "crash"],
         Sabotage::AcceptForeignCursor
         | Sabotage::AcceptLateMessage
@@ -37,7 +38,7 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::RunTwiceAfterRestart
         | Sabotage::ReuseFence => &["model", "crash"],
         Sabotage::LeaveChild => &["syncs", "soak"],
-        Sabotage::LeakPath => &["syncs"],
+        Sabotage::LeakPath | Sabotage::SkipDirectorySync => &["syncs"],
     }
 }
 

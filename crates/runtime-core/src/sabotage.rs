@@ -40,6 +40,7 @@ sabotages! {
     WriteHeadBeforeCommit = "write-head-before-commit", "the witness tells of a commit that has not happened";
     IgnoreHead = "ignore-head", "the witness is not looked at, so an older copy passes for the store";
     SkipSync = "skip-sync", "a commit is not synced";
+    SkipDirectorySync = "skip-directory-sync", "what was made or renamed in a directory is not synced there";
     TrustFailedFile = "trust-failed-file", "after a failed sync the same file is used on, without the copy";
     SkipBallast = "skip-ballast", "new work is taken on a full disk";
     SkipChecksum = "skip-checksum", "checksums of stored values are not verified";
@@ -48,7 +49,7 @@ sabotages! {
     WriteOnRead = "write-on-read", "opening a stopped store for reading touches its file";
     IgnoreTrim = "ignore-trim", "the events of a deleted Worker are kept";
     IgnoreRetention = "ignore-retention", "nothing is trimmed, however large it grows";
-    TrimTooMuch = "trim-too-much", "what is trimmed goes beyond what a limit asks for";
+    TrimTooMuch = "trim-too-much", "streams are trimmed although no limit is reached";
     ReadAhead = "read-ahead", "pages are read for a slow observer without bound";
     MissWakeUp = "miss-wake-up", "nobody is told that there is news";
     AcceptForeignCursor = "accept-foreign-cursor", "a cursor of another stream is followed";

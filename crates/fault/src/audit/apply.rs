@@ -9,6 +9,7 @@ use worker_runtime_core::{
 };
 
 use super::{
+    items::bears_item,
     runs::{apply_input, apply_run, apply_told},
     scopes::may_both_write,
     world::{Held, Life, Run, World},
@@ -159,7 +160,7 @@ impl World {
             format!("seq {} after {}", place.seq, life.seq),
         )?;
         life.seq = place.seq.0;
-        let item = event.kind.in_transcript().then_some(life.items);
+        let item = bears_item(event).then_some(life.items);
         must(
             place.item.map(|item| item.0) == item,
             DENSE,

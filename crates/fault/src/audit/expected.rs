@@ -53,6 +53,8 @@ impl<'a> Expected<'a> {
         };
         expected.follow();
         expected.violations.extend(check_told(journal));
+        let ends = expected.check_ends();
+        expected.violations.extend(ends);
         expected.find_needs();
         let blocks = journal.blocks.values();
         expected.texts_since = blocks

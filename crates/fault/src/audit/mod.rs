@@ -4,23 +4,29 @@
 //! - [`world`]: what a log tells of every Worker; `apply`, `runs` and `scopes`: what each event
 //!   changes, and when it may not come
 //! - [`expected`](Expected): what must be found, made once from a journal
-//! - `told`: the log that was told against what was asked
-//! - `found`: what an opening after a fault shows, against all of that; `views`, `streams` and
-//!   `texts` are parts of it
+//! - `told`: the log that was told against what was asked; `ends`: the same for ends, whose answers
+//!   name no event
+//! - `found`: what an opening after a fault shows, against all of that; its parts are `after` (what may
+//!   be there that was not told), `views`, `streams`, `texts`, `trims` (how much may be gone) and
+//!   `items` (what bears a transcript)
 //! - [`again`]: asking again after a fault, which writes
 //!
 //! It reads what a user can read, and the journal; it shares no function with the store. What does
 //! not hold is a value, never a panic. Called by the parts that crash, and that make calls fail.
 
+mod after;
 pub mod again;
 mod apply;
+mod ends;
 mod expected;
 mod found;
+pub(crate) mod items;
 mod runs;
 mod scopes;
 mod streams;
 mod texts;
 mod told;
+pub(crate) mod trims;
 mod views;
 pub mod world;
 

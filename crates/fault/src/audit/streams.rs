@@ -11,13 +11,13 @@ use worker_runtime_core::{
     view::TranscriptItem,
 };
 
-use super::{expected::Expected, world::World};
+use super::{expected::Expected, items::item_of, world::World};
 use crate::{report::Violation, workload::limits::RETENTION};
 
 const DENSE: &str = "I2 streams are dense";
 const SAME: &str = "I2 a Worker's stream and the Runtime's tell the same";
 const CURSORS: &str = "I2 cursors stay valid";
-const TRIMMED: &str = "I9 what is over a limit is trimmed, and only that";
+const TRIMMED: &str = "I9 what is over a limit is trimmed";
 
 const PAGE: PageSize = PageSize {
     events_max: 512,
@@ -28,7 +28,7 @@ const PAGE: PageSize = PageSize {
 const SPARE_BYTES: u64 = 40 << 10;
 
 /// Data above this is kept beside its event, and goes with its Worker's history.
-const LARGE_BYTES: usize = 2048;
+pub(super) const LARGE_BYTES: usize = 2048;
 
 /// What an event takes beside its data, about.
 const EVENT_BYTES: u64 = 100;
@@ -83,32 +83,15 @@ pub(super) fn read(observation: &Observation, stream: Stream) -> Result<Seen, Vi
     }
 }
 
-/// What events take, about.
-pub(super) fn bytes_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> u64 {
-    let bytes = events
-        .into_iter()
+/// That a stream was trimmed where it is over its limit.
+pub(super) fn check_trimmed(what: &str, seen: &Seen, bytes_max: u64, found: &mut Vec<Violation>) {
+    let bytes = seen
+        .events
+        .iter()
         .map(|event| event.data.len() as u64 + EVENT_BYTES);
-    bytes.sum()
-}
-
-/// That a stream was trimmed as the limits say: neither less nor more.
-pub(super) fn check_trimmed(
-    what: &str,
-    seen: &Seen,
-    bytes_before: u64,
-    bytes_max: u64,
-    found: &mut Vec<Violation>,
-) {
-    let left = bytes_of(&seen.events);
+    let left: u64 = bytes.sum();
     if left > bytes_max + SPARE_BYTES {
         let detail = format!("{what}: {left} bytes are left, and the limit is {bytes_max}");
-        found.push(Violation::new(TRIMMED, detail));
-    }
-    if seen.trimmed_to > Position(0) && bytes_before < bytes_max / 2 {
-        let detail = format!(
-            "{what}: trimmed to {} with {bytes_before} bytes, and the limit is {bytes_max}",
-            seen.trimmed_to
-        );
         found.push(Violation::new(TRIMMED, detail));
     }
 }
@@ -122,7 +105,7 @@ impl Expected<'_> {
         worker_id: WorkerId,
         (until, after): (Position, &[Event]),
         found: &mut Vec<Violation>,
-    ) -> Option<Vec<Event>> {
+    ) -> Option<Seen> {
         let stream = Stream::Worker(worker_id);
         let seen = match read(observation, stream) {
             Ok(seen) => seen,
@@ -156,14 +139,9 @@ impl Expected<'_> {
             );
             found.push(Violation::new(SAME, detail));
         }
-        let bytes = bytes_of(all.iter().copied());
-        let in_all = bytes_of(self.journal.told.values().map(|told| &told.event));
-        // The Runtime's limit may trim a Worker that is within its own.
-        let is_quiet = in_all < RETENTION.runtime_bytes_max / 2;
-        let before = if is_quiet { bytes } else { u64::MAX };
         let what = format!("the events of {worker_id}");
-        check_trimmed(&what, &seen, before, RETENTION.worker_bytes_max, found);
-        Some(seen.events)
+        check_trimmed(&what, &seen, RETENTION.worker_bytes_max, found);
+        Some(seen)
     }
 
     /// Whether the data of an event in the log went with its Worker's history, so that the log tells
@@ -258,10 +236,7 @@ pub(super) fn check_transcript(
     let mut broken = |detail: String| {
         found.push(Violation::new(promise, format!("{worker_id}: {detail}")));
     };
-    let wanted: Vec<TranscriptItem> = events
-        .iter()
-        .filter_map(TranscriptItem::from_event)
-        .collect();
+    let wanted: Vec<TranscriptItem> = events.iter().filter_map(item_of).collect();
     let from = match wanted.first() {
         Some(first) => TranscriptFrom::Item(first.item),
         None => TranscriptFrom::End,

@@ -10,9 +10,13 @@ use worker_runtime_core::{
         StoreReader, TranscriptRequest,
     },
 };
+use worker_runtime_persist::RetentionPolicy;
 
 use super::state::{Place, State};
-use crate::report::Violation;
+use crate::{
+    audit::trims::{Trim, check_log, check_workers},
+    report::Violation,
+};
 
 /// A state of the model, and all events of its script: those after the state's position are not
 /// in it yet.
@@ -367,9 +371,22 @@ fn transcript(
     same(promise, "items", &slice.events.iter().collect(), &events)
 }
 
-/// Whether no more was trimmed than was asked for or than limits want, and never again less.
-pub(super) fn trimmed(expected: &Expected<'_>) -> Result<(), Violation> {
+/// Whether as much was trimmed as was asked for, and no more than that or than limits want. `before` is
+/// what the store had been.
+pub(super) fn trimmed(
+    expected: &Expected<'_>,
+    before: &State,
+    retention: &RetentionPolicy,
+) -> Result<(), Violation> {
     let state = expected.state;
+    let log = Trim {
+        what: "the log".to_owned(),
+        events: expected.events().iter().collect(),
+        before: before.bounds(Place::Runtime).trimmed_to,
+        now: state.bounds(Place::Runtime).trimmed_to,
+    };
+    check_log(&log, retention.log_bytes_max)?;
+    let mut workers = Vec::new();
     for place in state.places() {
         let bounds = state.bounds(place);
         let Place::Worker(worker_id) = place else {
@@ -393,6 +410,19 @@ pub(super) fn trimmed(expected: &Expected<'_>) -> Result<(), Violation> {
             &bounds.trimmed_to,
             &position,
         )?;
+        let events = expected.events().iter();
+        let events: Vec<&Event> = events.filter(|event| event.is_in(place.stream())).collect();
+        let seq = |event: &&&Event| event.worker.is_some_and(|place| place.seq <= asked);
+        let asked = events.iter().rfind(seq).map(|event| event.position);
+        workers.push(Trim {
+            what: worker_id.to_string(),
+            before: before
+                .bounds(place)
+                .trimmed_to
+                .max(asked.unwrap_or_default()),
+            now: bounds.trimmed_to,
+            events,
+        });
     }
-    Ok(())
+    check_workers(&workers, retention)
 }

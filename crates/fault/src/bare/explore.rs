@@ -12,7 +12,7 @@ use super::{
     Amount,
     audit::{self, Expected},
     script::Script,
-    session::{Session, options},
+    session::{RETENTION, Session, options},
 };
 use crate::{
     disk::{Crash, HeadChoice, Place, Recorder},
@@ -254,7 +254,8 @@ fn one_more(
     let Some(expected) = session.expected(number, 64) else {
         return Err(bug(&"no such state"));
     };
-    let mut state = expected.state.clone();
+    let before = expected.state;
+    let mut state = before.clone();
     state.incarnations = loaded.incarnations;
     let mut script = Script::going_on(seed, expected.events(), &state);
     let batch = script.batch(&mut state).map_err(|error| bug(&error))?;
@@ -270,7 +271,8 @@ fn one_more(
         receipts: &session.receipts,
         page_events: 64,
     };
-    let seen = audit::open(store, &expected).and_then(|()| audit::trimmed(&expected));
+    let seen =
+        audit::open(store, &expected).and_then(|()| audit::trimmed(&expected, before, &RETENTION));
     seen.map_err(|mut violation| {
         violation.detail = format!("after one more batch: {}", violation.detail);
         violation

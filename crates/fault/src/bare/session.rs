@@ -40,16 +40,19 @@ pub(super) struct Made {
     acknowledged: usize,
 }
 
+/// What is trimmed.
+pub(super) const RETENTION: RetentionPolicy = RetentionPolicy {
+    worker_bytes_max: 12 << 10,
+    runtime_bytes_max: 40 << 10,
+    age_ms_max: None,
+    log_bytes_max: 24 << 10,
+};
+
 /// Limits so small that a few dozen batches meet all of them.
 pub(super) fn options(seed: u64, wrap: WrapBackend) -> FileOptions {
     FileOptions {
         store: StoreOptions {
-            retention: RetentionPolicy {
-                worker_bytes_max: 12 << 10,
-                runtime_bytes_max: 40 << 10,
-                age_ms_max: None,
-                log_bytes_max: 24 << 10,
-            },
+            retention: RETENTION,
             cache_bytes: 1 << 20,
             tails_bytes_max: 3 << 10,
             log_window_bytes: 6 << 10,
@@ -206,7 +209,10 @@ impl<'a> Live<'a> {
             receipts: &self.session.receipts,
             page_events: 64,
         };
-        let seen = audit::open(&mut self.store, &expected).and_then(|()| audit::trimmed(&expected));
+        let before = self.session.states.last();
+        let before = before.map_or(&self.state, |made| &made.state);
+        let seen = audit::open(&mut self.store, &expected)
+            .and_then(|()| audit::trimmed(&expected, before, &RETENTION));
         if let Err(violation) = seen {
             self.session.broken.get_or_insert(violation);
         }

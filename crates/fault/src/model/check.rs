@@ -2,10 +2,12 @@
 //! is now and then.
 //!
 //! - here: views, status and lists (I4: activity is derived; I6: what is held)
-//! - `streams`: the log, each Worker's stream and transcript, and what retention left (I2, I7, I10)
+//! - `streams`: the log, each Worker's stream and transcript (I2, I7, I10); `retention`: what was left
+//!   of them, and what was taken (I9)
 //! - `cursors`: every kind of cursor that can be followed or not
 
 mod cursors;
+mod retention;
 mod streams;
 
 use std::collections::BTreeMap;

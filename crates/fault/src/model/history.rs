@@ -203,7 +203,8 @@ async fn one(game: &mut Game, step: Step, whole: bool) -> Played<()> {
     game.play(step).await?;
     match whole {
         true => game.check_all(),
-        false => Ok(()),
+        // Whether a trim was right can be told best right after it.
+        false => game.look_at_trims(),
     }
 }
 

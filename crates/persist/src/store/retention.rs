@@ -83,7 +83,7 @@ impl Applying<'_, '_> {
             };
             let written = header.bytes_before + tail.stored_bytes + header.large_bytes;
             let bytes = written.saturating_sub(base.bytes);
-            let is_within = bytes <= self.limits.retention.worker_bytes_max;
+            let is_within = bytes <= over(self.limits.retention.worker_bytes_max);
             if is_within || self.trim_front(worker_id)? != Trimmed::Front {
                 return Ok(());
             }
@@ -100,7 +100,7 @@ impl Applying<'_, '_> {
                 self.remove_age(first)?;
                 continue;
             };
-            let too_much = self.state.history_bytes > self.limits.retention.runtime_bytes_max;
+            let too_much = self.state.history_bytes > over(self.limits.retention.runtime_bytes_max);
             if !too_much && !self.is_too_old(worker_id)? {
                 return Ok(());
             }
@@ -302,7 +302,7 @@ impl Applying<'_, '_> {
 
     /// Trims the log. Events that stand only there stay.
     fn retain_log(&mut self) -> Result<(), StoreError> {
-        while self.state.log_bytes > self.limits.retention.log_bytes_max {
+        while self.state.log_bytes > over(self.limits.retention.log_bytes_max) {
             let Some(row) = self.log_row(Position(0))? else {
                 return Ok(());
             };
@@ -353,6 +353,14 @@ impl Applying<'_, '_> {
             })?;
         row.transpose()
             .map_err(|damage: Damage| damage.in_table(log::TABLE))
+    }
+}
+
+/// Above so many bytes a stream with this limit is trimmed.
+fn over(limit: u64) -> u64 {
+    match sabotage::is(Sabotage::TrimTooMuch) {
+        true => limit / 2,
+        false => limit,
     }
 }
 

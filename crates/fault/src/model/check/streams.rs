@@ -1,20 +1,20 @@
-//! The log, each Worker's stream and its transcript, read in small pages from what is left of them,
-//! and how much retention left (I2, I7, I9, I10).
+//! The log, each Worker's stream and its transcript, read in small pages from what is left of them
+//! (I2, I7, I10).
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
 use worker_runtime_core::{
     Event, EventType, PageSize, Position, Stream, TranscriptFrom, WorkerId, cursor::From as Start,
     view::TranscriptItem,
 };
 
-use crate::model::{
-    expect::tell,
-    observers::is_redaction,
-    plain::{LARGE_BYTES, Life},
-    play::Game,
-    stop::{Played, broken, ensure},
+use crate::{
+    audit::items::item_of,
+    model::{
+        expect::tell,
+        observers::is_redaction,
+        plain::Life,
+        play::Game,
+        stop::{Played, broken, ensure},
+    },
 };
 
 /// Small and odd, so that pages end everywhere.
@@ -22,10 +22,6 @@ const PAGE: PageSize = PageSize {
     events_max: 7,
     bytes_max: 1 << 20,
 };
-
-/// What retention may leave beside its limit: packs that are being filled, and what an opening after a
-/// crash would have to read.
-const SPARE_BYTES: u64 = 32 << 10;
 
 impl Game {
     /// The streams that can be read.
@@ -37,28 +33,6 @@ impl Game {
             .filter(|worker| worker.life != Life::Deleted);
         let of_workers = alive.map(|worker| Stream::Worker(worker.id));
         std::iter::once(Stream::Runtime).chain(of_workers).collect()
-    }
-
-    /// Where each stream begins now. It never goes back, and is nowhere where nothing is trimmed.
-    pub(in crate::model) fn look_at_trims(&mut self) -> Played<()> {
-        for stream in self.streams() {
-            let begin = match self.world.observation.resolve(stream, Start::Beginning) {
-                Ok(begin) => begin.position(),
-                Err(error) => return broken("I2 a start can be resolved", error.to_string()),
-            };
-            let known = self.plain.trimmed.entry(stream).or_default();
-            let before = std::mem::replace(known, begin);
-            let fits = begin >= before
-                && begin <= self.plain.position()
-                && (begin == Position(0) || self.world.shape.trims);
-            ensure(fits, "I2 what is trimmed stays so", || {
-                format!("{stream:?} begins after {begin}, and began after {before}")
-            })?;
-            if begin > before {
-                self.count("trims");
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn check_streams(&mut self) -> Played<()> {
@@ -155,35 +129,6 @@ impl Game {
         Ok(event.position)
     }
 
-    /// No more is left than retention allows.
-    fn check_retention(&mut self, stream: Stream, begin: Position) -> Played<()> {
-        let policy = self.world.shape.retention();
-        // In the log a large payload is only named.
-        let counted = |event: &Event| match stream {
-            Stream::Runtime if event.data.len() > LARGE_BYTES => 0,
-            _ => event.data.len() as u64,
-        };
-        let bytes: u64 = self.plain.after(stream, begin).map(counted).sum();
-        let max = match stream {
-            Stream::Runtime => policy.log_bytes_max,
-            Stream::Worker(_) => policy.worker_bytes_max,
-        };
-        // What a commit wrote stays until the next one of the same stream; the largest one is the end
-        // of a run, with what it left unfinished.
-        let mut ends: BTreeMap<_, u64> = BTreeMap::new();
-        for event in self.plain.after(stream, begin) {
-            if event.kind == EventType::BLOCK_FINISHED {
-                *ends.entry(event.run_id).or_default() += counted(event);
-            }
-        }
-        let end = ends.into_values().max().unwrap_or_default();
-        ensure(
-            bytes <= max.saturating_add(SPARE_BYTES).saturating_add(end),
-            "I9 retention trims",
-            || format!("{stream:?} has {bytes} bytes of data, and may have {max} and a few packs"),
-        )
-    }
-
     /// Transcripts, from either end.
     pub(super) fn check_transcripts(&mut self) -> Played<()> {
         let alive = self
@@ -199,11 +144,9 @@ impl Game {
                 .get(&Stream::Worker(id))
                 .copied()
                 .unwrap_or_default();
-            let bears = |event: &&Event| event.worker.is_some_and(|place| place.item.is_some());
             let items: Vec<TranscriptItem> = self
                 .plain
                 .after(Stream::Worker(id), begin)
-                .filter(bears)
                 .filter_map(item_of)
                 .collect();
             self.check_transcript(id, &items)?;
@@ -300,55 +243,4 @@ impl Game {
             || format!("{} blocks of {id}, not {}", shown.len(), wanted.len()),
         )
     }
-}
-
-/// The item that an event bears, as the documents say.
-fn item_of(event: &Event) -> Option<TranscriptItem> {
-    let place = event.worker?;
-    let data: Value = serde_json::from_slice(&event.data).ok()?;
-    let field = |name: &str| {
-        data.get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (role, kind, text) = match event.kind.as_str() {
-        "input.accepted" => {
-            let segments = data.get("segments")?.as_array()?;
-            let texts = segments
-                .iter()
-                .filter_map(|segment| segment.get("text")?.as_str());
-            (
-                field("kind"),
-                "input".to_owned(),
-                texts.collect::<Vec<_>>().join("\n"),
-            )
-        }
-        "block.finished" => ("worker".to_owned(), field("kind"), field("text")),
-        "run.requires_action" | "run.action_answered" => {
-            ("worker".to_owned(), "action".to_owned(), data.to_string())
-        }
-        kind => (
-            "worker".to_owned(),
-            kind.replace('.', "_"),
-            data.to_string(),
-        ),
-    };
-    let marks = data
-        .get("marks")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    Some(TranscriptItem {
-        item: place.item?.0,
-        seq: place.seq,
-        at: event.at,
-        role,
-        kind,
-        text,
-        run_id: event.run_id,
-        marks: marks
-            .filter_map(|mark| Some(mark.as_str()?.to_owned()))
-            .collect(),
-    })
 }
