@@ -59,6 +59,10 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
         let seed = settings.seed.wrapping_mul(1_000).wrapping_add(500 + number);
         let session = Session::play(settings, seed, sizes.steps)?;
         let expected = Expected::new(&session.journal);
+        for violation in &expected.violations {
+            let at = format!("session {seed}, no crash");
+            outcome.violated(at, violation.clone());
+        }
         let shared = Shared {
             settings,
             session: &session,

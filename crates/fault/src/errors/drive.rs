@@ -89,6 +89,9 @@ pub(super) fn drive(settings: &Settings, job: Job) -> Result<Driven, HarnessErro
 
 impl Run<'_> {
     async fn drive(&mut self) -> Result<crate::disk::Tape, HarnessError> {
+        if self.job.plan.is_some() {
+            self.client.meet_faults();
+        }
         self.open(false).await?;
         self.client.play(self.job.steps).await;
         match self.job.plan.map(|plan| plan.repeat) {

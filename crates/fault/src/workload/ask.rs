@@ -8,7 +8,7 @@ use worker_runtime_core::{Clock, Code, PageSize, RunId, Stream, cursor::From as 
 
 use super::{
     asked::{Answer, Asked, SinkCall},
-    client::{Client, PATIENCE},
+    client::Client,
     journal::{BlockText, Entry, KeptText},
     limits::{CHECKPOINT_BYTES, CHECKPOINT_EVERY},
 };
@@ -23,7 +23,7 @@ impl Client {
         let numbers: Vec<usize> = asks.into_iter().map(|asked| self.enter(asked)).collect();
         self.carry_out(numbers).await;
         for _ in 0..AGAIN_MAX {
-            if self.patience < PATIENCE || self.unsettled.is_empty() {
+            if !self.is_patient() || self.unsettled.is_empty() {
                 break;
             }
             self.ask_again().await;
@@ -52,6 +52,10 @@ impl Client {
                 return;
             }
             self.ask_again().await;
+        }
+        if !self.unsettled.is_empty() && !self.meets_faults {
+            let detail = format!("{} commands have no answer", self.unsettled.len());
+            self.violated("I5 who asks again learns the truth", detail);
         }
     }
 
@@ -113,7 +117,7 @@ impl Client {
                 let answer = timeout(patience, asking).await;
                 // Before anything else happens: what is not on the disk now was not durable.
                 let answered_at = meter();
-                (number, answer.unwrap_or(Answer::Unknown), answered_at)
+                (number, answer.ok(), answered_at)
             });
         }
         loop {
@@ -166,7 +170,21 @@ impl Client {
         }
     }
 
-    fn note_answer(&mut self, number: usize, answer: Answer, answered_at: u64) {
+    /// Notes an answer; `None` is one that did not come.
+    fn note_answer(&mut self, number: usize, answer: Option<Answer>, answered_at: u64) {
+        let Some(entry) = self.journal.entries.get(number) else {
+            return;
+        };
+        let word = entry.asked.word();
+        match &answer {
+            None => self.lose_patience(&format!("the answer to {word}")),
+            Some(Answer::Unknown) if !self.meets_faults => {
+                let detail = format!("{word} was answered so, and no call of the disk failed");
+                self.violated("I1 an outcome is unknown only after a failure", detail);
+            }
+            Some(_) => {}
+        }
+        let answer = answer.unwrap_or(Answer::Unknown);
         let Some(entry) = self.journal.entries.get_mut(number) else {
             return;
         };
@@ -267,7 +285,7 @@ impl Client {
     async fn check_deadlines(&mut self) {
         let noticed = async {
             while let Some(overdue) = self.overdue() {
-                if timeout(PATIENCE, self.listen()).await.is_err() {
+                if timeout(self.patience, self.listen()).await.is_err() {
                     return Some(overdue);
                 }
             }
@@ -318,6 +336,6 @@ impl Client {
     /// Commits that failed since the opening; `None` when nothing is open.
     fn failures(&self) -> Option<u64> {
         let status = self.observation()?.runtime();
-        (self.patience == PATIENCE).then_some(status.commits_unknown)
+        self.is_patient().then_some(status.commits_unknown)
     }
 }

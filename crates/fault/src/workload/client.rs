@@ -7,7 +7,8 @@ use std::{
 
 use fastrand::Rng;
 use worker_runtime_core::{
-    Cursor, Dispatch, ManualClock, Observation, ObserveStream, RunId, RunSink, Runtime, WorkerId,
+    Cursor, Dispatch, ManualClock, Observation, ObserveStream, Position, RunId, RunSink, Runtime,
+    Stream, WorkerId,
     error::{OpenError, Unavailable},
     store::Store,
 };
@@ -20,11 +21,15 @@ use super::{
 };
 use crate::{
     backend::Stage,
-    report::{Doing, HarnessError},
+    report::{Doing, HarnessError, Violation},
 };
 
-/// How long an answer, or quiet, is waited for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer, or quiet, is waited for: far longer than it takes on a crowded machine. Who waits
+/// so long in vain waits for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// And how long while calls of the disk fail.
+const PATIENCE_WITH_FAULTS: Duration = Duration::from_secs(2);
 
 /// And how long after that was in vain once.
 pub(super) const PATIENCE_LOST: Duration = Duration::from_millis(40);
@@ -57,9 +62,13 @@ pub struct Client {
     pub(super) observer: Option<ObserveStream>,
     /// Where the observer is.
     pub(super) cursor: Option<Cursor>,
+    /// Where streams began, when that was last looked at.
+    pub(super) began: BTreeMap<Stream, Position>,
     /// Commands of which nobody knows what became.
     pub(super) unsettled: Vec<usize>,
     pub(super) patience: Duration,
+    /// Calls of the disk fail: what is waited for may not come.
+    pub(super) meets_faults: bool,
 }
 
 impl Client {
@@ -77,8 +86,10 @@ impl Client {
             runtime: None,
             observer: None,
             cursor: None,
+            began: BTreeMap::new(),
             unsettled: Vec::new(),
             patience: PATIENCE,
+            meets_faults: false,
         }
     }
 
@@ -102,9 +113,40 @@ impl Client {
         self.unsettled.len()
     }
 
+    /// Calls of the disk fail, or may: an answer that does not come, or is not known, is no broken
+    /// promise. Whoever makes them fail looks at what is left [`unsettled`](Self::unsettled).
+    pub fn meet_faults(&mut self) {
+        self.meets_faults = true;
+        self.take_heart();
+    }
+
     /// Waits as long as at first again: what was broken is whole.
     pub fn take_heart(&mut self) {
-        self.patience = PATIENCE;
+        self.patience = match self.meets_faults {
+            true => PATIENCE_WITH_FAULTS,
+            false => PATIENCE,
+        };
+    }
+
+    /// Whether nothing was waited for in vain yet.
+    pub(super) fn is_patient(&self) -> bool {
+        self.patience != PATIENCE_LOST
+    }
+
+    /// Something was waited for in vain.
+    pub(super) fn lose_patience(&mut self, what: &str) {
+        if !self.meets_faults && self.is_patient() {
+            let detail = format!("{what}: waited {:?} in vain", self.patience);
+            self.violated("I9 nothing hangs", detail);
+        }
+        self.patience = PATIENCE_LOST;
+        self.doubt_checkpoints();
+    }
+
+    pub(super) fn violated(&mut self, promise: &str, detail: String) {
+        self.journal
+            .violations
+            .push(Violation::new(promise, detail));
     }
 
     /// Opens a Runtime over a store, and follows its stream from where it was.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    EventType, ListOrder, ObserveOptions, Observed, Stream, WorkerFilter,
+    Event, EventType, ListOrder, ObserveOptions, Observed, Stream, WorkerFilter,
     cursor::From as Start,
     error::ReadError,
     record::Lifecycle,
@@ -13,19 +13,19 @@ use worker_runtime_core::{
 };
 
 use super::{
-    client::{Client, PATIENCE_LOST},
+    client::Client,
     journal::{Beginning, Given, Told},
+    limits::RETENTION,
     turn::{Turn, redacted_of},
 };
-use crate::{backend::News, report::Violation};
+use crate::{audit::trims::check_trims, backend::News, report::Violation};
 
 impl Client {
     /// Listens until everything that is published was told and nothing is under way any more.
     pub async fn catch_up(&mut self) {
         let settled = timeout(self.patience, self.until_settled()).await.is_ok();
         if !settled {
-            self.patience = PATIENCE_LOST;
-            self.doubt_checkpoints();
+            self.lose_patience(&format!("that all is told and quiet, {}", self.unrest()));
         }
         self.look_at_beginning();
     }
@@ -194,6 +194,22 @@ impl Client {
         })
     }
 
+    /// What is not settled, for whoever waited for it.
+    fn unrest(&self) -> String {
+        let published = self.observation().map(|it| it.runtime().position);
+        let views = self.views().into_iter().filter(|view| {
+            view.activity.phase.is_some()
+                || (view.ending.is_some() && view.lifecycle == Lifecycle::Active)
+        });
+        let views: Vec<_> = views
+            .map(|view| (view.worker_id, view.activity.phase, view.ending))
+            .collect();
+        format!(
+            "told to {} of {published:?}, at work: {views:?}",
+            self.journal.told_to()
+        )
+    }
+
     fn look_at_beginning(&mut self) {
         let Some(observation) = self.observation() else {
             return;
@@ -206,15 +222,46 @@ impl Client {
                 trimmed_to: cursor.position(),
             });
         }
+        self.look_at_trims();
+    }
+
+    /// Whether what was trimmed since the last look was over a limit.
+    fn look_at_trims(&mut self) {
+        let Some(observation) = self.observation() else {
+            return;
+        };
+        let workers = self
+            .views()
+            .into_iter()
+            .map(|view| Stream::Worker(view.worker_id));
+        let mut begins = self.began.clone();
+        for stream in workers.chain([Stream::Runtime]) {
+            if let Ok(cursor) = observation.resolve(stream, Start::Beginning) {
+                begins.insert(stream, cursor.position());
+            }
+        }
+        let told: Vec<&Event> = self.journal.told.values().map(|told| &told.event).collect();
+        // All that may have been trimmed by then was told, and took room that is known.
+        let position = observation.runtime().position;
+        let is_known = self.journal.told_to() >= position && told.len() as u64 >= position.0;
+        if begins == self.began || !is_known {
+            return;
+        }
+        let broken = check_trims(told, &self.began, &begins, &RETENTION);
+        self.journal.violations.extend(broken);
+        self.began = begins;
     }
 
     pub(super) async fn hear_the_end(&mut self) {
         let Some(mut observer) = self.observer.take() else {
             return;
         };
-        let wait = self.patience.saturating_mul(16);
-        while let Ok(Some(Ok(observed))) = timeout(wait, observer.next()).await {
-            self.note(observed);
+        loop {
+            match timeout(self.patience, observer.next()).await {
+                Ok(Some(Ok(observed))) => self.note(observed),
+                Ok(_) => return,
+                Err(_) => return self.lose_patience("the end of the stream"),
+            }
         }
     }
 }
