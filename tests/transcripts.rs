@@ -84,7 +84,11 @@ async fn pages_are_bounded_by_bytes_and_join_from_both_ends() {
 }
 
 async fn open(directory: &Path, script: &Script) -> Runtime {
-    let store = FileStore::open(&directory.join("state"), FileOptions::default()).unwrap();
+    open_with(directory, script, FileOptions::default()).await
+}
+
+async fn open_with(directory: &Path, script: &Script, options: FileOptions) -> Runtime {
+    let store = FileStore::open(&directory.join("state"), options).unwrap();
     let options = RuntimeOptions {
         backends: vec![script.factory()],
         ..RuntimeOptions::default()
@@ -117,10 +121,19 @@ fn flip(directory: &Path, text: &str) -> usize {
 }
 
 fn read_stopped(directory: &Path, worker_id: WorkerId, from: TranscriptFrom) -> TranscriptPage {
+    read_with(directory, worker_id, from, Limits::default())
+}
+
+fn read_with(
+    directory: &Path,
+    worker_id: WorkerId,
+    from: TranscriptFrom,
+    limits: Limits,
+) -> TranscriptPage {
     let store = ReadStore::open(&directory.join("state")).unwrap();
     let (loaded, reader) = (store.load().unwrap(), store.reader());
-    let observation = open_read_only(loaded, reader, Vec::new(), Limits::default()).unwrap();
-    observation.transcript(worker_id, from, 100).unwrap()
+    let observation = open_read_only(loaded, reader, Vec::new(), limits).unwrap();
+    observation.transcript(worker_id, from, 1_000).unwrap()
 }
 
 #[tokio::test]
@@ -163,6 +176,50 @@ async fn a_damaged_transcript_is_told_as_damaged_and_not_as_empty() {
     let gap = live.unwrap().gap.unwrap();
     assert_eq!(gap.code, Some(Code::EventDamaged));
     within("a close", runtime.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_end_is_told_also_where_the_front_was_trimmed() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path();
+    let script = Script::default();
+    let mut options = FileOptions::default();
+    options.store.retention.worker_bytes_max = 2 << 20;
+    let runtime = open_with(directory, &script, options).await;
+    let (worker_id, run) = begin(&runtime, &script).await;
+    for _ in 0..300 {
+        say(&run, &"x".repeat(10_000)).await;
+    }
+    say(&run, "words that stand nowhere else").await;
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    within("a close", runtime.close()).await.unwrap();
+    assert!(flip(directory, "words that stand nowhere else") >= 1);
+
+    // In pages so large that one has both.
+    let limits = Limits {
+        page_bytes_max: 16 << 20,
+        page_events_max: 1_000,
+        ..Limits::default()
+    };
+    let mut gaps = Vec::new();
+    let mut from = Some(0);
+    while let Some(first) = from {
+        let page = read_with(
+            directory,
+            worker_id,
+            TranscriptFrom::Item(first),
+            limits.clone(),
+        );
+        gaps.extend(page.gap);
+        assert!(
+            page.next.is_none_or(|next| next > first),
+            "it comes to an end"
+        );
+        from = page.next;
+    }
+    let told: Vec<_> = gaps.iter().map(|gap| (gap.cause, gap.code)).collect();
+    let damaged = (GapCause::Damaged, Some(Code::EventDamaged));
+    assert_eq!(told, [(GapCause::Retention, None), damaged]);
 }
 
 #[tokio::test]
