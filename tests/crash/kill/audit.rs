@@ -247,7 +247,7 @@ impl<'a> Story<'a> {
     }
 
     /// Every observer saw every event of its stream once, in order, as it stands in the log.
-    pub(super) fn was_observed(&self, journals: &Path, until: u64) {
+    pub(super) fn was_observed(&self, journals: &Path, until: u64, expected: usize) {
         let mut observers = 0;
         for entry in fs::read_dir(journals).unwrap() {
             let path = entry.unwrap().path();
@@ -255,14 +255,16 @@ impl<'a> Story<'a> {
             let Some(of) = name.strip_prefix("observer-") else {
                 continue;
             };
+            // Behind the stream's name may stand how it was observed.
+            let of = of.split('+').next().unwrap();
             let stream = of.parse().map_or(Stream::Runtime, Stream::Worker);
             let seen: Vec<Seen> = journal::read(&path).unwrap();
             let mut seen = seen.into_iter();
-            let expected = self
+            let of_stream = self
                 .events
                 .iter()
                 .filter(|event| event.is_in(stream) && event.position.0 <= until);
-            for event in expected {
+            for event in of_stream {
                 let Some(Seen::Event(cursor, value)) = seen.next() else {
                     panic!("{name} did not see {event:?}");
                 };
@@ -273,7 +275,7 @@ impl<'a> Story<'a> {
             assert_eq!(more, [], "{name} saw more than there is");
             observers += 1;
         }
-        assert_eq!(observers, 12);
+        assert_eq!(observers, expected);
     }
 
     fn wire(&self, event: &Event, cursor: Cursor) -> Value {

@@ -21,6 +21,8 @@ use audit::{Clients, Story};
 
 const WORKERS: u64 = 50;
 const KILLS: u64 = 20;
+/// Two of the Runtime, and one of every fifth Worker.
+const OBSERVERS: usize = 12;
 /// Kills in the middle of an opening come within this time of its beginning.
 const OPENING_MS_MAX: u64 = 60;
 /// The others, within this time of its end.
@@ -57,7 +59,7 @@ fn a_host_killed_twenty_times_loses_nothing_and_runs_nothing_twice() {
     story.is_finished(&clients);
     story.ran_nothing_twice(&place, &clients);
     story.kept_the_output();
-    story.was_observed(&place.journals(), drained);
+    story.was_observed(&place.journals(), drained, OBSERVERS);
     story.tells_enough(&clients, KILLS);
 }
 

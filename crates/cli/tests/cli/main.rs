@@ -11,6 +11,7 @@
 
 mod changes;
 mod config;
+mod crash;
 mod damage;
 mod lines;
 mod live;

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
-    process::{Child, ChildStderr, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
 };
 
 use rustix::process::Signal;
@@ -33,7 +33,11 @@ impl Serving {
 
     /// Starts it with these options.
     pub(crate) fn with(place: &Place, args: &[&str]) -> Self {
-        let mut command = place.command(&[&["serve"], args].concat());
+        Self::of(place.command(&[&["serve"], args].concat()))
+    }
+
+    /// Starts this command, which serves.
+    pub(crate) fn of(mut command: Command) -> Self {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());

@@ -209,11 +209,20 @@ async fn cursors_that_can_not_be_followed_are_refused_at_once() {
         worker_runtime_core::Position(1_000),
         cursor.incarnation_id(),
     );
+    // As after a restore: the incarnation that wrote it is not one of this history.
+    let forked = Cursor::new(
+        host.runtime.observation().runtime_id(),
+        Stream::Worker(one),
+        cursor.position(),
+        cursor.incarnation_id() ^ 1,
+    );
     let nobody: WorkerId = "019c0000-0000-7000-8000-000000000001".parse().unwrap();
     for way in [Way::Embedded, Way::Client] {
         for (stream, cursor, code) in [
             (Stream::Worker(other), cursor, Code::CursorForeign),
+            (Stream::Runtime, cursor, Code::CursorForeign),
             (Stream::Worker(one), ahead, Code::CursorAhead),
+            (Stream::Worker(one), forked, Code::CursorForked),
             (Stream::Worker(nobody), cursor, Code::WorkerUnknown),
         ] {
             let refused = host.observe(way, stream, Start::After(cursor), false).await;
