@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use worker_runtime_core::{Code, Cursor, WorkerId};
+use worker_runtime_core::{Code, Cursor, InputId, WorkerId};
 
 use crate::shell;
 
@@ -111,6 +111,12 @@ impl Suggestion {
 
     pub(crate) fn worker_show(worker_id: WorkerId) -> Self {
         Self::new(&["worker", "show", &worker_id.to_string()])
+    }
+
+    /// The same input once more: with its id it is taken once.
+    pub(crate) fn worker_send_again(worker_id: WorkerId, input_id: &InputId) -> Self {
+        let (worker_id, input_id) = (worker_id.to_string(), input_id.to_string());
+        Self::new(&["worker", "send", &worker_id, TEXT, "--id", &input_id])
     }
 
     pub(crate) fn worker_stop(worker_id: WorkerId) -> Self {

@@ -100,9 +100,12 @@ async fn follow(
     mut signals: Signals,
 ) -> Result<Exit, Failure> {
     let name = request.display_name.clone();
-    let begun = match begin(host, request).await {
+    let begun = match begin(host, request.clone()).await {
         Ok(begun) => begun,
-        Err(error) => return Err(host.closed_after(error).await),
+        Err(error) => {
+            let error = args.spec.in_doubt(error, &request);
+            return Err(host.closed_after(error).await);
+        }
     };
     let after = if args.once {
         Afterwards::Stops
@@ -115,7 +118,7 @@ async fn follow(
         followed: &begun.followed,
         seen: &seen,
         name: name.as_deref(),
-        repeated: begun.repeated,
+        repeated: begun.repeated && args.spec.has_worker_id(),
         served: host.is_server(),
         holds_scope: args.spec.has_scope() && !args.once,
         one_of_many: false,

@@ -20,7 +20,7 @@ use crate::{
     exit::Exit,
     output::{Printer, Table},
     suggest::Suggestion,
-    target::{self, About, Target},
+    target::{self, About, Target, is_unknown},
     timeout,
 };
 
@@ -99,7 +99,17 @@ fn create(args: &CreateArgs, global: &Global, printer: &mut Printer) -> Result<E
     let created = match target::server(global, printer)? {
         Some(server) => {
             let call = server.remote.client.create_token(&request);
-            server.ask(About::RUNTIME.of(&["token", "create"]), call)?
+            let created = server.ask(About::RUNTIME.of(&["token", "create"]), call);
+            // Not asked again: its secret is told once, and there would be two.
+            created.map_err(|mut error| {
+                if is_unknown(&error) {
+                    error
+                        .message
+                        .push_str("; a token may have been made whose secret nobody knows");
+                    error.hints.insert(0, Suggestion::token_ls());
+                }
+                error
+            })?
         }
         None => change(global, |tokens| {
             Ok(tokens.create(&request, &mut SystemEntropy)?)
@@ -168,8 +178,8 @@ fn revoke(args: &RevokeArgs, global: &Global, printer: &mut Printer) -> Result<E
     let token_id = &args.token_id;
     match target::server(global, printer)? {
         Some(server) => {
-            let call = server.remote.client.revoke_token(token_id);
-            server.ask(About::RUNTIME, call).map_err(with_list)?;
+            let call = async || server.remote.client.revoke_token(token_id).await;
+            server.insist(About::RUNTIME, call).map_err(with_list)?;
         }
         None => change(global, |tokens| match tokens.revoke(token_id)? {
             true => Ok(()),

@@ -65,7 +65,7 @@ impl Host {
         }
     }
 
-    /// Makes a Worker.
+    /// Makes a Worker, with an id of the caller's.
     ///
     /// # Errors
     /// As it is refused.
@@ -74,14 +74,13 @@ impl Host {
             Self::Here(runtime) => Ok(runtime.catalog().create(request).await?),
             Self::Server(Served { remote, .. }) => {
                 let about = About::RUNTIME.of(&["worker", "create"]);
-                remote
-                    .or_told(about, remote.client.create_worker(&request))
-                    .await
+                let call = async || remote.client.create_worker(&request).await;
+                Ok(remote.insist(about, call).await?.answer)
             }
         }
     }
 
-    /// Sends an input.
+    /// Sends an input, with an id of the caller's.
     ///
     /// # Errors
     /// As it is refused.
@@ -94,9 +93,8 @@ impl Host {
             Self::Here(runtime) => Ok(runtime.interaction().send_input(worker_id, input).await?),
             Self::Server(Served { remote, .. }) => {
                 let about = About::worker(worker_id).of(&["worker", "send"]);
-                remote
-                    .or_told(about, remote.client.send_input(worker_id, &input))
-                    .await
+                let call = async || remote.client.send_input(worker_id, &input).await;
+                Ok(remote.insist(about, call).await?.answer)
             }
         }
     }

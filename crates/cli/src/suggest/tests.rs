@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use clap::Parser;
-use worker_runtime_core::Code;
+use worker_runtime_core::{Code, InputId};
 
 use super::{Suggestion, Whose};
 use crate::args::Cli;
@@ -47,6 +47,10 @@ fn each() -> Vec<(&'static str, Suggestion)> {
         ("worker_ls", Suggestion::worker_ls()),
         ("worker_ls_all", Suggestion::worker_ls_all()),
         ("worker_show", Suggestion::worker_show(worker_id)),
+        (
+            "worker_send_again",
+            Suggestion::worker_send_again(worker_id, &InputId::new("once").unwrap()),
+        ),
         ("worker_stop", Suggestion::worker_stop(worker_id)),
         ("worker_resume", Suggestion::worker_resume(worker_id)),
         ("worker_run", Suggestion::worker_run(worker_id)),

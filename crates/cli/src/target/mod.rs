@@ -2,7 +2,7 @@
 //!
 //! - `place`: which state directory
 //! - `server`: the server that was named, or that the lock of the state directory tells; `answered`:
-//!   what it refused
+//!   what it refused; `again`: what is asked again when its answer was lost
 //! - `reads`: what is read, the same from a store and from a server
 //! - `store`: the store, opened by this process; `refused`: why it can't be
 //!
@@ -10,6 +10,7 @@
 //! [`mod@server`] where there is one; else it opens the store for writing, which records what an earlier
 //! process left behind, changes, and closes.
 
+mod again;
 mod answered;
 mod place;
 mod reads;
@@ -21,6 +22,7 @@ use std::io;
 
 use worker_runtime_core::{Code, Mounts};
 
+pub(crate) use again::{Answered, is_unknown};
 pub(crate) use answered::About;
 pub(crate) use place::{has_store, path};
 pub(crate) use reads::{Source, Target, open};

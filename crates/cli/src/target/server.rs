@@ -16,7 +16,7 @@ use worker_runtime_http::{
 };
 use worker_runtime_persist::ReadStore;
 
-use super::{About, path, store::waiting, tokio_runtime};
+use super::{About, Answered, path, store::waiting, tokio_runtime};
 use crate::{
     args::Global,
     error::{CliError, Failure},
@@ -97,6 +97,18 @@ impl Server {
         call: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, CliError> {
         self.tokio.block_on(self.remote.or_told(about, call))
+    }
+
+    /// As [`ask`](Self::ask), for a change that can be repeated.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub(crate) fn insist<T>(
+        &self,
+        about: About,
+        call: impl AsyncFn() -> Result<T, ClientError>,
+    ) -> Result<Answered<T>, CliError> {
+        self.tokio.block_on(self.remote.insist(about, call))
     }
 
     /// Runs what asks more than once.

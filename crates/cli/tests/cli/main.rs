@@ -9,6 +9,7 @@
     reason = "a test may panic"
 )]
 
+mod again;
 mod changes;
 mod config;
 mod crash;

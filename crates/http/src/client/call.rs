@@ -184,7 +184,8 @@ impl Client {
         let request = self.request(call)?;
         let answered = tokio::time::timeout(after, async {
             let response = self.0.pool.request(request).await;
-            let response = response.map_err(|error| self.unreachable(&error))?;
+            let response =
+                response.map_err(|error| self.unreachable(&error, !error.is_connect()))?;
             self.read(response).await
         });
         answered.await.map_err(|_| ClientError::TimedOut {
@@ -216,7 +217,9 @@ impl Client {
     async fn read(&self, response: Response<Incoming>) -> Result<(StatusCode, Bytes), ClientError> {
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let bytes = body.map_err(|error| self.unreachable(&*error))?.to_bytes();
+        let bytes = body
+            .map_err(|error| self.unreachable(&*error, true))?
+            .to_bytes();
         if parts.status.is_success() {
             return Ok((parts.status, bytes));
         }
@@ -226,12 +229,13 @@ impl Client {
             Err(_) if parts.status.is_server_error() => Err(ClientError::Unreachable {
                 address: self.0.address.clone(),
                 reason: format!("the answer was {}", parts.status),
+                sent: true,
             }),
             Err(_) => Err(self.protocol(format!("the answer was {}", parts.status))),
         }
     }
 
-    fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> ClientError {
+    fn unreachable(&self, error: &(dyn std::error::Error + 'static), sent: bool) -> ClientError {
         // The outermost words are only that something failed.
         let mut innermost = error;
         while let Some(source) = innermost.source() {
@@ -240,6 +244,7 @@ impl Client {
         ClientError::Unreachable {
             address: self.0.address.clone(),
             reason: innermost.to_string(),
+            sent,
         }
     }
 

@@ -29,6 +29,8 @@ pub enum ClientError {
         address: String,
         /// Why not.
         reason: String,
+        /// Whether the request may have arrived there.
+        sent: bool,
     },
     /// No answer came in time. A command may have been carried out: repeat it with the same id.
     #[error("the server at {address} did not answer within {after:?}")]
@@ -61,6 +63,16 @@ impl ClientError {
                 Code::ServerUnreachable
             }
             Self::Refused(problem) => problem.code,
+        }
+    }
+
+    /// Whether nobody knows if the call was carried out: only the same call again tells, with the same id.
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Self::Unreachable { sent, .. } => *sent,
+            Self::TimedOut { .. } => true,
+            Self::Refused(problem) => problem.code == Code::OutcomeUnknown,
+            Self::Url { .. } | Self::Token | Self::Protocol { .. } => false,
         }
     }
 

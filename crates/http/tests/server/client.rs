@@ -192,7 +192,7 @@ async fn what_is_wrong_is_told_apart() {
     let nobody = Client::new(&ClientOptions::new(&url, None)).unwrap();
     let error = nobody.runtime().await.unwrap_err();
     assert!(
-        matches!(error, ClientError::Unreachable { .. }),
+        matches!(error, ClientError::Unreachable { sent: false, .. }),
         "{error:?}"
     );
     assert!(error.to_string().contains(&url), "{error}");
@@ -205,5 +205,5 @@ async fn what_is_wrong_is_told_apart() {
     };
     let error = Client::new(&silent).unwrap().runtime().await.unwrap_err();
     assert!(matches!(error, ClientError::TimedOut { .. }), "{error:?}");
-    assert!(error.is_transient());
+    assert!(error.is_transient() && error.is_unknown());
 }

@@ -43,8 +43,12 @@ pub(crate) fn run(
     let worker_id = worker.worker_id;
     let (run_id, action_id) = waiting(&worker, &args.action)?;
     let client = &server.remote.client;
-    let call = client.answer(worker_id, run_id, &action_id, args.option.clone());
-    let position = server.ask(About::worker(worker_id), call)?;
+    let call = async || {
+        let option = args.option.clone();
+        client.answer(worker_id, run_id, &action_id, option).await
+    };
+    // An action takes one answer: a second one is refused, and that is told.
+    let position = server.insist(About::worker(worker_id), call)?.answer;
     match printer.format() {
         Format::Json | Format::Jsonl => printer.json(&json!({
             "worker_id": worker_id,

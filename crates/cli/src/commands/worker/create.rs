@@ -37,8 +37,13 @@ pub(crate) fn run(
         refuse_rehearsal(args.spec.dry_run)?;
         let takes_input = request.backend.is_some();
         let about = About::RUNTIME.of(&["worker", "create"]);
-        let call = server.remote.client.create_worker(&request);
-        let receipt = server.ask(about, call).map_err(in_another_place)?;
+        let call = async || server.remote.client.create_worker(&request).await;
+        let created = server.insist(about, call);
+        let mut receipt = created
+            .map_err(|error| args.spec.in_doubt(error, &request))
+            .map_err(in_another_place)?
+            .answer;
+        receipt.repeated &= args.spec.has_worker_id();
         return print(&receipt, takes_input, printer);
     }
     if let Some(exit) = rehearse(args.spec.dry_run, global, &here, &request, printer)? {

@@ -17,7 +17,7 @@ use crate::{
     here::Here,
     output::Printer,
     suggest::Suggestion,
-    target::{self, About, Writing},
+    target::{self, About, Answered, Writing},
     worker_name,
 };
 use worker_runtime_http::{
@@ -196,8 +196,12 @@ pub(super) fn run_confirmed(
     let (worker_id, call) = (worker.worker_id, verb.clone());
     let receipt = match &server {
         Some(server) => {
-            let call = call.ask(&server.remote.client, worker_id);
-            server.ask(About::worker(worker_id), call)?
+            let client = &server.remote.client;
+            let call = async || call.clone().ask(client, worker_id).await;
+            let Answered { mut answer, again } = server.insist(About::worker(worker_id), call)?;
+            // Then it was so by the first attempt.
+            answer.repeated &= !again;
+            answer
         }
         None => {
             let writing = Writing::new(global, Dispatch::None, Here::current()?)?;

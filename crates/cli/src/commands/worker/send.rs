@@ -3,7 +3,7 @@
 
 use clap::Args;
 use worker_runtime_core::{
-    Dispatch, InputId,
+    Clock, Dispatch, InputId, RunId, SystemClock, SystemEntropy,
     error::SubmitError,
     input::{InputKind, SubmitInput},
     view::{Phase, WorkerView},
@@ -17,7 +17,8 @@ use crate::{
     here::Here,
     input_text,
     output::Printer,
-    target::{self, Writing},
+    suggest::Suggestion,
+    target::{self, Writing, is_unknown},
     timeout, worker_name,
 };
 
@@ -79,9 +80,17 @@ async fn follow(
     mut signals: Signals,
 ) -> Result<Exit, Failure> {
     let worker_id = worker.worker_id;
+    let (input, is_minted) = with_id(input)?;
+    let input_id = input.input_id.clone();
     let receipt = match host.send_input(worker_id, input).await {
         Ok(receipt) => receipt,
-        Err(error) => return Err(host.closed_after(error).await),
+        Err(mut error) => {
+            if let (true, Some(input_id)) = (is_unknown(&error), input_id) {
+                let again = Suggestion::worker_send_again(worker_id, &input_id);
+                error.hints.insert(0, again);
+            }
+            return Err(host.closed_after(error).await);
+        }
     };
     if receipt.content_differs {
         printer.warn("the input with this id had other content, and that one counts");
@@ -93,7 +102,7 @@ async fn follow(
         followed: &followed,
         seen: &seen,
         name: worker.display_name.as_deref(),
-        repeated: receipt.repeated,
+        repeated: receipt.repeated && !is_minted,
         served: host.is_server(),
         holds_scope: false,
         one_of_many: false,
@@ -108,6 +117,17 @@ fn input(args: &SendArgs) -> Result<SubmitInput, CliError> {
     input.input_id = args.id.as_ref().map(InputId::new).transpose()?;
     input.budget.time_ms = args.timeout;
     Ok(if args.queue { input.queued() } else { input })
+}
+
+/// The input with an id, and whether it is a new one: so that it can be sent again when its answer is
+/// lost, and is taken once.
+fn with_id(mut input: SubmitInput) -> Result<(SubmitInput, bool), CliError> {
+    let is_minted = input.input_id.is_none();
+    if is_minted {
+        let minted = RunId::mint(SystemClock::default().now(), &mut SystemEntropy);
+        input.input_id = Some(InputId::new(minted.to_string())?);
+    }
+    Ok((input, is_minted))
 }
 
 /// Refuses what the Runtime would refuse, before the store is opened for writing: opening it would

@@ -10,7 +10,9 @@ use worker_runtime_core::{
 };
 
 use super::backend::{BackendArgs, InputWay};
-use crate::{error::CliError, here::Here, scope_arg, shell};
+use crate::{
+    error::CliError, here::Here, scope_arg, shell, suggest::Suggestion, target::is_unknown,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct SpecArgs {
@@ -92,6 +94,19 @@ impl SpecArgs {
         !self.scope.is_empty()
     }
 
+    /// Whether the Worker may be there already; an id that was minted here is nobody's.
+    pub(crate) const fn has_worker_id(&self) -> bool {
+        self.worker_id.is_some()
+    }
+
+    /// The error with the way to find out, where nobody knows whether the Worker was made.
+    pub(crate) fn in_doubt(&self, mut error: CliError, request: &CreateWorker) -> CliError {
+        if let (true, Some(worker_id)) = (is_unknown(&error), request.worker_id) {
+            error.hints.insert(0, Suggestion::worker_show(worker_id));
+        }
+        error
+    }
+
     fn worker_id(&self) -> Result<WorkerId, CliError> {
         match &self.worker_id {
             Some(text) => id_of("--worker-id", text),
@@ -124,8 +139,7 @@ impl SpecArgs {
 fn id_of(option: &str, text: &str) -> Result<WorkerId, CliError> {
     text.parse().map_err(|_| {
         let message = format!("{option}: {text:?} is no UUID");
-        CliError::new(Code::FieldInvalid, message)
-            .hint(crate::suggest::Suggestion::help(&["worker", "create"]))
+        CliError::new(Code::FieldInvalid, message).hint(Suggestion::help(&["worker", "create"]))
     })
 }
 

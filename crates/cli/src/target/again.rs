@@ -1,0 +1,73 @@
+//! A change through a server whose answer was lost: asked again with the same ids, so that it is done
+//! once (I5). Only what bears an id of its own, or comes to the same when it is done twice, goes this way.
+
+use std::time::Duration;
+
+use worker_runtime_core::Code;
+use worker_runtime_http::client::ClientError;
+
+use super::{About, Remote};
+use crate::error::CliError;
+
+/// How long is waited before each further attempt: long enough for a server that is started again.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1_600),
+];
+
+/// An answer, and how it came.
+#[derive(Debug)]
+pub(crate) struct Answered<T> {
+    pub(crate) answer: T,
+    /// Whether an earlier attempt may have done it.
+    pub(crate) again: bool,
+}
+
+impl Remote {
+    /// What a call that may be repeated gives, or what the user is to be told. Who can't be reached at
+    /// all was told nothing, and is not asked again.
+    ///
+    /// # Errors
+    /// What the server refuses, or that it can't be reached.
+    pub(crate) async fn insist<T>(
+        &self,
+        about: About,
+        call: impl AsyncFn() -> Result<T, ClientError>,
+    ) -> Result<Answered<T>, CliError> {
+        let mut pauses = PAUSES.into_iter();
+        let mut again = false;
+        loop {
+            let error = match call().await {
+                Ok(answer) => return Ok(Answered { answer, again }),
+                Err(error) => error,
+            };
+            again |= error.is_unknown();
+            if again
+                && error.is_transient()
+                && let Some(pause) = pauses.next()
+            {
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+            let is_known = !error.is_transient();
+            let mut told = self.told_of(error, about).await;
+            if again {
+                told.message.push_str(match is_known {
+                    true => {
+                        "; the answer to the first attempt was lost, so this may be what it did"
+                    }
+                    false => "; nobody knows whether it was done",
+                });
+            }
+            return Err(told);
+        }
+    }
+}
+
+/// Whether a change may have been done or not, and only the same again can tell.
+pub(crate) fn is_unknown(error: &CliError) -> bool {
+    matches!(error.code, Code::ServerUnreachable | Code::OutcomeUnknown)
+}

@@ -1,0 +1,190 @@
+//! A change whose answer is lost on the way is asked again with the same id, and done once.
+
+use std::{
+    io::{BufRead, BufReader, Read as _, Write},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use crate::{
+    serving::{Serving, token_file},
+    support::{Place, Ran, snapshot},
+};
+
+/// Between a command and the server. It passes everything on; of so many changes it swallows the answer,
+/// and cuts the connection.
+struct Between {
+    url: String,
+    swallows: Arc<AtomicUsize>,
+    changes: Arc<AtomicUsize>,
+}
+
+impl Between {
+    fn new(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let between = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            swallows: Arc::default(),
+            changes: Arc::default(),
+        };
+        let server = server.to_owned();
+        let (swallows, changes) = (Arc::clone(&between.swallows), Arc::clone(&between.changes));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (server, swallows) = (server.clone(), Arc::clone(&swallows));
+                let changes = Arc::clone(&changes);
+                std::thread::spawn(move || pass_on(client, &server, &swallows, &changes));
+            }
+        });
+        between
+    }
+
+    /// Runs a command through it, of whose changes so many answers are lost.
+    fn run(&self, place: &Place, losing: usize, args: &[&str]) -> Ran {
+        self.swallows.store(losing, Ordering::SeqCst);
+        let token = token_file(place);
+        let way = [
+            "--server",
+            &self.url,
+            "--token-file",
+            token.to_str().unwrap(),
+        ];
+        let ran = place.run(&[&way, args].concat());
+        ran.hide_typed(&self.url, "http://[ADDRESS]")
+            .hide_typed(token.to_str().unwrap(), "access-token")
+    }
+}
+
+/// A request or an answer, whole; nothing when the connection has ended.
+fn message(from: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut message = Vec::new();
+    let mut length = 0;
+    loop {
+        let begin = message.len();
+        if from.read_until(b'\n', &mut message).ok()? == 0 {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&message[begin..]).to_ascii_lowercase();
+        if let Some(text) = line.strip_prefix("content-length:") {
+            length = text.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body).ok()?;
+    message.extend(body);
+    Some(message)
+}
+
+fn pass_on(client: TcpStream, server: &str, swallows: &AtomicUsize, changes: &AtomicUsize) {
+    let mut from_client = BufReader::new(client.try_clone().unwrap());
+    let mut client = client;
+    while let Some(request) = message(&mut from_client) {
+        let is_change = !request.starts_with(b"GET ");
+        let mut upstream = TcpStream::connect(server).unwrap();
+        upstream.write_all(&request).unwrap();
+        let Some(answer) = message(&mut BufReader::new(upstream)) else {
+            return;
+        };
+        if is_change {
+            changes.fetch_add(1, Ordering::SeqCst);
+            let less = |left: usize| left.checked_sub(1);
+            if swallows
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+                .is_ok()
+            {
+                return;
+            }
+        }
+        client.write_all(&answer).unwrap();
+    }
+}
+
+#[test]
+fn a_change_whose_answer_is_lost_is_done_once() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let between = Between::new(serving.address());
+    let calls = [
+        between.run(&place, 1, &["worker", "create", "--name", "w", "--", "cat"]),
+        between.run(&place, 2, &["worker", "send", "w", "once\n"]),
+        between.run(&place, 1, &["run", "--name", "v", "--", "echo", "once"]),
+        between.run(&place, 1, &["worker", "pause", "w"]),
+        between.run(&place, 1, &["worker", "resume", "w"]),
+        between.run(&place, 1, &["worker", "stop", "w"]),
+        between.run(&place, 1, &["worker", "restore", "w"]),
+        between.run(&place, 1, &["worker", "cancel", "w"]),
+        between.run(&place, 1, &["worker", "archive", "w"]),
+        between.run(&place, 1, &["worker", "rm", "w", "--yes"]),
+    ];
+    // Each was asked once more for each answer that was lost.
+    assert_eq!(between.changes.load(Ordering::SeqCst), 10 + 11);
+    let events = place.run(&["event", "ls", "--limit", "1000", "-o", "jsonl"]);
+    let count = |kind: &str| {
+        let kind = format!("\"{kind}\"");
+        events
+            .stdout
+            .lines()
+            .filter(|line| line.contains(&kind))
+            .count()
+    };
+    // Those of the deleted Worker are told as one stretch.
+    assert_eq!(
+        (count("worker.created"), count("input.accepted")),
+        (1, 1),
+        "{events}"
+    );
+    let workers = place.run(&["worker", "ls", "--all", "-o", "name"]);
+    assert_eq!(workers.stdout.lines().count(), 1, "{workers}");
+    serving.end();
+    snapshot(&place, "answer_lost", &calls);
+}
+
+#[test]
+fn an_input_without_an_id_is_taken_once_and_its_fate_is_told() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let between = Between::new(serving.address());
+    let made = place.run(&["worker", "create", "--name", "w", "--", "cat"]);
+    assert_eq!(made.code, Some(0), "{made}");
+    let calls = [
+        between.run(&place, usize::MAX, &["worker", "send", "w", "once\n"]),
+        between.run(&place, usize::MAX, &["worker", "create", "--name", "v"]),
+        between.run(
+            &place,
+            usize::MAX,
+            &["token", "create", "--name", "t", "--scope", "observe"],
+        ),
+    ];
+    let codes: Vec<_> = calls.iter().map(|ran| ran.code).collect();
+    assert_eq!(codes, [Some(14); 3], "{}", calls[0]);
+    let view = place.run(&["worker", "show", "w", "-o", "json"]).json();
+    assert_eq!(view["input_count"], 1);
+    let hinted = calls[0]
+        .stderr
+        .lines()
+        .find_map(|line| line.split(" --id ").nth(1));
+    let id = hinted.unwrap().to_owned();
+    // What is told to be typed does nothing twice.
+    let again = place.run(&["worker", "send", "w", "once\n", "--id", &id]);
+    assert_eq!(
+        (again.code, again.stdout.as_str()),
+        (Some(0), "once\n"),
+        "{again}"
+    );
+    let view = place.run(&["worker", "show", "w", "-o", "json"]).json();
+    assert_eq!(view["input_count"], 1);
+    let tokens = place.run(&["token", "ls", "-o", "name"]);
+    assert_eq!(
+        tokens.stdout.lines().count(),
+        2,
+        "the local one and one more"
+    );
+    serving.end();
+    snapshot(&place, "answer_never_comes", &calls);
+}
