@@ -49,6 +49,17 @@ impl Counts {
         }
     }
 
+    /// Of each kind, as many as both have.
+    pub fn fewest(&self, other: &Self) -> Self {
+        Self {
+            reads: self.reads.min(other.reads),
+            writes: self.writes.min(other.writes),
+            set_lengths: self.set_lengths.min(other.set_lengths),
+            syncs: self.syncs.min(other.syncs),
+            lengths: self.lengths.min(other.lengths),
+        }
+    }
+
     fn add(&mut self, kind: Kind) {
         let count = match kind {
             Kind::Read => &mut self.reads,

@@ -14,18 +14,19 @@ use crate::{
     workload::{Journal, limits, on_one_thread},
 };
 
-/// Crash points between the fault and the end of a run, beside the end itself.
-const POINTS: usize = 3;
+/// Crash points between the fault and the end of a run, beside the last acknowledgement and the end.
+const POINTS: usize = 2;
 
-/// Variants of the end, and of the others.
+/// Variants of the last acknowledgement, and of the others.
 const VARIANTS_LAST: usize = 4;
-const VARIANTS: usize = 2;
+const VARIANTS: usize = 1;
 
-/// Audits a run that is over, and what power cuts leave of it.
+/// Audits a run that is over, and what power cuts leave of it: above all right after the last
+/// acknowledgement.
 pub(super) fn audit(
     settings: &Settings,
     job: Job,
-    tape: &Tape,
+    (tape, acknowledged): (&Tape, usize),
     journal: &Journal,
     outcome: &mut Outcome,
 ) -> Result<(), HarnessError> {
@@ -45,15 +46,20 @@ pub(super) fn audit(
     });
     let first = failed.unwrap_or_default();
     let mut points: Vec<usize> = (0..POINTS).map(|_| rng.usize(first..=tape.len())).collect();
-    points.push(tape.len());
+    points.extend([acknowledged, tape.len()]);
     points.sort_unstable();
+    points.dedup();
     let mut explorer = tape.explorer();
     for index in points {
         explorer.goto(index);
         let crash = explorer.crash();
-        let is_last = index == tape.len();
-        let variants = if is_last { VARIANTS_LAST } else { VARIANTS };
-        for (number, variant) in crash.variants(&mut rng, variants).into_iter().enumerate() {
+        let is_last = index == acknowledged;
+        let mut variants = crash.variants(&mut rng, VARIANTS_LAST);
+        if !is_last {
+            rng.shuffle(&mut variants);
+            variants.truncate(VARIANTS);
+        }
+        for (number, variant) in variants.into_iter().enumerate() {
             let image = crash.image(variant, HeadChoice::AsOfThen);
             let look = Look {
                 index: index as u64,

@@ -1,4 +1,9 @@
 //! One run: a client over a disk on which a call fails, then over the whole disk, then a power cut.
+//!
+//! The script goes on after what the client plays: everybody learns what became of what was asked, new
+//! work is done, the Runtime is closed, opened again, asked again, and let go of. A call that fails
+//! once may be any of these, so that what answers during the opening and the close is met, too. What
+//! is refused then is excused only by a call that failed meanwhile.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +21,7 @@ use super::{
 };
 use crate::{
     backend::BACKEND,
-    disk::{Counts, Recorder, Repeat},
+    disk::{Counts, Recorder, Repeat, Tape},
     report::{HarnessError, Outcome, Violation},
     settings::Settings,
     workload::{Answer, Asked, Client, ClientOptions, limits, on_one_thread},
@@ -35,8 +40,37 @@ const HEALING_STEPS_MAX: usize = 200;
 /// What a run came to.
 pub(super) struct Driven {
     pub(super) outcome: Outcome,
-    /// How many calls there were.
-    pub(super) calls: Counts,
+    pub(super) calls: Calls,
+    /// How many calls were made to fail.
+    pub(super) fired: u64,
+}
+
+/// How many calls a run made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Calls {
+    /// Until the client had played: calls that fail for good begin to fail there.
+    pub(super) played: Counts,
+    /// To the very end.
+    pub(super) all: Counts,
+}
+
+impl Calls {
+    /// Those that both runs made.
+    pub(super) fn fewest(&self, other: &Self) -> Self {
+        Self {
+            played: self.played.fewest(&other.played),
+            all: self.all.fewest(&other.all),
+        }
+    }
+}
+
+/// What a run leaves.
+struct Left {
+    tape: Tape,
+    /// The place on the tape of the last acknowledgement.
+    acknowledged: usize,
+    /// The calls until the client had played.
+    played: Counts,
 }
 
 struct Run<'a> {
@@ -47,6 +81,9 @@ struct Run<'a> {
     client: Client,
     /// Openings so far.
     openings: u64,
+    /// How many calls had failed when the client had played; none counts after that where they are
+    /// lifted then.
+    fired_while_played: u64,
     outcome: &'a mut Outcome,
 }
 
@@ -68,52 +105,82 @@ pub(super) fn drive(settings: &Settings, job: Job) -> Result<Driven, HarnessErro
         clock,
         client,
         openings: 0,
+        fired_while_played: 0,
         outcome: &mut outcome,
     };
     if let Some(plan) = job.plan {
         recorder.plan(plan);
     }
-    let tape = on_one_thread()?.block_on(run.drive())?;
-    let calls = recorder.counts();
+    let left = on_one_thread()?.block_on(run.drive())?;
+    let calls = Calls {
+        played: left.played,
+        all: recorder.counts(),
+    };
     let Run { client, .. } = run;
-    let counted = match job.plan {
-        Some(_) => "runs with a failing call",
-        None => "scripted runs",
+    let fired = recorder.fired();
+    let counted = match (job.plan, fired) {
+        (None, _) => "scripted runs",
+        (Some(_), 0) => "runs whose call was not reached",
+        (Some(_), _) => "runs with a failing call",
     };
     outcome.count(counted, 1);
-    outcome.count("calls that failed", recorder.fired());
+    outcome.count("calls that failed", fired);
     let journal = client.into_journal();
-    cut::audit(settings, job, &tape, &journal, &mut outcome)?;
-    Ok(Driven { outcome, calls })
+    cut::audit(
+        settings,
+        job,
+        (&left.tape, left.acknowledged),
+        &journal,
+        &mut outcome,
+    )?;
+    Ok(Driven {
+        outcome,
+        calls,
+        fired,
+    })
 }
 
 impl Run<'_> {
-    async fn drive(&mut self) -> Result<crate::disk::Tape, HarnessError> {
+    async fn drive(&mut self) -> Result<Left, HarnessError> {
         if self.job.plan.is_some() {
             self.client.meet_faults();
         }
         self.open(false).await?;
         self.client.play(self.job.steps).await;
-        match self.job.plan.map(|plan| plan.repeat) {
-            None | Some(Repeat::Once) => self.recorder.lift(),
-            Some(Repeat::Sticky) => {
-                self.count_reads();
-                self.heal().await?;
-            }
+        let played = self.recorder.counts();
+        self.fired_while_played = match self.is_sticky() {
+            true => u64::MAX,
+            false => self.recorder.fired(),
+        };
+        if self.is_sticky() {
+            self.count_reads();
+            self.heal().await?;
         }
-        self.resume().await;
-        // The power goes right after the last acknowledgement.
-        let tape = self.recorder.tape();
+        self.resume("are you there").await;
+        self.reopen().await?;
+        self.resume("are you there again").await;
+        // Where the power is cut with the most to lose: right after the last acknowledgement.
+        let acknowledged = usize::try_from(self.recorder.index()).unwrap_or(usize::MAX);
         // What was acknowledged is also told; that it is may be seen a moment later.
         self.client.catch_up().await;
         self.client.abandon().await;
-        Ok(tape)
+        Ok(Left {
+            tape: self.recorder.tape(),
+            acknowledged,
+            played,
+        })
     }
 
-    /// Opens the store and the Runtime; on a disk that fails it may be refused, on a whole one not.
+    fn is_sticky(&self) -> bool {
+        let repeat = self.job.plan.map(|plan| plan.repeat);
+        repeat == Some(Repeat::Sticky)
+    }
+
+    /// Opens the store and the Runtime; it may be refused for a call that failed in it, no more.
     async fn open(&mut self, is_whole: bool) -> Result<(), HarnessError> {
         for attempt in 1.. {
             self.openings += 1;
+            let fired = self.recorder.fired();
             let seed = self.job.seed.wrapping_add(self.openings << 40);
             let mut options = limits::file_options(&self.clock, seed);
             options.wrap_backend = Some(self.recorder.wrap());
@@ -125,19 +192,28 @@ impl Run<'_> {
                 Err(error) => error.to_string(),
             };
             self.outcome.count("openings refused", 1);
-            if attempt >= OPENINGS_MAX || is_whole {
+            let has_cause = self.recorder.fired() > fired;
+            if attempt >= OPENINGS_MAX || is_whole || !has_cause {
                 self.violated("I1 a store can be opened", refused);
                 return Ok(());
             }
-            if self
-                .job
-                .plan
-                .is_some_and(|plan| plan.repeat == Repeat::Sticky)
-            {
+            if self.is_sticky() {
                 self.recorder.lift();
             }
         }
         Ok(())
+    }
+
+    /// Closes the Runtime, and opens it again. A close may fail for a call that failed, no more.
+    async fn reopen(&mut self) -> Result<(), HarnessError> {
+        if let Err(error) = self.client.close().await {
+            self.outcome.count("closes that failed", 1);
+            if !self.failed_since_played() {
+                self.violated("I1 a store can be closed", error.to_string());
+            }
+        }
+        self.client.take_heart();
+        self.open(false).await
     }
 
     /// What can be read while everything fails: as much as the engine still has.
@@ -161,9 +237,8 @@ impl Run<'_> {
         }
         self.recorder.lift();
         for _ in 0..HEALING_STEPS_MAX {
-            self.clock.advance(HEALING_STEP);
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            if self.ask(Asked::StartRuntime).await {
+            self.let_it_recover().await;
+            if self.ask_once(Asked::StartRuntime).await {
                 self.client.take_heart();
                 return Ok(());
             }
@@ -175,9 +250,22 @@ impl Run<'_> {
         Ok(())
     }
 
+    async fn let_it_recover(&mut self) {
+        self.clock.advance(HEALING_STEP);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+
     /// Everybody learns what became of what was asked, and new work is done.
-    async fn resume(&mut self) {
+    async fn resume(&mut self, says: &str) {
         self.client.settle().await;
+        for _ in 0..HEALING_STEPS_MAX {
+            if self.client.unsettled() == 0 || !self.failed_since_played() {
+                break;
+            }
+            self.let_it_recover().await;
+            self.client.take_heart();
+            self.client.settle().await;
+        }
         if self.client.unsettled() > 0 {
             let detail = format!("{} commands have no answer", self.client.unsettled());
             self.violated("I5 who asks again learns the truth", detail);
@@ -185,7 +273,7 @@ impl Run<'_> {
         if !self.ask(Asked::StartRuntime).await {
             return self.violated(BACK, "the Runtime can't be started".to_owned());
         }
-        let mut entropy = SeededEntropy::new(!self.job.seed);
+        let mut entropy = SeededEntropy::new(!self.job.seed ^ self.openings << 40);
         let worker_id = WorkerId::mint(self.clock.now(), &mut entropy);
         let mut create = CreateWorker::new(Intent::Assistant { purpose: None });
         create.worker_id = Some(worker_id);
@@ -196,18 +284,37 @@ impl Run<'_> {
         if !self.ask(Asked::Create(worker_id, Box::new(create))).await {
             return self.violated(BACK, "a new Worker is refused".to_owned());
         }
-        let mut input = SubmitInput::text("are you there");
+        let mut input = SubmitInput::text(says);
         input.input_id = worker_runtime_core::InputId::new("probe").ok();
         if !self.ask(Asked::Send(worker_id, input)).await {
             self.violated(BACK, "an input of a new Worker is refused".to_owned());
         }
     }
 
-    /// Whether it is done.
+    /// Whether it is done; if a call failed meanwhile, when the store has been brought back.
     async fn ask(&mut self, asked: Asked) -> bool {
+        for _ in 0..HEALING_STEPS_MAX {
+            if self.ask_once(asked.clone()).await {
+                return true;
+            }
+            if !self.failed_since_played() {
+                return false;
+            }
+            self.let_it_recover().await;
+            self.client.take_heart();
+        }
+        false
+    }
+
+    async fn ask_once(&mut self, asked: Asked) -> bool {
         self.client.ask_all(vec![asked]).await;
         let last = self.client.journal().entries.last();
         last.is_some_and(|entry| matches!(entry.answer, Answer::Done(_)))
+    }
+
+    /// Whether a call failed after the client had played: one that fails once may be any.
+    fn failed_since_played(&self) -> bool {
+        self.recorder.fired() > self.fired_while_played
     }
 
     fn violated(&mut self, promise: &str, detail: String) {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::drive::Calls;
 use crate::{
-    disk::{Counts, Errno, Fault, Kind, Plan, Repeat},
+    disk::{Errno, Fault, Kind, Plan, Repeat},
     settings::Size,
 };
 
@@ -92,15 +93,18 @@ impl Job {
         }
     }
 
-    /// Every call in every way; after calls that fail for good the service comes back in both ways.
-    pub(super) fn all(seed: u64, amount: &Amount, calls: &Counts) -> Vec<Self> {
+    /// Every call of the run in every way, once; and those that the client's playing makes also for
+    /// good, after which the service comes back in both ways.
+    pub(super) fn all(seed: u64, amount: &Amount, calls: &Calls) -> Vec<Self> {
         let mut jobs: Vec<Self> = Vec::new();
         for kind in Kind::ALL {
             let every = match kind {
                 Kind::Write | Kind::SetLength | Kind::Sync => amount.changes_every,
                 Kind::Read | Kind::Length => amount.reads_every,
             };
-            let numbers = (0..calls.of(Some(kind))).filter(|number| number % every == 0);
+            let played = calls.played.of(Some(kind));
+            let all = calls.all.of(Some(kind));
+            let numbers = (0..all).filter(|number| number % every == 0);
             for passes in numbers {
                 for fault in faults(kind) {
                     let plan = |repeat| {
@@ -112,11 +116,14 @@ impl Job {
                         })
                     };
                     let whole = Self::whole(seed, amount.steps);
+                    jobs.push(Self {
+                        plan: plan(Repeat::Once),
+                        ..whole
+                    });
+                    if passes >= played {
+                        continue;
+                    }
                     jobs.extend([
-                        Self {
-                            plan: plan(Repeat::Once),
-                            ..whole
-                        },
                         Self {
                             plan: plan(Repeat::Sticky),
                             ..whole

@@ -13,5 +13,5 @@ fn a_run_without_a_fault_breaks_nothing() {
     assert_eq!(driven.outcome.kept, []);
     let amount = Amount::of(Size::Quick);
     let jobs = Job::all(5, &amount, &driven.calls);
-    assert!(jobs.len() as u64 > driven.calls.of(None));
+    assert!(jobs.len() as u64 > driven.calls.all.of(None));
 }
