@@ -14,6 +14,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use worker_runtime_core::sabotage::{self, Sabotage};
+
 use super::lock::WriterLock;
 
 #[cfg(test)]
@@ -113,7 +115,7 @@ impl StateDir {
     /// [`DirError`]: foreign contents and a lost store are refused before anything is made.
     ///
     /// # Durability
-    /// A directory made here is synced into its parent.
+    /// Every directory made here is synced into its parent.
     pub(crate) fn open_for_writing(path: &Path, missing: WhenMissing) -> Result<Self, DirError> {
         match inspect(path) {
             Err(DirError::Missing { .. }) if missing == WhenMissing::Create => {
@@ -161,7 +163,12 @@ impl StateDir {
             let path = entry.map_err(io_error("list", &tmp))?.path();
             remove(&path).map_err(write_error("remove", &path))?;
         }
-        self.sync().map_err(write_error("sync", &self.path))
+        self.sync().map_err(write_error("sync", &self.path))?;
+        match self.has_store {
+            true => Ok(()),
+            // Whoever made the directory may not have come to this, and a store will stand in it.
+            false => sync_if_readable(parent_of(&self.path)),
+        }
     }
 
     /// Whether `runtime.redb` was there when the directory was opened.
@@ -209,7 +216,7 @@ impl StateDir {
 
     /// Makes the directory's entries durable: needed after a file was made or renamed in it.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        sync_directory(&self.path)
     }
 
     fn survey(path: &Path) -> Result<Self, DirError> {
@@ -317,19 +324,51 @@ fn inspect(path: &Path) -> Result<(), DirError> {
     }
 }
 
+/// Level by level, each synced into its parent before anything is made in it: a power cut takes no
+/// directory away that a store stands in. The deepest one that is there may have been made by a
+/// process that ended before its sync, so that one is synced first.
 fn create_directory(path: &Path) -> Result<(), DirError> {
-    DirBuilder::new()
-        .mode(DIRECTORY_MODE)
-        .recursive(true)
-        .create(path)
-        .map_err(write_error("make", path))?;
-    let parent = match path.parent() {
+    let is_missing = |level: &&Path| !level.as_os_str().is_empty() && !level.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    if let Some(there) = missing.last().map(|level| parent_of(level)) {
+        sync_if_readable(parent_of(there))?;
+    }
+    for level in missing.into_iter().rev() {
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(level) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(write_error("make", level)(error));
+            }
+            _ => {}
+        }
+        let parent = parent_of(level);
+        sync_directory(parent).map_err(io_error("sync", parent))?;
+    }
+    Ok(())
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    File::open(parent)
-        .and_then(|parent| parent.sync_all())
-        .map_err(io_error("sync", parent))
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    if sabotage::is(Sabotage::SkipDirectorySync) {
+        return Ok(());
+    }
+    File::open(path)?.sync_all()
+}
+
+/// The same of a directory that someone else made, perhaps one that only they may read.
+fn sync_if_readable(path: &Path) -> Result<(), DirError> {
+    match sync_directory(path) {
+        Err(error) if error.kind() != ErrorKind::PermissionDenied => {
+            Err(io_error("sync", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn store_file_fault(path: &Path) -> io::Result<Option<FileFault>> {
