@@ -1,8 +1,10 @@
 //! The system calls that are counted, which file one is about, and how one is made to fail.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::{errno::Errno, libc, sys::ptrace, unistd::Pid};
+
+use super::entries::Effect;
 
 /// A system call.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,12 +63,16 @@ impl Kinds {
     pub(super) fn find(self, number: i64) -> Option<&'static Kind> {
         self.0.iter().find(|kind| kind.number == number)
     }
+
+    pub(super) fn has(self, kind: &Kind) -> bool {
+        self.find(kind.number).is_some()
+    }
 }
 
 /// The file that a call is about which begins now; none if it could not be told.
 pub(super) fn file_of(pid: Pid, kind: &Kind) -> Result<Option<PathBuf>, Errno> {
-    let [first, second, third] = registers::arguments(pid)?;
-    let open = |descriptor: u64| std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok();
+    let [first, second, third, _] = registers::arguments(pid)?;
+    let open = |descriptor: u64| open_at(pid, descriptor);
     let made = i32::try_from(third & 0xffff_ffff).unwrap_or(0) & libc::O_CREAT != 0;
     Ok(match kind.file {
         FileOf::Descriptor => open(first),
@@ -81,6 +87,35 @@ pub(super) fn file_of(pid: Pid, kind: &Kind) -> Result<Option<PathBuf>, Errno> {
             }
         }
     })
+}
+
+/// What such a call does if it ends well, as far as directories go.
+pub(super) fn effect_of(pid: Pid, kind: &Kind, file: &Path) -> Result<Option<Effect>, Errno> {
+    let file = file.to_owned();
+    let [_, second, third, fourth] = registers::arguments(pid)?;
+    Ok(match kind.name {
+        "fsync" | "fdatasync" => Some(Effect::Synced(file)),
+        "write" | "pwrite64" | "ftruncate" | "fallocate" => Some(Effect::Wrote(file)),
+        "mkdir" | "mkdirat" => Some(Effect::Made(file)),
+        "rename" => Some(Effect::Renamed {
+            from: file,
+            to: text_at(pid, second)?,
+        }),
+        "renameat" | "renameat2" => {
+            let path = text_at(pid, fourth)?;
+            let to = match path.is_absolute() {
+                true => Some(path),
+                false => open_at(pid, third).map(|directory| directory.join(path)),
+            };
+            to.map(|to| Effect::Renamed { from: file, to })
+        }
+        _ => None,
+    })
+}
+
+/// What a thread has open under a number.
+fn open_at(pid: Pid, descriptor: u64) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()
 }
 
 /// A path in the memory of a stopped thread.
@@ -99,7 +134,7 @@ fn text_at(pid: Pid, address: u64) -> Result<PathBuf, Errno> {
     Ok(PathBuf::from(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-pub(super) use registers::{number_of, refuse, skip};
+pub(super) use registers::{has_succeeded, number_of, refuse, skip};
 
 /// Where this processor has a call's number, arguments and result.
 #[cfg(target_arch = "x86_64")]
@@ -111,9 +146,14 @@ mod registers {
         Ok(ptrace::getregs(pid)?.orig_rax.cast_signed())
     }
 
-    pub(super) fn arguments(pid: Pid) -> Result<[u64; 3], Errno> {
+    pub(super) fn arguments(pid: Pid) -> Result<[u64; 4], Errno> {
         let registers = ptrace::getregs(pid)?;
-        Ok([registers.rdi, registers.rsi, registers.rdx])
+        Ok([registers.rdi, registers.rsi, registers.rdx, registers.r10])
+    }
+
+    /// Whether the call that ends did what it was to do.
+    pub(in crate::process) fn has_succeeded(pid: Pid) -> Result<bool, Errno> {
+        Ok(ptrace::getregs(pid)?.rax.cast_signed() >= 0)
     }
 
     /// Has the call that begins do nothing.
@@ -140,7 +180,11 @@ mod registers {
         Err(Errno::ENOTSUP)
     }
 
-    pub(super) fn arguments(_: Pid) -> Result<[u64; 3], Errno> {
+    pub(super) fn arguments(_: Pid) -> Result<[u64; 4], Errno> {
+        Err(Errno::ENOTSUP)
+    }
+
+    pub(in crate::process) fn has_succeeded(_: Pid) -> Result<bool, Errno> {
         Err(Errno::ENOTSUP)
     }
 

@@ -9,8 +9,10 @@
 //! - `place`: a directory for one case, the command in it, and who of its processes is alive
 //! - `ran`: how one call of the command ended
 //! - `calls`, `trace`: count the system calls of a process on the state directory, and strike at one
+//! - `entries`: what of the directory is not on the disk yet when something is acknowledged
 //! - `log`: what `event ls` tells, audited
 //! - `script`: calls of the command, one after the other, and what each must lead to
+//! - `shares`: which thread strikes at which call of it
 //! - `documented`: which exit code an error's page names
 //! - `syncs`, `syscalls`: a scripted run struck at every sync, and at every call that writes
 //! - `host`: a library's host with journaling clients and observers
@@ -20,6 +22,7 @@
 mod calls;
 pub mod disk_full;
 mod documented;
+mod entries;
 mod host;
 #[path = "../../../../tests/bin/host/journal.rs"]
 mod journal;
@@ -30,6 +33,7 @@ mod order;
 mod place;
 mod ran;
 mod script;
+mod shares;
 pub mod soak;
 pub mod stopped;
 pub mod syncs;

@@ -34,20 +34,28 @@ const SHIM_NAME: &str = "worker-runtime-shim";
 #[derive(Debug)]
 pub(super) struct Place {
     directory: TempDir,
+    /// The uppermost directory that the command makes for its state.
+    top: PathBuf,
     state: PathBuf,
     program: PathBuf,
     tag: String,
 }
 
 impl Place {
-    /// An empty one in this directory.
+    /// An empty one in this directory. The state directory is some levels deeper, and none of them is
+    /// there, as where the command is called for the first time.
     pub(super) fn new(directory: TempDir) -> Result<Self, HarnessError> {
-        let state = directory.path().join("state");
-        Self::with_state(directory, state)
+        let top = directory.path().join("var");
+        let state = top.join("lib").join("state");
+        Self::with(directory, top, state)
     }
 
     /// The same, with the state directory elsewhere.
     pub(super) fn with_state(directory: TempDir, state: PathBuf) -> Result<Self, HarnessError> {
+        Self::with(directory, state.clone(), state)
+    }
+
+    fn with(directory: TempDir, top: PathBuf, state: PathBuf) -> Result<Self, HarnessError> {
         for name in ["side", "work", "said"] {
             fs::create_dir(directory.path().join(name)).doing("make a directory")?;
         }
@@ -56,6 +64,7 @@ impl Place {
             tag: name.to_string_lossy().into_owned(),
             program: command_program()?,
             directory,
+            top,
             state,
         })
     }
@@ -70,6 +79,11 @@ impl Place {
 
     pub(super) fn state(&self) -> PathBuf {
         self.state.clone()
+    }
+
+    /// The uppermost directory that the command makes for its state.
+    pub(super) fn top(&self) -> PathBuf {
+        self.top.clone()
     }
 
     pub(super) fn side(&self) -> PathBuf {
@@ -119,19 +133,19 @@ impl Place {
             fs::remove_dir_all(&kept).doing("empty a directory")?;
         }
         fs::create_dir_all(&kept).doing("make a directory")?;
-        copy_tree(&self.state(), &kept.join("state"), "ballast")?;
+        copy_tree(&self.top, &kept.join("top"), "ballast")?;
         copy_tree(&self.side(), &kept.join("side"), "")
     }
 
     /// Brings back what was kept.
     pub(super) fn bring_back(&self, name: &str) -> Result<(), HarnessError> {
-        for directory in [self.state(), self.side()] {
+        for directory in [self.top(), self.side()] {
             if directory.exists() {
                 fs::remove_dir_all(&directory).doing("empty a place")?;
             }
         }
         let kept = self.path().join("kept").join(name);
-        copy_tree(&kept.join("state"), &self.state(), "")?;
+        copy_tree(&kept.join("top"), &self.top, "")?;
         copy_tree(&kept.join("side"), &self.side(), "")
     }
 

@@ -4,10 +4,13 @@
 use serde_json::Value;
 
 use super::{
+    calls::WRITES,
     documented::Documented,
+    entries::Entries,
     log::{Event, Log, Told, events_of},
     place::{Place, SIDE_VARIABLE, TAG_VARIABLE},
     ran::Ran,
+    trace::{Plan, Traced, run_traced},
 };
 use crate::report::{HarnessError, Outcome, Violation};
 
@@ -39,10 +42,6 @@ pub(super) struct Step {
     pub(super) exit: i32,
     /// What it ends with when it is repeated after it was struck.
     pub(super) repeated: &'static [i32],
-    /// Whether it is one of those at which the system refuses calls, too: the others do the same.
-    pub(super) is_varied: bool,
-    /// Whether the command is killed in it: where it would wait for a second, it is not.
-    pub(super) is_killed: bool,
     /// The input that it is about, by Worker.
     pub(super) input: Option<(&'static str, &'static str)>,
 }
@@ -108,8 +107,6 @@ fn step(
         arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
         exit,
         repeated,
-        is_killed: name != "leaves",
-        is_varied: matches!(name, "run" | "create" | "send" | "drain" | "remove"),
         input,
     }
 }
@@ -123,7 +120,7 @@ pub(super) struct Known {
 /// A call of the command that something happened to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Struck<'a> {
-    pub(super) ran: &'a Ran,
+    pub(super) traced: &'a Traced,
     /// The system refused it something, so that its run may have failed for that.
     pub(super) refused: bool,
 }
@@ -153,8 +150,10 @@ pub(super) use hold;
 impl Known {
     /// After the step was carried out and nothing happened to it: it ended as it must, and what it
     /// printed is kept. Takes over what is known then.
-    pub(super) fn after(&mut self, place: &Place, step: &Step, ran: &Ran) -> Checked {
+    pub(super) fn after(&mut self, place: &Place, step: &Step, traced: &Traced) -> Checked {
+        let ran = &traced.ran;
         hold!(ran.ended_well());
+        hold!(traced.entries.held());
         if !ran.is(step.exit) {
             let why = format!("{} ended with {ran}", step.name);
             return Ok(Err(Violation::new("a step of the script is done", why)));
@@ -178,7 +177,8 @@ impl Known {
         documented: &mut Documented,
         outcome: &mut Outcome,
     ) -> Checked {
-        let printed = events_of(&struck.ran.stdout);
+        hold!(struck.traced.entries.held());
+        let printed = events_of(&struck.traced.ran.stdout);
         outcome.count(
             "events told by processes that were struck",
             printed.len() as u64,
@@ -186,7 +186,7 @@ impl Known {
         let found = hold!(Log::read(place)?);
         hold!(self.log.is_kept_in(&found));
         hold!(found.has(&printed));
-        let repeated = place.call(&step.arguments)?;
+        let repeated = hold!(repeat(place, step, &struck.traced.entries)?);
         hold!(repeated.ended_well());
         let is_fine = |exit: i32| step.repeated.contains(&exit);
         let could_not_record = struck.refused && could_not_start(&repeated);
@@ -254,6 +254,20 @@ impl Known {
         outcome.count("receipts repeated", 1);
         Ok(ran_nothing_twice(place, &after))
     }
+}
+
+/// Carries a step out again. Where a power cut could still take the store from its place, it has to see
+/// to that before it says anything.
+fn repeat(
+    place: &Place,
+    step: &Step,
+    left: &Entries,
+) -> Result<Result<Ran, Violation>, HarnessError> {
+    if !left.are_open() {
+        return place.call(&step.arguments).map(Ok);
+    }
+    let traced = run_traced(place, &step.arguments, Plan::count(WRITES), left.clone())?;
+    Ok(traced.entries.held().map(|()| traced.ran))
 }
 
 fn told_of<'a>(log: &'a Log, worker: &str, input: &str) -> Option<&'a Told> {

@@ -1,39 +1,50 @@
 //! A scripted run of the command, killed at every sync of every process of it (I1, I2, I4, I5).
 //!
 //! Each step is a process of its own. Before each kill the state is what the steps before it left;
-//! after it the store is read as it is, the step is repeated with the same ids, and once more.
-
-use std::time::Duration;
+//! after it the store is read as it is, the step is repeated with the same ids, and once more. That no
+//! process, killed or not, acknowledges what a power cut could take from its place is checked beside
+//! (`entries`).
 
 use super::{
-    calls::{SYNCS, WRITES},
+    calls::{Kinds, SYNCS, WRITES},
     documented::Documented,
+    entries::Entries,
     place::Place,
     script::{Known, Step, Struck, script},
-    trace::{Plan, Strike, run_traced},
+    shares::{ATTEMPTS_MAX, Shares},
+    trace::{Plan, Strike, Traced, run_traced},
 };
 use crate::{
-    report::{HarnessError, Outcome},
+    report::{HarnessError, Outcome, Violation},
     settings::{Progress, Settings, Size},
 };
 
 const PART: &str = "syncs";
+
+/// The steps that are enough to see a fault that was put in on purpose.
+const STEPS_CATCH: usize = 4;
+
+/// What is struck, and what was.
+const WANTED: &str = "calls to be killed at";
+const KILLED: &str = "processes killed";
+
+/// Processes that each thread keeps busy: a part of their time they wait.
+const PLACES_PER_THREAD: usize = 2;
 
 /// Kills the command at every sync; at length, at every call that changes a file, too.
 ///
 /// # Errors
 /// When the processes can't be made or traced.
 pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
-    let progress = settings.progress(PART, settings.size.pick(40, 200, 1_500));
-    let threads = settings.threads.clamp(1, 2);
+    let progress = settings.progress(PART, settings.size.pick(40, 220, 1_500));
+    let steps = script();
+    let shares = Shares::of(steps.len());
     let mut outcome = Outcome::new(PART, settings.seed);
     let parts: Result<Vec<Outcome>, HarnessError> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads)
-            .map(|own| {
-                scope.spawn({
-                    let progress = progress.clone();
-                    move || Killing::new(settings, progress, (own, threads))?.all()
-                })
+        let threads: Vec<_> = (0..settings.threads.max(1) * PLACES_PER_THREAD)
+            .map(|_| {
+                let (progress, steps, shares) = (progress.clone(), &steps, &shares);
+                scope.spawn(move || Killing::new(settings, progress, shares)?.all(steps))
             })
             .collect();
         threads.into_iter().map(join).collect()
@@ -41,7 +52,20 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     for part in parts? {
         outcome.merge(part);
     }
+    is_all(settings, &mut outcome, WANTED, KILLED);
     Ok(outcome)
+}
+
+/// That fewer calls were struck than the script has is told as what shows nothing of the others.
+pub(super) fn is_all(settings: &Settings, outcome: &mut Outcome, wanted: &str, struck: &str) {
+    let is_cut = settings.until_violation && outcome.violations > 0;
+    let figure = |name: &str| outcome.figures.get(name).copied().unwrap_or_default();
+    let (all, done) = (figure(wanted), figure(struck));
+    if settings.size != Size::Catch && !is_cut && all != done {
+        let detail = format!("{done} {struck}, of {all} {wanted}");
+        let violation = Violation::new("the harness reaches enough", detail);
+        outcome.violated("all of it", violation);
+    }
 }
 
 /// What a thread ended with.
@@ -60,8 +84,7 @@ struct Killing<'a> {
     settings: &'a Settings,
     progress: Progress,
     place: Place,
-    /// This thread's share of the calls.
-    share: (usize, usize),
+    shares: &'a Shares,
     documented: Documented,
     outcome: Outcome,
 }
@@ -70,7 +93,7 @@ impl<'a> Killing<'a> {
     fn new(
         settings: &'a Settings,
         progress: Progress,
-        share: (usize, usize),
+        shares: &'a Shares,
     ) -> Result<Self, HarnessError> {
         Ok(Self {
             place: Place::new(settings.disk()?)?,
@@ -78,25 +101,21 @@ impl<'a> Killing<'a> {
             outcome: Outcome::new(PART, settings.seed),
             settings,
             progress,
-            share,
+            shares,
         })
     }
 
-    fn all(mut self) -> Result<Outcome, HarnessError> {
+    fn all(mut self, steps: &[Step]) -> Result<Outcome, HarnessError> {
         let mut known = Known::default();
-        for (number, step) in script().iter().enumerate() {
-            if self.settings.size == Size::Catch && number > 3 {
+        let some = self.settings.size.pick(STEPS_CATCH, usize::MAX, usize::MAX);
+        for (number, step) in steps.iter().enumerate().take(some) {
+            let before = known.clone();
+            if !self.untouched(&mut known, step, number)? {
                 break;
             }
-            let before = known.clone();
-            let Some(syncs) = self.untouched(&mut known, step)? else {
-                break;
-            };
             // This thread's own copy of what the step leaves, for the next one.
             self.place.keep("after")?;
-            if step.is_killed {
-                self.kill_at_each(&before, step, syncs)?;
-            }
+            self.kill_at_each(&before, step, number)?;
             if self.is_enough() {
                 break;
             }
@@ -109,54 +128,52 @@ impl<'a> Killing<'a> {
         self.settings.until_violation && self.outcome.violations > 0
     }
 
-    fn plan(&self, nth: u64) -> Plan {
-        Plan {
-            kinds: self.settings.size.pick(SYNCS, SYNCS, WRITES),
-            nth,
-            lasts: Duration::ZERO,
-            strike: Strike::Kill,
-        }
+    fn kinds(&self) -> Kinds {
+        self.settings.size.pick(SYNCS, SYNCS, WRITES)
     }
 
-    /// The step as it goes when nothing happens to it; how often it syncs.
-    fn untouched(&mut self, known: &mut Known, step: &Step) -> Result<Option<u64>, HarnessError> {
+    /// The step as it goes when nothing happens to it; whether it went so.
+    fn untouched(
+        &mut self,
+        known: &mut Known,
+        step: &Step,
+        number: usize,
+    ) -> Result<bool, HarnessError> {
         self.place.keep(step.name)?;
-        let command = self.place.command(&step.arguments);
-        let state = self.place.state();
-        let traced = run_traced(&command, &state, &self.place.said(), self.plan(0))?;
-        if let Err(violation) = known.after(&self.place, step, &traced.ran)? {
+        let plan = Plan::count(self.kinds());
+        let entries = Entries::of(&self.place.state());
+        let traced = run_traced(&self.place, &step.arguments, plan, entries)?;
+        if let Err(violation) = known.after(&self.place, step, &traced)? {
             let at = format!("seed {}, step {}, untouched", self.settings.seed, step.name);
             self.outcome.violated(at, violation);
-            return Ok(None);
+            return Ok(false);
         }
-        if self.share.0 == 0 {
-            self.outcome.count("calls in the script", traced.calls);
+        if self.shares.counts(number, traced.calls) {
+            self.outcome.count("syncs in the script", traced.syncs);
+            self.outcome.count(WANTED, traced.calls);
             self.outcome.count("processes of the script", 1);
         }
-        Ok(Some(traced.calls))
+        Ok(true)
     }
 
-    fn kill_at_each(&mut self, known: &Known, step: &Step, calls: u64) -> Result<(), HarnessError> {
+    fn kill_at_each(
+        &mut self,
+        known: &Known,
+        step: &Step,
+        number: usize,
+    ) -> Result<(), HarnessError> {
         let stride = self.settings.size.pick(3, 1, 1);
-        for nth in (1..=calls).step_by(stride) {
-            let turn = usize::try_from(nth).unwrap_or(0) / stride;
-            if turn % self.share.1 != self.share.0 {
-                continue;
-            }
-            self.place.bring_back(step.name)?;
-            let command = self.place.command(&step.arguments);
-            let (state, said) = (self.place.state(), self.place.said());
-            let traced = run_traced(&command, &state, &said, self.plan(nth))?;
-            self.progress.add(1);
-            let Some(struck) = &traced.struck else {
-                // A little less happened this time, as threads were scheduled otherwise.
-                self.outcome.count("calls that were not reached again", 1);
+        while let Some(nth) = self.shares.take(number, stride) {
+            let Some((traced, struck)) = self.killed_at(step, nth)? else {
                 continue;
             };
-            self.outcome.count("processes killed", 1);
+            self.progress.add(1);
+            self.outcome.count(KILLED, 1);
+            let is_sync = struck.starts_with("fsync") || struck.starts_with("fdatasync");
+            self.outcome.count("killed at a sync", u64::from(is_sync));
             let (documented, outcome) = (&mut self.documented, &mut self.outcome);
             let was = Struck {
-                ran: &traced.ran,
+                traced: &traced,
                 refused: false,
             };
             let checked = known.after_strike(&self.place, step, was, documented, outcome)?;
@@ -173,5 +190,28 @@ impl<'a> Killing<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Kills the step there. A little less may happen in it at times, so it is tried again.
+    fn killed_at(
+        &mut self,
+        step: &Step,
+        nth: u64,
+    ) -> Result<Option<(Traced, String)>, HarnessError> {
+        for _ in 0..ATTEMPTS_MAX {
+            self.place.bring_back(step.name)?;
+            let plan = Plan {
+                nth,
+                strike: Strike::Kill,
+                ..Plan::count(self.kinds())
+            };
+            let entries = Entries::of(&self.place.state());
+            let mut traced = run_traced(&self.place, &step.arguments, plan, entries)?;
+            if let Some(struck) = traced.struck.take() {
+                return Ok(Some((traced, struck)));
+            }
+            self.outcome.count("processes that did not come to it", 1);
+        }
+        Ok(None)
     }
 }

@@ -1,8 +1,10 @@
-//! A scripted run of the command in which each call that changes the state directory fails once, with
-//! EIO or with ENOSPC, or fails from there on for a while (I1, I4, I5, I9, I11).
+//! A scripted run of the command in which each call that changes the state directory, or makes it
+//! durable, fails once, with EIO or with ENOSPC; at length, also from there on for a while (I1, I4, I5,
+//! I9, I11).
 //!
 //! The call must end, in words and with an exit code of its own; what was told before and by it is
-//! kept; and the same step, repeated when the calls work again, comes to its end.
+//! kept; and the same step, repeated when the calls work again, comes to its end. Nothing is
+//! acknowledged that a power cut could take from its place (`entries`).
 
 use std::time::Duration;
 
@@ -11,19 +13,28 @@ use nix::errno::Errno;
 use super::{
     calls::WRITES,
     documented::Documented,
+    entries::Entries,
     log::{events_of, has_absolute_path},
     place::Place,
     ran::Ran,
     script::{Checked, Known, Step, Struck, hold, script},
-    syncs::join,
-    trace::{Plan, Strike, run_traced},
+    shares::{ATTEMPTS_MAX, Shares},
+    syncs::{is_all, join},
+    trace::{Plan, Strike, Traced, run_traced},
 };
 use crate::{
     report::{HarnessError, Outcome, Violation},
-    settings::{Progress, Settings, Size},
+    settings::{Progress, Settings},
 };
 
 const PART: &str = "syscalls";
+
+/// What is struck, and what was.
+const WANTED: &str = "calls in the script";
+const FAILED: &str = "of these, calls that were made to fail";
+
+/// Processes that each thread keeps busy: most of their time they wait.
+const PLACES_PER_THREAD: usize = 3;
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy)]
@@ -46,19 +57,20 @@ const fn way(errno: Errno, lasts: bool) -> Way {
     Way { errno, lasts }
 }
 
-/// Has every call fail once: in one way each, and at length in all of them.
+/// Has every call fail once with each error; at length, in all ways.
 ///
 /// # Errors
 /// When the processes can't be made or traced.
 pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
-    let progress = settings.progress(PART, settings.size.pick(40, 500, 4_000));
-    let threads = settings.threads.clamp(1, 2);
+    let progress = settings.progress(PART, settings.size.pick(80, 2_700, 5_400));
+    let steps = script();
+    let shares = Shares::of(steps.len());
     let mut outcome = Outcome::new(PART, settings.seed);
     let parts: Result<Vec<Outcome>, HarnessError> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads)
-            .map(|own| {
-                let progress = progress.clone();
-                scope.spawn(move || Failing::new(settings, progress, (own, threads))?.all())
+        let threads: Vec<_> = (0..settings.threads.max(1) * PLACES_PER_THREAD)
+            .map(|_| {
+                let (progress, steps, shares) = (progress.clone(), &steps, &shares);
+                scope.spawn(move || Failing::new(settings, progress, shares)?.all(steps))
             })
             .collect();
         threads.into_iter().map(join).collect()
@@ -66,6 +78,7 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     for part in parts? {
         outcome.merge(part);
     }
+    is_all(settings, &mut outcome, WANTED, FAILED);
     Ok(outcome)
 }
 
@@ -73,9 +86,7 @@ struct Failing<'a> {
     settings: &'a Settings,
     progress: Progress,
     place: Place,
-    /// This thread's share of the calls.
-    share: (usize, usize),
-    random: fastrand::Rng,
+    shares: &'a Shares,
     documented: Documented,
     outcome: Outcome,
 }
@@ -84,35 +95,34 @@ impl<'a> Failing<'a> {
     fn new(
         settings: &'a Settings,
         progress: Progress,
-        share: (usize, usize),
+        shares: &'a Shares,
     ) -> Result<Self, HarnessError> {
         Ok(Self {
             place: Place::new(settings.scratch()?)?,
-            random: fastrand::Rng::with_seed(settings.seed ^ (share.0 as u64)),
             documented: Documented::default(),
             outcome: Outcome::new(PART, settings.seed),
             settings,
             progress,
-            share,
+            shares,
         })
     }
 
-    fn all(mut self) -> Result<Outcome, HarnessError> {
+    fn all(mut self, steps: &[Step]) -> Result<Outcome, HarnessError> {
         let mut known = Known::default();
-        for step in &script() {
+        for (number, step) in steps.iter().enumerate() {
             let before = known.clone();
             self.place.keep(step.name)?;
             let untouched = self.traced(step, None)?;
-            if let Err(violation) = known.after(&self.place, step, &untouched.ran)? {
+            if let Err(violation) = known.after(&self.place, step, &untouched)? {
                 let at = format!("seed {}, step {}, untouched", self.settings.seed, step.name);
                 self.outcome.violated(at, violation);
                 break;
             }
-            if self.share.0 == 0 {
-                self.outcome.count("calls in the script", untouched.calls);
+            if self.shares.counts(number, untouched.calls) {
+                self.outcome.count(WANTED, untouched.calls);
             }
             self.place.keep("after")?;
-            if step.is_varied && self.fail_each(&before, step, untouched.calls)? {
+            if self.fail_each(&before, step, number)? {
                 break;
             }
             self.place.bring_back("after")?;
@@ -120,74 +130,77 @@ impl<'a> Failing<'a> {
         Ok(self.outcome)
     }
 
-    fn traced(
-        &self,
-        step: &Step,
-        failing: Option<(u64, Way)>,
-    ) -> Result<super::trace::Traced, HarnessError> {
-        let (nth, way) = failing.unwrap_or((0, way(Errno::EIO, false)));
-        let plan = Plan {
-            kinds: WRITES,
-            nth,
-            lasts: if way.lasts { WHILE } else { Duration::ZERO },
-            strike: Strike::Fail(way.errno),
+    fn traced(&self, step: &Step, failing: Option<(u64, Way)>) -> Result<Traced, HarnessError> {
+        let plan = match failing {
+            None => Plan::count(WRITES),
+            Some((nth, way)) => Plan {
+                kinds: WRITES,
+                nth,
+                lasts: if way.lasts { WHILE } else { Duration::ZERO },
+                strike: Strike::Fail(way.errno),
+            },
         };
-        let command = self.place.command(&step.arguments);
-        run_traced(&command, &self.place.state(), &self.place.said(), plan)
+        let entries = Entries::of(&self.place.state());
+        run_traced(&self.place, &step.arguments, plan, entries)
     }
 
     /// Whether it is enough.
-    fn fail_each(&mut self, known: &Known, step: &Step, calls: u64) -> Result<bool, HarnessError> {
-        let stride = self.settings.size.pick(10, 1, 1);
-        // One call in so many meets a fault that lasts; at length, all do.
-        let lasts_at = self.settings.size.pick(5, 12, 1);
-        for nth in (1..=calls).step_by(stride) {
-            let turn = usize::try_from(nth).unwrap_or(0) / stride;
-            if turn % self.share.1 != self.share.0 {
-                continue;
-            }
-            let chosen = match (turn.is_multiple_of(lasts_at), self.random.bool()) {
-                (false, disk) => usize::from(disk),
-                (true, disk) => 2 + usize::from(disk),
-            };
-            for (number, way) in WAYS.into_iter().enumerate() {
-                if self.settings.size != Size::Full && number != chosen {
-                    continue;
-                }
-                self.fail(known, step, nth, way)?;
+    fn fail_each(
+        &mut self,
+        known: &Known,
+        step: &Step,
+        number: usize,
+    ) -> Result<bool, HarnessError> {
+        let stride = self.settings.size.pick(40, 1, 1);
+        let ways = self.settings.size.pick(2, 2, WAYS.len());
+        while let Some(nth) = self.shares.take(number, stride) {
+            let mut failed_in_all = true;
+            for way in WAYS.into_iter().take(ways) {
+                failed_in_all &= self.fail(known, step, nth, way)?;
                 self.progress.add(1);
                 if self.settings.until_violation && self.outcome.violations > 0 {
                     return Ok(true);
                 }
             }
+            self.outcome.count(FAILED, u64::from(failed_in_all));
         }
         Ok(false)
     }
 
-    fn fail(&mut self, known: &Known, step: &Step, nth: u64, way: Way) -> Result<(), HarnessError> {
-        self.place.bring_back(step.name)?;
-        let traced = self.traced(step, Some((nth, way)))?;
-        let Some(struck) = &traced.struck else {
-            self.outcome.count("calls that were not reached again", 1);
-            return Ok(());
-        };
-        let name = if way.lasts { "for a while" } else { "once" };
-        let errno = format!("{:?}", way.errno);
-        self.outcome
-            .count(&format!("failed with {errno} {name}"), 1);
-        let checked = self.check(known, step, &traced.ran)?;
-        if let Err(violation) = checked {
-            let seed = self.settings.seed;
-            let at = format!(
-                "seed {seed}, step {}, {errno} {name} at call {nth}: {struck}",
-                step.name
-            );
-            self.outcome.violated(at, violation);
+    /// Whether it failed there. A little less may happen in a step at times, so it is tried again.
+    fn fail(
+        &mut self,
+        known: &Known,
+        step: &Step,
+        nth: u64,
+        way: Way,
+    ) -> Result<bool, HarnessError> {
+        for _ in 0..ATTEMPTS_MAX {
+            self.place.bring_back(step.name)?;
+            let traced = self.traced(step, Some((nth, way)))?;
+            let Some(struck) = &traced.struck else {
+                self.outcome.count("processes that did not come to it", 1);
+                continue;
+            };
+            let name = if way.lasts { "for a while" } else { "once" };
+            let errno = format!("{:?}", way.errno);
+            self.outcome
+                .count(&format!("failed with {errno} {name}"), 1);
+            if let Err(violation) = self.check(known, step, &traced)? {
+                let seed = self.settings.seed;
+                let at = format!(
+                    "seed {seed}, step {}, {errno} {name} at call {nth}: {struck}",
+                    step.name
+                );
+                self.outcome.violated(at, violation);
+            }
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
-    fn check(&mut self, known: &Known, step: &Step, ran: &Ran) -> Checked {
+    fn check(&mut self, known: &Known, step: &Step, traced: &Traced) -> Checked {
+        let ran = &traced.ran;
         hold!(ran.ended_well());
         if ran.is(step.exit) {
             self.outcome
@@ -204,7 +217,10 @@ impl<'a> Failing<'a> {
         self.outcome
             .count("events told although a call failed", told);
         let (documented, outcome) = (&mut self.documented, &mut self.outcome);
-        let struck = Struck { ran, refused: true };
+        let struck = Struck {
+            traced,
+            refused: true,
+        };
         known.after_strike(&self.place, step, struck, documented, outcome)
     }
 }

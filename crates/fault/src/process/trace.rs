@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     os::unix::process::ExitStatusExt,
-    path::Path,
+    path::PathBuf,
     process::{Command, ExitStatus},
     sync::mpsc::{RecvTimeoutError, channel},
     time::{Duration, Instant},
@@ -26,7 +26,11 @@ use nix::{
 };
 
 use super::{
-    calls::{Kinds, file_of, number_of, refuse, skip},
+    calls::{
+        Kind, Kinds, SYNCS, WRITES, effect_of, file_of, has_succeeded, number_of, refuse, skip,
+    },
+    entries::{Effect, Entries},
+    place::Place,
     ran::{DEADLINE, Ran, Said},
 };
 use crate::report::{Doing, HarnessError};
@@ -52,44 +56,71 @@ pub(super) struct Plan {
     pub(super) strike: Strike,
 }
 
+impl Plan {
+    /// Counts, and strikes at none.
+    pub(super) const fn count(kinds: Kinds) -> Self {
+        Self {
+            kinds,
+            nth: 0,
+            lasts: Duration::ZERO,
+            strike: Strike::Kill,
+        }
+    }
+}
+
 /// How a traced call of the command ended.
 #[derive(Debug)]
 pub(super) struct Traced {
     pub(super) ran: Ran,
     /// The calls that were counted.
     pub(super) calls: u64,
+    /// Those of them that are syncs.
+    pub(super) syncs: u64,
     /// What was struck first, as `fdatasync of runtime.redb`.
     pub(super) struck: Option<String>,
+    /// What of the state directory is not on the disk at its end.
+    pub(super) entries: Entries,
 }
 
-/// Runs a program to its end, and strikes as planned at a call on a file below this directory.
+/// Runs the command to its end, and strikes as planned at a call on the files of its place; what is not
+/// on the disk of these when it begins is followed on.
 pub(super) fn run_traced(
-    command: &Command,
-    below: &Path,
-    said: &Path,
+    place: &Place,
+    arguments: &[String],
     plan: Plan,
+    entries: Entries,
 ) -> Result<Traced, HarnessError> {
-    let mut stopped = stopped_at_first(command);
-    let said = Said::of(&mut stopped, said)?;
+    let said = place.said();
+    let mut stopped = stopped_at_first(&place.command(arguments));
+    let said_there = Said::of(&mut stopped, &said)?;
     let child = stopped.spawn().doing("start the command")?;
     let main = Pid::from_raw(i32::try_from(child.id()).doing("name a process")?);
     let mut tracer = Tracer {
         main,
-        below,
+        below: place.top(),
+        printed: said.join("stdout"),
         plan,
         calls: 0,
+        syncs: 0,
         struck: None,
         struck_at: None,
         inside: BTreeMap::new(),
+        entries,
     };
     let (traced, hung) = watched(main, || tracer.seize().and_then(|()| tracer.follow()));
     if traced.is_err() {
         let _ = kill(main, Signal::SIGKILL);
     }
+    let ran = said_there.end(traced?, hung)?;
+    if ran.is(0) {
+        tracer.entries.acknowledged();
+    }
     Ok(Traced {
-        ran: said.end(traced?, hung)?,
+        ran,
         calls: tracer.calls,
+        syncs: tracer.syncs,
         struck: tracer.struck,
+        entries: tracer.entries,
     })
 }
 
@@ -130,23 +161,36 @@ fn stopped_at_first(command: &Command) -> Command {
 }
 
 /// A thread within a call: what is to be done with its result.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Inside {
     Untouched,
+    /// If it ends well, this is what it did.
+    Does(Effect),
     Fails(Errno),
 }
 
-struct Tracer<'a> {
+/// A call that begins.
+struct Begun {
+    kind: &'static Kind,
+    file: PathBuf,
+}
+
+struct Tracer {
     main: Pid,
-    below: &'a Path,
+    /// The directory whose files are counted.
+    below: PathBuf,
+    /// Where the command prints: what is there is acknowledged.
+    printed: PathBuf,
     plan: Plan,
     calls: u64,
+    syncs: u64,
     struck: Option<String>,
     struck_at: Option<Instant>,
     inside: BTreeMap<Pid, Inside>,
+    entries: Entries,
 }
 
-impl Tracer<'_> {
+impl Tracer {
     fn seize(&self) -> Result<(), HarnessError> {
         match waitpid(self.main, Some(WaitPidFlag::WUNTRACED)).doing("wait for the command")? {
             WaitStatus::Stopped(..) => {}
@@ -204,58 +248,84 @@ impl Tracer<'_> {
 
     /// A thread stopped at the beginning or the end of a call.
     fn at_call(&mut self, pid: Pid) -> Result<(), HarnessError> {
-        match self.inside.remove(&pid) {
-            Some(Inside::Untouched) => return Ok(()),
-            Some(Inside::Fails(errno)) => return killed_is_fine(refuse(pid, errno)),
-            None => {}
-        }
-        let strikes = match self.counted(pid) {
-            Ok(strikes) => strikes,
-            Err(Errno::ESRCH) => return Ok(()),
-            Err(error) => return Err(HarnessError::new("look at a call", error)),
+        let looked = match self.inside.remove(&pid) {
+            Some(Inside::Untouched) => Ok(()),
+            Some(Inside::Fails(errno)) => refuse(pid, errno),
+            Some(Inside::Does(effect)) => self.ends(pid, effect),
+            None => self.begins(pid),
         };
-        let inside = match (strikes, self.plan.strike) {
-            (true, Strike::Kill) => {
-                killed_is_fine(kill(self.main, Signal::SIGKILL))?;
-                Inside::Untouched
-            }
-            (true, Strike::Fail(errno)) => {
-                killed_is_fine(skip(pid))?;
-                Inside::Fails(errno)
-            }
-            (false, _) => Inside::Untouched,
+        killed_is_fine(looked)
+    }
+
+    fn ends(&mut self, pid: Pid, effect: Effect) -> Result<(), Errno> {
+        if has_succeeded(pid)? {
+            self.entries.note(effect);
+        }
+        Ok(())
+    }
+
+    fn begins(&mut self, pid: Pid) -> Result<(), Errno> {
+        let inside = match self.begun(pid)? {
+            None => Inside::Untouched,
+            Some(begun) if self.strikes(&begun) => match self.plan.strike {
+                Strike::Kill => {
+                    kill(self.main, Signal::SIGKILL)?;
+                    Inside::Untouched
+                }
+                Strike::Fail(errno) => {
+                    skip(pid)?;
+                    Inside::Fails(errno)
+                }
+            },
+            Some(begun) => match effect_of(pid, begun.kind, &begun.file)? {
+                Some(effect) => Inside::Does(effect),
+                None => Inside::Untouched,
+            },
         };
         self.inside.insert(pid, inside);
         Ok(())
     }
 
-    /// Counts a call that begins, if it is one of those; whether it is struck.
-    fn counted(&mut self, pid: Pid) -> Result<bool, Errno> {
-        let Some(kind) = self.plan.kinds.find(number_of(pid)?) else {
-            return Ok(false);
+    /// The call that begins, if it changes what is in the place, or makes it durable.
+    fn begun(&mut self, pid: Pid) -> Result<Option<Begun>, Errno> {
+        let Some(kind) = WRITES.find(number_of(pid)?) else {
+            return Ok(None);
         };
         let Some(file) = file_of(pid, kind)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let Ok(name) = file.strip_prefix(self.below) else {
-            return Ok(false);
-        };
+        if file == self.printed {
+            self.entries.acknowledged();
+        }
+        // The directory above it is synced when it was made.
+        let is_here = file.starts_with(&self.below) || self.below.parent() == Some(&file);
+        Ok(is_here.then_some(Begun { kind, file }))
+    }
+
+    /// Counts a call that begins, if it is one of those; whether it is struck.
+    fn strikes(&mut self, begun: &Begun) -> bool {
+        if !self.plan.kinds.has(begun.kind) {
+            return false;
+        }
         self.calls += 1;
+        self.syncs += u64::from(SYNCS.has(begun.kind));
         let goes_on = self
             .struck_at
             .is_some_and(|at| at.elapsed() < self.plan.lasts);
         let strikes = self.calls == self.plan.nth || goes_on;
         if strikes && self.struck.is_none() {
-            self.struck = Some(format!("{} of {}", kind.name, name.display()));
+            let name = begun.file.strip_prefix(&self.below);
+            let name = name.map_or("..".into(), |name| name.display().to_string());
+            self.struck = Some(format!("{} of {name}", begun.kind.name));
             self.struck_at = Some(Instant::now());
         }
-        Ok(strikes)
+        strikes
     }
 }
 
 fn killed_is_fine(result: Result<(), Errno>) -> Result<(), HarnessError> {
     match result {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(error) => Err(HarnessError::new("strike at a call", error)),
+        Err(error) => Err(HarnessError::new("look or strike at a call", error)),
     }
 }

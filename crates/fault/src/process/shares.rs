@@ -1,0 +1,41 @@
+//! Which thread strikes at which call of the script. Every thread plays the whole script in a place of
+//! its own, and of each step's calls takes one after the other that none has taken.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// How often it is tried to come to a call again: threads of the command are scheduled otherwise each
+/// time, and may make one call less.
+pub(super) const ATTEMPTS_MAX: usize = 20;
+
+/// The calls of all steps.
+#[derive(Debug)]
+pub(super) struct Shares(Vec<Share>);
+
+#[derive(Debug, Default)]
+struct Share {
+    calls: OnceLock<u64>,
+    taken: AtomicU64,
+}
+
+impl Shares {
+    /// Of a script of so many steps.
+    pub(super) fn of(steps: usize) -> Self {
+        Self((0..steps).map(|_| Share::default()).collect())
+    }
+
+    /// Says how many calls a step makes; whether this is the first to say so, which is what counts.
+    pub(super) fn counts(&self, step: usize, calls: u64) -> bool {
+        let share = self.0.get(step);
+        share.is_some_and(|share| share.calls.set(calls).is_ok())
+    }
+
+    /// The next call of a step that none has taken, one in so many; from 1.
+    pub(super) fn take(&self, step: usize, stride: u64) -> Option<u64> {
+        let share = self.0.get(step)?;
+        let number = share.taken.fetch_add(1, Ordering::Relaxed) * stride + 1;
+        (number <= *share.calls.get()?).then_some(number)
+    }
+}
