@@ -2,24 +2,26 @@
 //!
 //! A few Workers tell events without end while somebody reads. What is kept is far less than what is
 //! written, so after a while the file must have all the room it needs: pages of what was trimmed are used
-//! again, unless something holds on to them.
+//! again, unless something holds on to them. And every trim is looked at: it takes whole packs, and no
+//! more of them than a limit asks for.
 
-use std::{os::unix::fs::MetadataExt as _, path::Path, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use fastrand::Rng;
 use serde_json::json;
 use worker_runtime_core::{
-    Dispatch, EventDraft, EventType, ManualClock, PageSize, RunSink, Runtime, Stream,
-    TranscriptFrom, WorkerId, cursor::From as Start,
+    Cursor, Dispatch, Event, EventDraft, EventType, ManualClock, PageSize, Position, RunSink,
+    Runtime, Stream, TranscriptFrom, WorkerId, cursor::From as Start,
 };
-use worker_runtime_persist::FileStore;
+use worker_runtime_persist::{FileStore, RetentionPolicy};
 
 use crate::{
+    audit::trims::check_trims,
     backend::{BACKEND, News, Stage},
     report::{Doing, HarnessError, Outcome, Violation},
     settings::Settings,
     workload::{
-        limits::{RETENTION, clock, file_options, runtime_options},
+        limits::{clock, file_options, runtime_options},
         on_one_thread,
     },
 };
@@ -28,6 +30,14 @@ use crate::{
 const PART: &str = "bounds";
 
 const WORKERS: usize = 4;
+
+/// What is kept: many packs of each stream, so that it can be told when a trim takes too many.
+const RETENTION: RetentionPolicy = RetentionPolicy {
+    worker_bytes_max: 384 << 10,
+    runtime_bytes_max: 1280 << 10,
+    age_ms_max: None,
+    log_bytes_max: 256 << 10,
+};
 
 /// How often the file is looked at.
 const LOOKS: u64 = 20;
@@ -71,6 +81,7 @@ async fn load(
     for look in 1..=LOOKS {
         while load.told_bytes < written_bytes / LOOKS * look {
             progress.add(load.tell().await?);
+            load.look_at_trims(outcome)?;
         }
         let bytes = file_bytes(directory)?;
         largest_bytes = bytes.max(largest_bytes);
@@ -94,12 +105,19 @@ struct Load {
     runs: Vec<RunSink>,
     rng: Rng,
     told_bytes: u64,
+    /// What was told and may be left of it, and up to where that was read.
+    log: Vec<Event>,
+    cursor: Cursor,
+    /// Where streams began.
+    began: BTreeMap<Stream, Position>,
 }
 
 impl Load {
     async fn open(seed: u64, directory: &Path) -> Result<Self, HarnessError> {
         let (clock, stage) = (clock(), Stage::default());
-        let store = FileStore::open(directory, file_options(&clock, seed)).doing("make a store")?;
+        let mut options = file_options(&clock, seed);
+        options.store.retention = RETENTION;
+        let store = FileStore::open(directory, options).doing("make a store")?;
         let options = runtime_options(stage.factory(), Dispatch::All, &clock, seed)?;
         let runtime = Runtime::open(Box::new(store), options).await;
         let runtime = runtime.doing("open the Runtime")?;
@@ -124,7 +142,12 @@ impl Load {
                 changed.doing("have an input run")?;
             }
         }
+        let seen = runtime.observation();
+        let beginning = seen.resolve(Stream::Runtime, Start::Beginning);
         Ok(Self {
+            cursor: beginning.doing("find the beginning of the log")?,
+            log: Vec::new(),
+            began: BTreeMap::new(),
             runtime,
             clock,
             runs,
@@ -135,7 +158,9 @@ impl Load {
 
     /// A few events of one run, and now and then somebody who reads; tells how many bytes.
     async fn tell(&mut self) -> Result<u64, HarnessError> {
-        let Some(run) = self.rng.choice(&self.runs).cloned() else {
+        // Some tell more than others: those meet their own limit, and the others that of them all.
+        let which = self.rng.usize(0..WORKERS).min(self.rng.usize(0..WORKERS));
+        let Some(run) = self.runs.get(which).cloned() else {
             return Err(HarnessError::new("tell events", "nothing runs"));
         };
         let (mut drafts, mut bytes) = (Vec::new(), 0);
@@ -157,6 +182,52 @@ impl Load {
             tokio::task::yield_now().await;
         }
         Ok(bytes)
+    }
+
+    /// Whether what was trimmed since the last look was over a limit.
+    fn look_at_trims(&mut self, outcome: &mut Outcome) -> Result<(), HarnessError> {
+        let seen = self.runtime.observation();
+        let of_runs = self.runs.iter().map(|run| Stream::Worker(run.worker_id()));
+        let mut begins = BTreeMap::new();
+        for stream in of_runs.chain([Stream::Runtime]) {
+            let begin = seen.resolve(stream, Start::Beginning);
+            begins.insert(
+                stream,
+                begin.doing("find the beginning of a stream")?.position(),
+            );
+        }
+        loop {
+            let start = Start::After(self.cursor);
+            let page = seen.events(Stream::Runtime, start, PageSize::default());
+            let page = page.doing("read the log")?;
+            self.cursor = page.next;
+            self.log
+                .extend(page.events.into_iter().map(|(_, event)| event));
+            if page.up_to_date {
+                break;
+            }
+        }
+        let steps = begins
+            .iter()
+            .filter(|(stream, at)| self.began.get(*stream) != Some(*at));
+        let steps = steps.count() as u64;
+        if steps == 0 {
+            return Ok(());
+        }
+        outcome.count("trims", steps);
+        let broken = check_trims(self.log.iter().collect(), &self.began, &begins, &RETENTION);
+        for violation in broken {
+            let at = format!("seed {}, {} bytes told", outcome.seed, self.told_bytes);
+            outcome.violated(at, violation);
+        }
+        let is_left =
+            |event: &Event, stream| begins.get(&stream).is_none_or(|at| event.position > *at);
+        self.log.retain(|event| {
+            let own = event.worker.map(|place| Stream::Worker(place.worker_id));
+            is_left(event, Stream::Runtime) || own.is_some_and(|own| is_left(event, own))
+        });
+        self.began = begins;
+        Ok(())
     }
 
     fn read(&self, worker_id: WorkerId) -> Result<(), HarnessError> {

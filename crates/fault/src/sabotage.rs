@@ -24,7 +24,7 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::HideGap
         | Sabotage::WriteOnRead => &["flips"],
         Sabotage::HoldReadTransaction | Sabotage::IgnoreRetention => &["bounds"],
-        Sabotage::TrimTooMuch => &["bare", "model", "crash"],
+        Sabotage::TrimTooMuch => &["bounds", "bare"],
         Sabotage::IgnoreTrim => &["model", "crash"],
         Sabotage::AcceptForeignCursor
         | Sabotage::AcceptLateMessage

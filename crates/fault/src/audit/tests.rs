@@ -1,13 +1,16 @@
 //! Each promise is seen broken: a journal is changed so that the store can't fit it any more.
 
-use worker_runtime_core::{Digest, EventType, Position};
+use std::collections::BTreeMap;
 
-use super::{Expected, Look};
+use worker_runtime_core::{Digest, EventType, Position, Stream, run::StopReason};
+use worker_runtime_persist::RetentionPolicy;
+
+use super::{Expected, Look, trims::check_trims};
 use crate::{
     crash::{Opener, Session},
     disk::{HeadChoice, Variant},
     settings::{Settings, Size},
-    workload::{Answer, Asked, Journal, SinkCall},
+    workload::{Answer, Asked, Done, Journal, SinkCall},
 };
 
 const SETTINGS: Settings = Settings {
@@ -205,4 +208,154 @@ fn a_record_that_the_events_do_not_tell_is_noticed() {
     // The same event, told otherwise: the log differs before the record does.
     let violations = looked_at(&session, &journal, session.tape.len());
     assert!(!violations.is_empty());
+}
+
+/// The runs whose backend's own end was acknowledged, and where that is told.
+fn ended(journal: &Journal) -> Vec<(usize, Position)> {
+    let entries = journal.entries.iter().enumerate();
+    let ended = entries.filter_map(|(number, entry)| match &entry.asked {
+        Asked::Sink(_, run_id, SinkCall::Finish(..)) => {
+            entry.answer.done()?;
+            let mut told = journal.told.values();
+            let told = told.find(|told| {
+                told.event.kind == EventType::RUN_FINISHED && told.event.run_id == Some(*run_id)
+            });
+            Some((number, told?.event.position))
+        }
+        _ => None,
+    });
+    ended.collect()
+}
+
+#[test]
+fn an_end_that_was_acknowledged_and_is_not_there_is_noticed() {
+    let mut journal = session().journal;
+    let (_, position) = *ended(&journal).last().unwrap();
+    journal.told.remove(&position);
+    assert_broken(&told(&journal), "I1 an end that was acknowledged is kept");
+}
+
+#[test]
+fn an_end_that_became_another_is_noticed() {
+    let mut journal = session().journal;
+    for (number, _) in ended(&journal) {
+        if let Asked::Sink(_, _, SinkCall::Finish(stop, _)) = &mut journal.entries[number].asked {
+            *stop = StopReason::MaxTurns;
+        }
+    }
+    let violations = told(&journal);
+    assert_broken(&violations, "I1 an end that was acknowledged is kept");
+    assert_broken(&violations, "I8 no end is made up");
+}
+
+#[test]
+fn a_stop_that_was_acknowledged_and_did_not_happen_is_noticed() {
+    let mut journal = session().journal;
+    let mut is_stop = false;
+    for entry in &mut journal.entries {
+        if matches!(entry.asked, Asked::StopRuntime(_)) && entry.answer.done().is_some() {
+            entry.asked = Asked::StartRuntime;
+            is_stop = true;
+        }
+    }
+    assert!(is_stop, "nobody stopped the Runtime");
+    assert_broken(&told(&journal), "I1 an end that was acknowledged is kept");
+}
+
+#[test]
+fn a_cancel_that_was_acknowledged_and_did_not_happen_is_noticed() {
+    let mut journal = session().journal;
+    let of_run = |journal: &Journal, kind: EventType| {
+        let told = journal.told.values().map(|told| &told.event);
+        let told = told.filter(|event| event.kind == kind);
+        let runs = told.map(|event| (event.worker.unwrap().worker_id, event.run_id.unwrap()));
+        runs.collect::<Vec<_>>()
+    };
+    let cancelled = of_run(&journal, EventType::RUN_CANCEL_REQUESTED);
+    let mut runs = of_run(&journal, EventType::RUN_STARTED);
+    runs.retain(|run| !cancelled.contains(run));
+    let (worker_id, run_id) = runs[0];
+    let mut asked = journal.entries.last().unwrap().clone();
+    asked.asked = Asked::CancelRun(worker_id, run_id);
+    asked.answer = Answer::Done(Done::default());
+    journal.entries.push(asked);
+    assert_broken(&told(&journal), "I1 an end that was acknowledged is kept");
+}
+
+/// As if nothing after so many events had been told, and what was asked since had no answer.
+fn cut_after(journal: &mut Journal, left: usize) {
+    let last = *journal.told.keys().nth(left - 1).unwrap();
+    journal.told.retain(|position, _| *position <= last);
+    journal.shown.retain(|(_, position)| *position <= last);
+    journal.given.clear();
+    journal.blocks.clear();
+    journal.beginnings.clear();
+    for entry in &mut journal.entries {
+        let is_after = entry.answer.done().is_some_and(|done| {
+            let known = done.position.max(done.durable_to).max(done.input);
+            known.is_none_or(|position| position > last)
+        });
+        if is_after {
+            entry.answer = Answer::Unknown;
+        }
+    }
+}
+
+#[test]
+fn what_nobody_asked_for_beyond_what_was_told_is_noticed() {
+    let session = session();
+    let mut journal = session.journal.clone();
+    let left = journal.told.len() - 30;
+    cut_after(&mut journal, left);
+    let promise = "I1 the log is a prefix of what was told";
+    let is_broken = |journal: &Journal| {
+        let violations = looked_at(&session, journal, session.tape.len());
+        violations
+            .iter()
+            .any(|violation| violation.contains(promise))
+    };
+    // All of it may come of commands without an answer, and none of it of nothing.
+    assert!(!is_broken(&journal));
+    journal
+        .entries
+        .retain(|entry| entry.answer != Answer::Unknown);
+    assert!(is_broken(&journal));
+}
+
+#[test]
+fn a_trim_without_a_limit_that_was_passed_is_noticed() {
+    let journal = session().journal;
+    let events = || {
+        journal
+            .told
+            .values()
+            .map(|told| &told.event)
+            .collect::<Vec<_>>()
+    };
+    let is_broken = |stream, now, retention| {
+        let begins = BTreeMap::from([(stream, Position(now))]);
+        !check_trims(events(), &BTreeMap::new(), &begins, &retention).is_empty()
+    };
+    let wide = RetentionPolicy {
+        log_bytes_max: 1 << 20,
+        runtime_bytes_max: 1 << 20,
+        worker_bytes_max: 1 << 20,
+        age_ms_max: None,
+    };
+    let narrow = RetentionPolicy {
+        log_bytes_max: 2048,
+        runtime_bytes_max: 2048,
+        worker_bytes_max: 2048,
+        age_ms_max: None,
+    };
+    let worker_id = events()
+        .iter()
+        .find_map(|event| event.worker)
+        .unwrap()
+        .worker_id;
+    for stream in [Stream::Runtime, Stream::Worker(worker_id)] {
+        assert!(is_broken(stream, 40, wide), "{stream:?}");
+        assert!(!is_broken(stream, 0, wide), "{stream:?}");
+        assert!(!is_broken(stream, 40, narrow), "{stream:?}");
+    }
 }
