@@ -42,6 +42,16 @@ pub struct Found {
     pub world: Option<World>,
 }
 
+/// What an opening shows.
+struct Shown<'a> {
+    observation: &'a Observation,
+    /// The world at its end.
+    world: &'a World,
+    /// Where what was told ends, and what comes after that.
+    kept: Position,
+    new: &'a [Event],
+}
+
 impl Expected<'_> {
     /// Looks at a store that was opened again after a fault, with nothing dispatched.
     pub fn look(&self, observation: &Observation, look: Look) -> Found {
@@ -106,44 +116,57 @@ impl Expected<'_> {
             &mut rng,
             &mut found.violations,
         );
-        let mut begins = BTreeMap::from([(Stream::Runtime, seen.trimmed_to)]);
-        for (worker_id, life) in &world.workers {
-            if life.lifecycle == Lifecycle::Deleted {
-                let read = observation.resolve(Stream::Worker(*worker_id), Start::Beginning);
-                if !matches!(read, Err(ReadError::Worker(WorkerError::Deleted(_)))) {
-                    let detail = format!("{worker_id} was deleted, and reading it gives {read:?}");
-                    found
-                        .violations
-                        .push(Violation::new("I3 deleted is deleted", detail));
-                }
-                continue;
-            }
-            let part = (kept, new);
-            let own =
-                self.check_worker_stream(observation, *worker_id, part, &mut found.violations);
-            let Some(own) = own else {
-                continue;
-            };
-            begins.insert(Stream::Worker(*worker_id), own.trimmed_to);
-            if look.thorough || rng.u8(0..4) == 0 {
-                check_transcript(
-                    observation,
-                    *worker_id,
-                    (&world, &own.events),
-                    &mut found.violations,
-                );
-            }
-        }
+        let shown = Shown {
+            observation,
+            world: &world,
+            kept,
+            new,
+        };
+        let mut begins = self.look_at_workers(&shown, look, &mut rng, &mut found.violations);
+        begins.insert(Stream::Runtime, seen.trimmed_to);
         let told = (1..=kept.0).map(|position| self.event(Position(position)));
         // What was never shown took some room too, and nobody knows how much.
         if let Some(told) = told.collect::<Option<Vec<&Event>>>() {
             let all = told.into_iter().chain(new).collect();
-            found
-                .violations
-                .extend(check_trims(all, &BTreeMap::new(), &begins, &RETENTION));
+            let broken = check_trims(all, &BTreeMap::new(), &begins, &RETENTION);
+            found.violations.extend(broken);
         }
         found.world = Some(world);
         Ok(())
+    }
+
+    /// Looks at the stream of every Worker, and at some transcripts; tells where the streams begin.
+    fn look_at_workers(
+        &self,
+        shown: &Shown<'_>,
+        look: Look,
+        rng: &mut Rng,
+        found: &mut Vec<Violation>,
+    ) -> BTreeMap<Stream, Position> {
+        let Shown {
+            observation, world, ..
+        } = *shown;
+        let mut begins = BTreeMap::new();
+        for (worker_id, life) in &world.workers {
+            let stream = Stream::Worker(*worker_id);
+            if life.lifecycle == Lifecycle::Deleted {
+                let read = observation.resolve(stream, Start::Beginning);
+                if !matches!(read, Err(ReadError::Worker(WorkerError::Deleted(_)))) {
+                    let detail = format!("{worker_id} was deleted, and reading it gives {read:?}");
+                    found.push(Violation::new("I3 deleted is deleted", detail));
+                }
+                continue;
+            }
+            let part = (shown.kept, shown.new);
+            let Some(own) = self.check_worker_stream(observation, *worker_id, part, found) else {
+                continue;
+            };
+            begins.insert(stream, own.trimmed_to);
+            if look.thorough || rng.u8(0..4) == 0 {
+                check_transcript(observation, *worker_id, (world, &own.events), found);
+            }
+        }
+        begins
     }
 
     /// Where what was told ends.

@@ -130,7 +130,7 @@ impl Client {
                 Some(Ok((number, answer, answered_at))) => {
                     self.note_answer(number, answer, answered_at);
                 }
-                Some(Err(_)) => {}
+                Some(Err(error)) => self.violated("nothing panics", error.to_string()),
                 None => return,
             }
         }
