@@ -6,6 +6,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use crate::{
+    report::{Outcome, Violation},
+    settings::{Settings, Size},
+};
+
 /// How often it is tried to come to a call again: threads of the command are scheduled otherwise each
 /// time, and may make one call less.
 pub(super) const ATTEMPTS_MAX: usize = 20;
@@ -39,3 +44,18 @@ impl Shares {
         (number <= *share.calls.get()?).then_some(number)
     }
 }
+
+/// That fewer calls were struck than the script has is told as what shows nothing of the others.
+pub(super) fn is_all(settings: &Settings, outcome: &mut Outcome, wanted: &str, struck: &str) {
+    let is_cut = settings.until_violation && outcome.violations > 0;
+    let figure = |name: &str| outcome.figures.get(name).copied().unwrap_or_default();
+    let (all, done) = (figure(wanted), figure(struck));
+    if settings.size != Size::Catch && !is_cut && all != done {
+        let detail = format!("{done} {struck}, of {all} {wanted}");
+        let violation = Violation::new("the harness reaches enough", detail);
+        outcome.violated("all of it", violation);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,12 @@ use super::{
     entries::Entries,
     place::Place,
     script::{Known, Step, Struck, script},
-    shares::{ATTEMPTS_MAX, Shares},
+    shares::{ATTEMPTS_MAX, Shares, is_all},
     trace::{Plan, Strike, Traced, run_traced},
 };
 use crate::{
-    report::{HarnessError, Outcome, Violation},
-    settings::{Progress, Settings, Size},
+    report::{HarnessError, Outcome},
+    settings::{Progress, Settings},
 };
 
 const PART: &str = "syncs";
@@ -54,18 +54,6 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     }
     is_all(settings, &mut outcome, WANTED, KILLED);
     Ok(outcome)
-}
-
-/// That fewer calls were struck than the script has is told as what shows nothing of the others.
-pub(super) fn is_all(settings: &Settings, outcome: &mut Outcome, wanted: &str, struck: &str) {
-    let is_cut = settings.until_violation && outcome.violations > 0;
-    let figure = |name: &str| outcome.figures.get(name).copied().unwrap_or_default();
-    let (all, done) = (figure(wanted), figure(struck));
-    if settings.size != Size::Catch && !is_cut && all != done {
-        let detail = format!("{done} {struck}, of {all} {wanted}");
-        let violation = Violation::new("the harness reaches enough", detail);
-        outcome.violated("all of it", violation);
-    }
 }
 
 /// What a thread ended with.

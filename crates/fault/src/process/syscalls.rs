@@ -18,8 +18,8 @@ use super::{
     place::Place,
     ran::Ran,
     script::{Checked, Known, Step, Struck, hold, script},
-    shares::{ATTEMPTS_MAX, Shares},
-    syncs::{is_all, join},
+    shares::{ATTEMPTS_MAX, Shares, is_all},
+    syncs::join,
     trace::{Plan, Strike, Traced, run_traced},
 };
 use crate::{
