@@ -23,7 +23,9 @@ fn with_profile(profile: ProfileSelector) -> CreateWorker {
 async fn refused(host: &Host, request: CreateWorker) -> CreateError {
     let workers = host.runtime.management().status().workers;
     let position = host.runtime.management().status().position;
+    let tried = host.runtime.catalog().would_create(request.clone()).await;
     let error = host.runtime.catalog().create(request).await.unwrap_err();
+    assert_eq!(tried, Err(error.clone()), "a dry run tells the same");
     assert_eq!(host.runtime.management().status().workers, workers);
     assert_eq!(
         host.runtime.management().status().position,
@@ -31,6 +33,32 @@ async fn refused(host: &Host, request: CreateWorker) -> CreateError {
         "a refusal writes nothing"
     );
     error
+}
+
+#[tokio::test]
+async fn a_dry_run_makes_and_holds_nothing_and_tells_what_was_made_before() {
+    let host = Host::open().await;
+    let catalog = host.runtime.catalog();
+    let mut request = assistant();
+    request.scope = write("src");
+    request.worker_id = Some(ID);
+    let before = host.runtime.management().status().position;
+    for _ in 0..2 {
+        assert_eq!(catalog.would_create(request.clone()).await, Ok(true));
+    }
+    assert_eq!(host.runtime.management().status().position, before);
+    catalog.create(request.clone()).await.unwrap();
+    let made = host.runtime.management().status().position;
+    assert_eq!(catalog.would_create(request.clone()).await, Ok(false));
+    request.display_name = Some("another".to_owned());
+    let exists = catalog.would_create(request).await.unwrap_err();
+    assert_eq!(exists.code(), Code::WorkerExists);
+    let mut other = assistant();
+    other.scope = write("src");
+    let conflict = catalog.would_create(other).await.unwrap_err();
+    assert_eq!(conflict.code(), Code::ScopeConflict);
+    assert_eq!(host.runtime.management().status().position, made);
+    host.end().await;
 }
 
 #[tokio::test]

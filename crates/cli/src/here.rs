@@ -78,6 +78,17 @@ impl Here {
         }
     }
 
+    /// A place that somebody else gave a name to, for what is typed to be below it. What is typed in
+    /// full is below no such place.
+    pub(crate) fn elsewhere(self, mount: String, below: String) -> Self {
+        Self {
+            path: PathBuf::new(),
+            mount,
+            below,
+            configured: true,
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn at(path: &str) -> Self {
         Self::of(PathBuf::from(path))

@@ -56,11 +56,11 @@ pub struct ResolvedProfile {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {source_name} profile {name:?}; there are: {}", known.join(", "))]
 pub struct ProfileUnknown {
-    /// `builtin` or `named`.
+    /// `builtin` or `configured`.
     pub source_name: &'static str,
     /// What was asked for.
     pub name: String,
-    /// What there is.
+    /// What there is, whatever its source.
     pub known: Vec<String>,
 }
 
@@ -73,6 +73,21 @@ fn builtin(name: &str, description: &str, instructions: &str) -> ResolvedProfile
         instructions: instructions.trim_end().to_owned(),
         tools: Vec::new(),
     }
+}
+
+/// A profile by its name, and where it came from.
+fn told(profile: &ResolvedProfile) -> String {
+    match profile.source {
+        ProfileSource::Builtin => profile.name.clone(),
+        ProfileSource::Named => format!("{} (configured)", profile.name),
+    }
+}
+
+/// Whether a profile of this name ships with the Runtime.
+pub fn is_builtin(name: &str) -> bool {
+    builtin_profiles()
+        .iter()
+        .any(|profile| profile.name == name)
 }
 
 /// The profiles that ship with the Runtime.
@@ -111,7 +126,7 @@ impl NamedProfiles {
         let (from, source_name, name): (&[ResolvedProfile], _, &str) = match selector {
             ProfileSelector::RuntimeDefault => (&builtin, "builtin", "default"),
             ProfileSelector::Builtin { name } => (&builtin, "builtin", name),
-            ProfileSelector::Named { name } => (&self.0, "named", name),
+            ProfileSelector::Named { name } => (&self.0, "configured", name),
         };
         from.iter()
             .find(|profile| profile.name == name)
@@ -119,7 +134,7 @@ impl NamedProfiles {
             .ok_or_else(|| ProfileUnknown {
                 source_name,
                 name: name.to_owned(),
-                known: from.iter().map(|profile| profile.name.clone()).collect(),
+                known: builtin.iter().chain(&self.0).map(told).collect(),
             })
     }
 }

@@ -65,7 +65,9 @@ pub(crate) fn run(args: RunArgs, global: &Global, printer: &mut Printer) -> Resu
     let mut request = args.spec.request(&args.command, way, &here)?;
     request.initial_input = Some(input(&args)?);
     if let Some(server) = server {
-        create::refuse_rehearsal(args.spec.dry_run)?;
+        if args.spec.dry_run {
+            return create::try_out(&server, &request, printer);
+        }
         return server.block_on(async {
             let signals = target::signals()?;
             let host = Host::server(server.remote.clone()).await?;

@@ -10,7 +10,7 @@ use std::{
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use toml::Spanned;
-use worker_runtime_core::profile::{ProfileSource, ResolvedProfile};
+use worker_runtime_core::profile::{ProfileSource, ResolvedProfile, is_builtin};
 use worker_runtime_execution::{
     PresetFactory,
     exec::{ExecFactory, ExecOptions},
@@ -245,6 +245,10 @@ impl Resolving<'_> {
         let profile = written.get_ref();
         let wrong = |reason: String| self.error(written, &key, reason);
         check_name(name).map_err(wrong)?;
+        if is_builtin(name) {
+            let reason = "this name is that of a profile that ships with the program";
+            return Err(self.error(written, &key, reason));
+        }
         let instructions = self
             .instructions(profile)
             .map_err(|reason| self.error(written, &key, reason))?;

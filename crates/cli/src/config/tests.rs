@@ -136,6 +136,10 @@ fn what_is_wrong_is_told_with_line_and_key() {
             "/etc/config.toml:1: profiles.a b: its name has more",
         ),
         (
+            "[profiles.default]\ndescription = \"x\"\ninstructions = \"\"",
+            "/etc/config.toml:1: profiles.default: this name is that of a profile that ships",
+        ),
+        (
             "[backends.exec]\nkind = \"exec\"\nargv = [\"x\"]",
             "/etc/config.toml:1: backends.exec: this name is that of the free",
         ),

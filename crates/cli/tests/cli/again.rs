@@ -1,7 +1,7 @@
 //! A change whose answer is lost on the way is asked again with the same id, and done once.
 
 use std::{
-    io::{BufRead, BufReader, Read as _, Write},
+    io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     sync::{
         Arc,

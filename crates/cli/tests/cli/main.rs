@@ -20,6 +20,7 @@ mod live_mistakes;
 mod live_reads;
 mod live_runs;
 mod live_tail;
+mod made_of;
 mod mistakes;
 mod pipes;
 mod reads;

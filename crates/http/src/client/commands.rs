@@ -14,7 +14,9 @@ use super::{
     Client, ClientError,
     call::{Call, escaped},
 };
-use crate::wire::{AnswerAction, CreateToken, EndWorker, PositionBody, StopRuntime, TokenCreated};
+use crate::wire::{
+    AnswerAction, CreateToken, EndWorker, PositionBody, StopRuntime, TokenCreated, WouldCreate,
+};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -25,6 +27,15 @@ impl Client {
     /// [`ClientError`].
     pub async fn create_worker(&self, request: &CreateWorker) -> Result<CreateReceipt> {
         self.call(Call::post("/v1/workers").json(request)).await
+    }
+
+    /// Whether [`create_worker`](Self::create_worker) would make a Worker now; nothing is made.
+    ///
+    /// # Errors
+    /// [`ClientError`], as the creation would be refused.
+    pub async fn would_create_worker(&self, request: &CreateWorker) -> Result<bool> {
+        let call = Call::post("/v1/workers?dry_run=true").json(request);
+        Ok(self.call::<WouldCreate>(call).await?.would_create)
     }
 
     /// Sends an input. With an `input_id` it can be repeated safely.

@@ -7,7 +7,7 @@ use worker_runtime_core::{
     Cursor, EventType, ItemIndex, Position, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     backend::BackendCapabilities,
     store::Gap,
-    view::{DamagedView, WorkerView},
+    view::{CreateReceipt, DamagedView, WorkerView},
 };
 
 /// A page of the list of Workers.
@@ -86,6 +86,24 @@ pub struct EventsBody {
     pub next: Cursor,
     /// Whether there is nothing more now.
     pub up_to_date: bool,
+}
+
+/// What would become of a creation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WouldCreate {
+    /// Whether a Worker would be made; it was made before by the same request otherwise.
+    pub would_create: bool,
+}
+
+/// What is told of a creation that made nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum NotCreated {
+    /// The same request made it before.
+    Before(CreateReceipt),
+    /// It was only asked what would be.
+    Tried(WouldCreate),
 }
 
 /// Where something was recorded.

@@ -11,7 +11,8 @@ mod request;
 mod token;
 
 pub use answer::{
-    BackendView, EventBody, EventsBody, GapBody, PositionBody, ReadyBody, WorkersBody,
+    BackendView, EventBody, EventsBody, GapBody, NotCreated, PositionBody, ReadyBody, WorkersBody,
+    WouldCreate,
 };
 pub use problem::Problem;
 pub use request::{AnswerAction, CreateToken, EndWorker, StopRuntime};

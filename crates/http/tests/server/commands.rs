@@ -28,6 +28,38 @@ async fn until(host: &Host, worker: &str, kind: &str) -> Value {
     }
 }
 
+/// The route's answers are compared with its description by every test that asks; here, with the world.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_a_creation_would_do_and_makes_nothing() {
+    let host = Host::start().await;
+    let mut request = shouting();
+    request["worker_id"] = json!("01890a5d-ac96-774b-bcce-b302099a8057");
+    for (body, would) in [(&request, true), (&request, true)] {
+        let reply = host.post("/v1/workers?dry_run=true", body.clone()).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert_eq!(reply.json(), json!({ "would_create": would }));
+    }
+    let none = host.get("/v1/workers").await.json();
+    assert_eq!(none["total"], 0, "{none}");
+    let made = host
+        .post("/v1/workers?dry_run=false", request.clone())
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    let again = host.post("/v1/workers?dry_run=true", request.clone()).await;
+    assert_eq!(again.json(), json!({ "would_create": false }));
+    request["display_name"] = json!("another");
+    let other = host.post("/v1/workers?dry_run=true", request.clone()).await;
+    other.refused(409, "WR-WORKER-EXISTS");
+    // Whoever may not make it may not try it out.
+    request["backend"]["name"] = json!("exec");
+    let free = host.post("/v1/workers?dry_run=true", request).await;
+    free.refused(403, "WR-TOKEN-SCOPE");
+    for wrong in ["dry_run=yes", "dry-run=true"] {
+        let reply = host.post(&format!("/v1/workers?{wrong}"), shouting()).await;
+        reply.refused(400, "WR-QUERY-INVALID");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_from_creation_to_transcript() {
     let host = Host::start().await;

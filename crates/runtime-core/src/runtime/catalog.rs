@@ -87,6 +87,18 @@ impl Catalog {
             .await
     }
 
+    /// Whether [`create`](Self::create) would make a Worker now, or has made it before. Nothing is
+    /// changed and nothing is held: what is free now may be taken by the next call.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub async fn would_create(&self, request: CreateWorker) -> Result<bool, CreateError> {
+        let prepared = self.runtime.inner().prepare_create(request)?;
+        self.runtime
+            .ask(|reply| Command::WouldCreate(Box::new(prepared), reply))
+            .await
+    }
+
     /// One Worker.
     ///
     /// # Errors

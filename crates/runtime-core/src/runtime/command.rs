@@ -17,6 +17,8 @@ pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
 /// One command of the writer.
 pub(crate) enum Command {
     Create(Box<PreparedCreate>, Reply<CreateReceipt, CreateError>),
+    /// Only whether it would be made.
+    WouldCreate(Box<PreparedCreate>, Reply<bool, CreateError>),
     Submit(WorkerId, PreparedInput, Reply<InputReceipt, SubmitError>),
     Lifecycle(
         WorkerId,
@@ -107,7 +109,11 @@ impl Command {
     /// its batch gets what the store has put by.
     pub(crate) fn must_happen(&self) -> bool {
         match self {
-            Self::Create(..) | Self::Submit(..) | Self::Answer(..) | Self::StartRuntime(_) => false,
+            Self::Create(..)
+            | Self::WouldCreate(..)
+            | Self::Submit(..)
+            | Self::Answer(..)
+            | Self::StartRuntime(_) => false,
             Self::Sink(message) => message.op.must_happen(),
             Self::Lifecycle(_, op, _) => op.must_happen(),
             // What a tick ends is seen when it is done.
@@ -127,6 +133,7 @@ impl Command {
         // Whoever asked may have stopped waiting.
         match self {
             Self::Create(_, reply) => drop(reply.send(Err(failure.into()))),
+            Self::WouldCreate(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::Submit(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Lifecycle(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),

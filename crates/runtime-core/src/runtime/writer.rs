@@ -169,6 +169,9 @@ impl Writer {
                 Answer::new(reply, state.submit(worker_id, input))
             }
             Command::Create(prepared, reply) => Answer::new(reply, state.create(*prepared)),
+            Command::WouldCreate(prepared, reply) => {
+                Answer::new(reply, state.would_create(*prepared))
+            }
             Command::Lifecycle(worker_id, op, reply) => {
                 Answer::new(reply, state.lifecycle(worker_id, op))
             }

@@ -79,6 +79,17 @@ impl State {
         })
     }
 
+    /// Whether [`create`](Self::create) would make it, by the very checks of that.
+    pub(crate) fn would_create(&self, prepared: PreparedCreate) -> Result<bool, CreateError> {
+        if let Some(worker_id) = prepared.request.worker_id
+            && self.repeated_create(worker_id, &prepared)?.is_some()
+        {
+            return Ok(false);
+        }
+        self.refuse_create(&prepared.request, &prepared.checked?)?;
+        Ok(true)
+    }
+
     fn repeated_create(
         &self,
         worker_id: WorkerId,

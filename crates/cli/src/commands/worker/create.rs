@@ -13,7 +13,7 @@ use crate::{
     output::Printer,
     rehearsal,
     suggest::Suggestion,
-    target::{self, About, Writing},
+    target::{self, About, Server, Writing},
 };
 
 #[derive(Debug, Args)]
@@ -34,7 +34,9 @@ pub(crate) fn run(
     let here = target::here(global, server.as_ref())?;
     let request = args.spec.request(&args.command, InputWay::Stdin, &here)?;
     if let Some(server) = server {
-        refuse_rehearsal(args.spec.dry_run)?;
+        if args.spec.dry_run {
+            return try_out(&server, &request, printer);
+        }
         let takes_input = request.backend.is_some();
         let about = About::RUNTIME.of(&["worker", "create"]);
         let call = async || server.remote.client.create_worker(&request).await;
@@ -57,23 +59,26 @@ pub(crate) fn run(
     print(&receipt, takes_input, printer)
 }
 
-/// A server tries nothing out.
+/// Asks a server what it would make.
 ///
 /// # Errors
-/// When that is what is asked for.
-pub(crate) fn refuse_rehearsal(dry_run: bool) -> Result<(), CliError> {
-    if !dry_run {
-        return Ok(());
-    }
-    let message = "--dry-run of a Worker that is to be made needs a stopped store: a server makes it, or does not";
-    Err(CliError::usage(message, &["worker", "create"]))
+/// As the creation itself would be refused.
+pub(crate) fn try_out(
+    server: &Server,
+    request: &CreateWorker,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let about = About::RUNTIME.of(&["worker", "create"]);
+    let call = server.remote.client.would_create_worker(request);
+    let changes = server.ask(about, call).map_err(in_another_place)?;
+    would(changes, request, printer)
 }
 
 /// A server knows the directories that it was told of, by their names.
 pub(crate) fn in_another_place(mut error: CliError) -> CliError {
     if error.code == Code::ScopeInvalid {
         error.message.push_str(
-            "; a server knows the directory it was started in, those that Workers were made in before, and those of its configuration",
+            "; a server knows the directory it was started in, those that Workers were made in before, and those of its configuration, which --workspace MOUNT:PATH names",
         );
     }
     error
@@ -95,7 +100,11 @@ pub(crate) fn rehearse(
     if !dry_run {
         return Ok(None);
     }
-    let changes = !receipt.repeated;
+    would(!receipt.repeated, request, printer).map(Some)
+}
+
+/// Says what a dry run found.
+fn would(changes: bool, request: &CreateWorker, printer: &mut Printer) -> Result<Exit, Failure> {
     let worker_id = request.worker_id;
     if printer.format().is_json() {
         printer.json(&json!({ "dry_run": true, "would_be": "created", "changes": changes, "worker_id": worker_id }))?;
@@ -104,11 +113,11 @@ pub(crate) fn rehearse(
     } else {
         printer.words("nothing would change: the Worker exists, and was asked for in the same way");
     }
-    Ok(Some(if changes {
+    Ok(if changes {
         Exit::WouldChange
     } else {
         Exit::Done
-    }))
+    })
 }
 
 fn print(

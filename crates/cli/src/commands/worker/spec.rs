@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use clap::Args;
 use worker_runtime_core::{
     Clock, Code, SystemClock, SystemEntropy, WorkerId,
-    profile::ProfileSelector,
+    profile::{ProfileSelector, is_builtin},
     worker::{CreateWorker, Intent},
 };
 
@@ -37,10 +37,15 @@ pub(crate) struct SpecArgs {
     /// The Worker on whose behalf it is made, by its id
     #[arg(long, value_name = "UUID")]
     parent: Option<String>,
-    /// The profile that tells the Worker what it is
+    /// The profile that tells the Worker what it is: one that ships with the program, or one of the
+    /// configuration
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// What it may touch below this directory: write:PATH or read:PATH, with :direct not below PATH (may be repeated)
+    /// Where the Worker works: a place that the configuration names, and a path below it; without
+    /// it, this directory
+    #[arg(long, value_name = "MOUNT:PATH", value_parser = parse_place)]
+    workspace: Option<(String, String)>,
+    /// What it may touch below its workspace: write:PATH or read:PATH, with :direct not below PATH (may be repeated)
     #[arg(long, value_name = "RULE")]
     scope: Vec<String>,
     /// What it may not touch, although --scope covers it (may be repeated)
@@ -61,6 +66,16 @@ pub(crate) fn parse_label(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// Takes `MOUNT:PATH` apart. Whether there is such a place is for whoever makes the Worker to say.
+fn parse_place(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        None | Some(("", _)) => Err(format!(
+            "{text:?} is no MOUNT:PATH, such as project: or project:src"
+        )),
+        Some((mount, path)) => Ok((mount.to_owned(), path.to_owned())),
+    }
+}
+
 impl SpecArgs {
     /// The request, without an input. `command` may be empty: then nothing runs the Worker's input.
     ///
@@ -72,6 +87,9 @@ impl SpecArgs {
         default_way: InputWay,
         here: &Here,
     ) -> Result<CreateWorker, CliError> {
+        let named = self.workspace.clone();
+        let named = named.map(|(mount, path)| here.clone().elsewhere(mount, path));
+        let here = named.as_ref().unwrap_or(here);
         let chosen = self.backend.chosen(command, default_way)?;
         let command = &chosen.argv;
         let mut request = CreateWorker::new(self.intent(command));
@@ -80,7 +98,7 @@ impl SpecArgs {
         request.labels = self.label.iter().cloned().collect::<BTreeMap<_, _>>();
         request.scope = scope_arg::scope(&self.scope, &self.deny, here)?;
         if let Some(name) = &self.profile {
-            request.spec.profile = ProfileSelector::Builtin { name: name.clone() };
+            request.spec.profile = selector(name.clone());
         }
         let parent = self.parent.as_deref();
         request.spec.parent = parent.map(|text| id_of("--parent", text)).transpose()?;
@@ -133,6 +151,14 @@ impl SpecArgs {
             },
             (None, None) => Intent::Assistant { purpose },
         }
+    }
+}
+
+/// No profile of the configuration has the name of one that ships with the program.
+fn selector(name: String) -> ProfileSelector {
+    match is_builtin(&name) {
+        true => ProfileSelector::Builtin { name },
+        false => ProfileSelector::Named { name },
     }
 }
 

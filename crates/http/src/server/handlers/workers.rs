@@ -25,7 +25,7 @@ use crate::{
         handlers::input::idempotency_key,
         refusal::Refusal,
     },
-    wire::{AccessScope, WorkersBody},
+    wire::{AccessScope, WorkersBody, WouldCreate},
 };
 
 /// The execution backend that takes a free command line.
@@ -84,6 +84,14 @@ impl TryFrom<usize> for Limit {
     }
 }
 
+/// How a creation is meant.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::server) struct CreateQuery {
+    /// Only say what would become of it; nothing is made and nothing is held
+    dry_run: bool,
+}
+
 impl WorkersQuery {
     fn filter(&self) -> Result<WorkerFilter, Refusal> {
         let mut labels = BTreeMap::new();
@@ -128,6 +136,7 @@ pub(in crate::server) async fn list(
 pub(in crate::server) async fn create(
     State(app): State<App>,
     Extension(access): Extension<Access>,
+    Query(query): Query<CreateQuery>,
     headers: HeaderMap,
     Body(mut request): Body<CreateWorker>,
 ) -> Result<Response, Refusal> {
@@ -142,6 +151,10 @@ pub(in crate::server) async fn create(
     if request.worker_id.is_none() {
         let runtime_id = app.0.runtime.observation().runtime_id();
         request.worker_id = idempotency_key(&headers)?.map(|key| key.worker_id(runtime_id));
+    }
+    if query.dry_run {
+        let would_create = app.0.runtime.catalog().would_create(request).await?;
+        return Ok(Json(WouldCreate { would_create }).into_response());
     }
     let receipt = app.0.runtime.catalog().create(request).await?;
     let status = match receipt.repeated {

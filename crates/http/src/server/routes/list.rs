@@ -20,12 +20,12 @@ use crate::{
         lifecycle::{self, DeleteQuery},
         meta, runtime, tokens,
         transcript::{self, TranscriptQuery},
-        workers::{self, WorkersQuery},
+        workers::{self, CreateQuery, WorkersQuery},
     },
     server::metrics::MEDIA_TYPE,
     wire::{
-        AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, EventsBody, PositionBody,
-        ReadyBody, StopRuntime, TokenCreated, TokenView, WorkersBody,
+        AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, EventsBody, NotCreated,
+        PositionBody, ReadyBody, StopRuntime, TokenCreated, TokenView, WorkersBody,
     },
 };
 
@@ -117,9 +117,13 @@ fn of_workers() -> Vec<Route> {
             "Makes a Worker: its record, its scope and its first input at once, or nothing",
             workers::create,
         )
+        .query::<CreateQuery>()
         .body::<CreateWorker>()
         .answers::<CreateReceipt>(StatusCode::CREATED, "It was made")
-        .answers::<CreateReceipt>(OK, "It was made before by the same request"),
+        .answers::<NotCreated>(
+            OK,
+            "It was made before by the same request; with `dry_run`, what would become of it",
+        ),
         Route::get(
             "/v1/workers/{worker_id}",
             "getWorker",
