@@ -1,6 +1,10 @@
 //! Whatever the program tells its user to type must be understood by it.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use worker_runtime_core::Code;
@@ -93,17 +97,65 @@ fn every_command_in_a_message_is_understood() {
     assert!(count > 30, "only {count} commands were found");
 }
 
-/// The core's own suggestions, which a diagnostic carries.
+/// What the libraries tell to be typed: diagnostics carry whole commands.
 #[test]
-fn every_command_of_a_diagnostic_is_understood() {
-    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-    for command in [
-        format!("worker-runtime event ls --worker {id}"),
-        format!("worker-runtime worker cancel {id} --assume-dead"),
-        format!("worker-runtime worker show {id}"),
-    ] {
-        check("a diagnostic", &command);
+fn every_command_in_a_text_of_the_libraries_is_understood() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut count = 0;
+    for name in ["runtime-core", "persist", "execution", "http"] {
+        let mut sources = Vec::new();
+        collect(&crates.join(name).join("src"), &mut sources);
+        for path in sources {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.lines().map(|line| line.split("//").next().unwrap());
+            let code = code.collect::<Vec<_>>().join("\n");
+            for command in commands(&code) {
+                let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+                let command = command.replace("{worker_id}", id);
+                check(&path.display().to_string(), &command);
+                count += 1;
+            }
+        }
     }
+    assert!(count > 3, "only {count} commands were found");
+}
+
+/// Every source file but those of tests.
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && name != "tests" {
+            collect(&path, files);
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_command_that_is_quoted_in_the_docs_is_understood() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let docs = fs::read_dir(root.join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let mut count = 0;
+    for path in pages.chain(["README.md", "RELIABILITY.md"].map(|name| root.join(name))) {
+        let text = fs::read_to_string(&path).unwrap();
+        for quoted in text.split('`').skip(1).step_by(2) {
+            // The program's name alone is no command.
+            if quoted.starts_with("worker-runtime ") {
+                // A command may be named without what it takes.
+                let named = Cli::try_parse_from(words(quoted)).err();
+                let kind = named.map(|error| error.kind());
+                if kind != Some(ErrorKind::MissingRequiredArgument) {
+                    check(&path.display().to_string(), quoted);
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 5, "only {count} commands were found");
 }
 
 #[test]

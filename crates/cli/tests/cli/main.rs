@@ -14,6 +14,7 @@ mod changes;
 mod config;
 mod crash;
 mod damage;
+mod each_verb;
 mod lines;
 mod live;
 mod live_mistakes;

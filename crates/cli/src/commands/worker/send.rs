@@ -29,7 +29,7 @@ pub(crate) struct SendArgs {
     /// What to say; - reads it from standard input
     #[arg(allow_hyphen_values = true)]
     text: String,
-    /// A key of your own: the same one again does nothing twice
+    /// A key of your own: the same one again does nothing twice; without it, each call is a new input
     #[arg(long, value_name = "INPUT_ID")]
     id: Option<String>,
     /// Behind other inputs that wait, run those first
