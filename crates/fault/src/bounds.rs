@@ -54,7 +54,7 @@ const SPARE_BYTES: u64 = 4 << 20;
 /// # Errors
 /// When the harness can't do its work.
 pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
-    let written_bytes = settings.size.pick(12_u64 << 20, 96 << 20, 4 << 30);
+    let written_bytes = settings.size.pick(24_u64 << 20, 96 << 20, 4 << 30);
     let mut outcome = Outcome::new(PART, settings.seed);
     let directory = settings.scratch()?;
     let tokio = on_one_thread()?;
