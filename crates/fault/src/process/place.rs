@@ -180,6 +180,13 @@ impl Place {
         }
     }
 
+    /// Ends all of them.
+    pub(super) fn end_all(&self) {
+        for process in self.living() {
+            kill(process.pid);
+        }
+    }
+
     /// The inputs whose commands began.
     pub(super) fn executed(&self) -> Result<Vec<String>, HarnessError> {
         let entries = fs::read_dir(self.side()).doing("read the commands' notes")?;
@@ -193,9 +200,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // A case that went wrong may have left some.
-        for process in self.living() {
-            kill(process.pid);
-        }
+        self.end_all();
     }
 }
 

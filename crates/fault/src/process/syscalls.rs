@@ -193,6 +193,8 @@ impl<'a> Failing<'a> {
                     step.name
                 );
                 self.outcome.violated(at, violation);
+                // What it left would be told of the next one, too.
+                self.place.end_all();
             }
             return Ok(true);
         }
