@@ -37,6 +37,20 @@ impl Remote {
         about: About,
         call: impl AsyncFn() -> Result<T, ClientError>,
     ) -> Result<Answered<T>, CliError> {
+        self.insist_or(about, call, async |_| None).await
+    }
+
+    /// The same for a call that is refused when it was done before: then `done` tells what the first
+    /// attempt would have been answered, if that is what is in the way.
+    ///
+    /// # Errors
+    /// As [`insist`](Self::insist).
+    pub(crate) async fn insist_or<T>(
+        &self,
+        about: About,
+        call: impl AsyncFn() -> Result<T, ClientError>,
+        done: impl AsyncFn(Code) -> Option<T>,
+    ) -> Result<Answered<T>, CliError> {
         let mut pauses = PAUSES.into_iter();
         let mut again = false;
         loop {
@@ -53,6 +67,12 @@ impl Remote {
                 continue;
             }
             let is_known = !error.is_transient();
+            if again
+                && is_known
+                && let Some(answer) = done(error.code()).await
+            {
+                return Ok(Answered { answer, again });
+            }
             let mut told = self.told_of(error, about).await;
             if again {
                 told.message.push_str(match is_known {

@@ -111,6 +111,17 @@ impl Server {
         self.tokio.block_on(self.remote.insist(about, call))
     }
 
+    /// Waits for calls that tell themselves what went wrong.
+    ///
+    /// # Errors
+    /// As `future`.
+    pub(crate) fn wait_for<T>(
+        &self,
+        future: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
+        self.tokio.block_on(future)
+    }
+
     /// Runs what asks more than once.
     ///
     /// # Errors

@@ -146,6 +146,49 @@ fn a_change_whose_answer_is_lost_is_done_once() {
 }
 
 #[test]
+fn what_is_gone_by_an_attempt_whose_answer_was_lost_is_told_as_done() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let between = Between::new(serving.address());
+    let mut receipts = Vec::new();
+    for (name, losing) in [("kept", 0), ("lost", 1)] {
+        let made = place.run(&["worker", "create", "--name", name]);
+        assert_eq!(made.code, Some(0), "{made}");
+        assert_eq!(place.run(&["worker", "cancel", name]).code, Some(0));
+        let worker_id = place.worker_id(name);
+        let rm = ["worker", "rm", name, "--yes", "-o", "json"];
+        let ran = between.run(&place, losing, &rm);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        let mut receipt = ran.json();
+        assert_eq!(receipt["worker_id"], worker_id.as_str());
+        let events = place.run(&["event", "ls", "--limit", "1000", "-o", "jsonl"]);
+        let deletion = events
+            .stdout
+            .lines()
+            .find(|line| line.contains("\"worker.deleted\"") && line.contains(worker_id.as_str()));
+        let deletion: serde_json::Value = serde_json::from_str(deletion.unwrap()).unwrap();
+        assert_eq!(receipt["position"], deletion["position"], "{ran}");
+        for differs in ["worker_id", "position", "cursor"] {
+            receipt[differs].take();
+        }
+        receipts.push(receipt);
+    }
+    assert_eq!(receipts[0], receipts[1]);
+    let made = [
+        "token", "create", "--name", "t", "--scope", "observe", "-o", "json",
+    ];
+    let token_id = place.run(&made).json()["token_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let revoked = between.run(&place, 1, &["token", "revoke", &token_id]);
+    assert_eq!(revoked.code, Some(0), "{revoked}");
+    let unknown = between.run(&place, 0, &["token", "revoke", &token_id]);
+    assert_eq!(unknown.code, Some(1), "{unknown}");
+    serving.end();
+}
+
+#[test]
 fn an_input_without_an_id_is_taken_once_and_its_fate_is_told() {
     let place = Place::new();
     let serving = Serving::start(&place);

@@ -4,12 +4,13 @@
 use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{
-    Dispatch, EndOptions, Runtime, WorkerId,
+    Code, Dispatch, EndOptions, Runtime, WorkerId,
     error::LifecycleError,
     record::Lifecycle,
     view::{LifecycleReceipt, WorkerView},
 };
 
+use super::deleted;
 use crate::{
     args::{Format, Global},
     error::Failure,
@@ -139,6 +140,19 @@ impl Verb {
         }
     }
 
+    /// The receipt of a change that is refused when it was made already: only a deletion is.
+    async fn done_before(
+        &self,
+        client: &Client,
+        worker: &WorkerView,
+        code: Code,
+    ) -> Option<LifecycleReceipt> {
+        match (self, code) {
+            (Self::Delete { .. }, Code::WorkerDeleted) => deleted::receipt(client, worker).await,
+            _ => None,
+        }
+    }
+
     fn next(&self, worker_id: WorkerId, waiting: bool, live: bool) -> Option<Suggestion> {
         match self {
             Self::Stop(_) => Some(Suggestion::worker_restore(worker_id)),
@@ -198,7 +212,10 @@ pub(super) fn run_confirmed(
         Some(server) => {
             let client = &server.remote.client;
             let call = async || call.clone().ask(client, worker_id).await;
-            let Answered { mut answer, again } = server.insist(About::worker(worker_id), call)?;
+            let done = async |code| verb.done_before(client, &worker, code).await;
+            let about = About::worker(worker_id);
+            let insisting = server.remote.insist_or(about, call, done);
+            let Answered { mut answer, again } = server.wait_for(insisting)?;
             // Then it was so by the first attempt.
             answer.repeated &= !again;
             answer

@@ -4,6 +4,7 @@ mod answer;
 mod attach;
 pub(crate) mod backend;
 pub(crate) mod create;
+mod deleted;
 mod drain;
 mod end;
 mod lifecycle;
