@@ -179,7 +179,7 @@ fn revoke(args: &RevokeArgs, global: &Global, printer: &mut Printer) -> Result<E
     match target::server(global, printer)? {
         Some(server) => {
             let call = async || server.remote.client.revoke_token(token_id).await;
-            // Unknown only now: the attempt whose answer was lost has ended it.
+            // Then there is none by this id now, which is what was asked for.
             let done = async |code| (code == Code::TokenUnknown).then_some(());
             let insisting = server.remote.insist_or(About::RUNTIME, call, done);
             server.wait_for(insisting).map_err(with_list)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use worker_runtime_core::{
     ActionId, Code, InputId, ListOrder, Stream, TranscriptFrom, WorkerFilter,
     cursor::From as Start,
@@ -10,7 +11,7 @@ use worker_runtime_core::{
     worker::{BackendSelection, CreateWorker, Intent, UpdateWorker},
 };
 use worker_runtime_http::{
-    client::{Client, ClientError, ClientOptions},
+    client::{Client, ClientError, ClientOptions, StillServes},
     wire::{AccessScope, CreateToken, EndWorker},
 };
 
@@ -196,6 +197,22 @@ async fn what_is_wrong_is_told_apart() {
         "{error:?}"
     );
     assert!(error.to_string().contains(&url), "{error}");
+    // Somebody listens who is not who is meant: nothing is sent, the token least of all.
+    let stranger = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", stranger.local_addr().unwrap());
+    let wary = ClientOptions {
+        still_serves: Some(StillServes::new(|| false)),
+        ..ClientOptions::new(url, Some("secret".to_owned()))
+    };
+    let error = Client::new(&wary).unwrap().runtime().await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::Unreachable { sent: false, .. }),
+        "{error:?}"
+    );
+    let (mut visit, _) = stranger.accept().await.unwrap();
+    let mut heard = Vec::new();
+    visit.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"");
     // Somebody listens and never answers.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
