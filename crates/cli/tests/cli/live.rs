@@ -1,6 +1,10 @@
 //! What changes a Worker, through a server: the same words, the same codes, and nobody else's store.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 
@@ -182,6 +186,24 @@ fn two_clients_at_once_are_both_served() {
         assert_eq!(output.status.code(), Some(0), "{stderr}");
         assert_eq!(output.stdout, format!("w{number}\n").as_bytes());
     }
+    server.end();
+}
+
+/// A server holds the store for as long as it lives: waiting for its end would be waiting in vain.
+#[test]
+fn who_would_wait_for_the_store_asks_its_server_at_once() {
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let begun = Instant::now();
+    for args in [
+        &["worker", "ls", "--wait", "20s"][..],
+        &["run", "--wait", "20s", "--", "true"],
+    ] {
+        let ran = place.run(args);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        assert!(ran.stderr.contains("asking the server"), "{ran}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15), "it waited");
     server.end();
 }
 
