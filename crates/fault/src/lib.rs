@@ -10,6 +10,7 @@
 //! - [`disk`]: a disk that records every call, and fails
 //! - [`errors`]: one failing call of the disk in a run of the whole Runtime
 //! - [`flips`]: what is damaged is never served
+//! - `keep`: what a broken promise was seen on, for who looks into it
 //! - [`model`]: random commands, restarts and trims against a plain model
 //! - [`order`]: nothing is shown or answered before its commit
 //! - [`parts`]: the parts, by name
@@ -31,6 +32,7 @@ pub mod crash;
 pub mod disk;
 pub mod errors;
 pub mod flips;
+mod keep;
 pub mod model;
 pub mod order;
 pub mod parts;

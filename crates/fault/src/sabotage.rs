@@ -1,8 +1,9 @@
 //! Which part must catch which of the faults put in on purpose
 //! ([`worker_runtime_core::sabotage`]).
 //!
-//! A fault counts as caught only when a part reports a broken promise with the switch on, *and* the
-//! same program, part, seed and size report none with the switch off. Read by `cargo xtask faults`,
+//! A fault counts as caught only when a part reports a broken promise with the switch on, of an invariant
+//! that this fault breaks, *and* the same program, part, seed and size report none with the switch off.
+//! Read by `cargo xtask faults`,
 //! which keeps the score.
 
 use worker_runtime_core::sabotage::Sabotage;
@@ -40,6 +41,46 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::LeaveChild => &["syncs", "soak"],
         Sabotage::LeakPath | Sabotage::SkipDirectorySync => &["syncs"],
     }
+}
+
+/// The invariants that a fault breaks: what is seen broken must be a promise of one of them. Any other
+/// one, as that a run did not end in time, shows that something is wrong and not that this was seen.
+pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
+    match sabotage {
+        Sabotage::AcknowledgeBeforeCommit
+        | Sabotage::PublishBeforeCommit
+        | Sabotage::ServeBeyondPublished
+        | Sabotage::SkipSync
+        | Sabotage::SkipDirectorySync
+        | Sabotage::TrustFailedFile => &["I1"],
+        // An opening that believes it takes what is left for an older copy.
+        Sabotage::WriteHeadBeforeCommit => &["I1", "I5", "I7"],
+        Sabotage::SwapEvents | Sabotage::AcceptForeignCursor => &["I2"],
+        Sabotage::IgnoreTrim => &["I2", "I3"],
+        Sabotage::DropOutcomeAtOpen
+        | Sabotage::RunTwiceAfterRestart
+        | Sabotage::MissDeadline
+        | Sabotage::AcceptLateMessage
+        | Sabotage::LeaveChild => &["I4"],
+        Sabotage::LoseCheckpoint => &["I1", "I4"],
+        Sabotage::ForgetReceipt => &["I5"],
+        Sabotage::ReuseFence | Sabotage::FreeScopeEarly | Sabotage::GrantOverlap => &["I6"],
+        Sabotage::SkipChecksum | Sabotage::IgnoreHead => &["I7"],
+        Sabotage::SkipBallast
+        | Sabotage::ReadAhead
+        | Sabotage::HoldReadTransaction
+        | Sabotage::IgnoreRetention
+        | Sabotage::TrimTooMuch => &["I9"],
+        Sabotage::MissWakeUp | Sabotage::HideGap => &["I10"],
+        Sabotage::LeakPath => &["I11"],
+        Sabotage::WriteOnRead => &["I12"],
+    }
+}
+
+/// Whether a promise is of one of these invariants.
+pub fn is_of(promise: &str, invariants: &[&str]) -> bool {
+    let first = promise.split(' ').next();
+    first.is_some_and(|first| invariants.contains(&first))
 }
 
 #[cfg(test)]

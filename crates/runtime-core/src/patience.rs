@@ -3,7 +3,7 @@
 //! A process that was stopped (SIGSTOP, a terminal's Ctrl-Z, a debugger) finds its deadlines passed
 //! when it goes on, and what it waited for unread beside them: Linux ends a wait for events that a
 //! stop interrupted without saying which events there are, so that the timer is seen first. A wait
-//! here is made of [`LOOKS`] shorter ones, and a stop uses up at most one of them.
+//! here is made of ten shorter ones, and a stop uses up at most one of them.
 //!
 //! For backends, and for who drives a Runtime; also where the Runtime itself gives something up.
 

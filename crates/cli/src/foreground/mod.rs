@@ -126,9 +126,34 @@ pub(crate) async fn to_outcome(
     signals: &mut Signals,
     after: Afterwards,
 ) -> Result<Seen, Failure> {
-    let mut follow = follow::Follow::new(host, followed, printer).await?;
-    let seen = follow.run(signals).await?;
+    let (follow, seen) = watch(host, followed, printer, signals).await?;
     close(host, follow, seen, signals, after).await
+}
+
+/// Follows an input to its outcome. What can't be followed any more still ends in order: the Runtime
+/// is closed before that is told, and nothing that it ran outlives the program.
+async fn watch<'a>(
+    host: &'a Host,
+    followed: Followed,
+    printer: &'a Printer,
+    signals: &mut Signals,
+) -> Result<(follow::Follow<'a>, Seen), Failure> {
+    let watched = async {
+        let mut follow = follow::Follow::new(host, followed, printer).await?;
+        let seen = follow.run(signals).await?;
+        Ok((follow, seen))
+    };
+    let failure: Failure = match watched.await {
+        Ok(watched) => return Ok(watched),
+        Err(failure) => failure,
+    };
+    tokio::select! {
+        closed = host.close() => if let Err(error) = closed {
+            tracing::warn!(%error, "the store was not closed clean");
+        },
+        () = signals.insisted() => {}
+    }
+    Err(failure)
 }
 
 /// Follows inputs that wait to their outcomes, one after the other, and closes the Runtime. A
@@ -150,8 +175,7 @@ pub(crate) async fn to_outcomes(
             others_wait: !is_last,
             ..input.clone()
         };
-        let mut follow = follow::Follow::new(host, followed, printer).await?;
-        let seen = follow.run(signals).await?;
+        let (follow, seen) = watch(host, followed, printer, signals).await?;
         let has_outcome = matches!(seen.ended, Ended::Outcome(_));
         if is_last || follow.is_over() || !has_outcome {
             all.push(close(host, follow, seen, signals, Afterwards::Stays).await?);

@@ -122,6 +122,8 @@ impl<'a> Explore<'a> {
                 }
                 Err(violation) => {
                     seen.0.insert(fingerprint, *allowed.start());
+                    let broken = std::slice::from_ref(&violation);
+                    image.keep(("bare", &at()), &(), broken)?;
                     found.violated(at(), violation);
                 }
             }
@@ -189,10 +191,9 @@ impl<'a> Explore<'a> {
                 let openings = usize::from(index >= opened)..=1;
                 let again = again(session, self.second.path(), wrap, state, openings);
                 if let Err(violation) = again {
-                    found.violated(
-                        format!("{at}, then call {index} of the opening, {variant}"),
-                        violation,
-                    );
+                    let at = format!("{at}, then call {index} of the opening, {variant}");
+                    image.keep(("bare", &at), &(), std::slice::from_ref(&violation))?;
+                    found.violated(at, violation);
                 }
                 done += 1;
                 found.count("crashes during recovery", 1);

@@ -196,6 +196,7 @@ impl Shared<'_> {
                 outcome.count("crash points", u64::from(!is_audited));
                 is_audited = true;
                 outcome.count("images asked again", u64::from(is_asked));
+                image.keep(("crash", &at), &self.session.journal, &found.violations)?;
                 for violation in found.violations {
                     outcome.violated(&at, violation);
                 }

@@ -183,6 +183,7 @@ impl Shared<'_> {
                     let promise = "I1 what an opening found stays";
                     outcome.violated(&at, Violation::new(promise, detail));
                 }
+                image.keep(("recovery", &at), &self.session.journal, &found.violations)?;
                 for violation in found.violations {
                     outcome.violated(&at, violation);
                 }

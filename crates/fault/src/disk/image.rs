@@ -13,7 +13,10 @@ use worker_runtime_core::store::Store;
 use worker_runtime_persist::{FileOptions, FileStore, WrapBackend};
 
 use super::pages::Pages;
-use crate::report::{Doing, HarnessError};
+use crate::{
+    keep::{Seen, keep},
+    report::{Doing, HarnessError, Violation},
+};
 
 /// What is in a state directory after a power cut.
 #[derive(Debug, Clone)]
@@ -32,6 +35,29 @@ impl Image {
         self.pages
             .fingerprint()
             .wrapping_add(head.rotate_left(64) ^ 1)
+    }
+
+    /// Keeps it, where a promise was seen broken on it.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub(crate) fn keep(
+        &self,
+        (part, at): (&str, &str),
+        journal: &dyn std::fmt::Debug,
+        violations: &[Violation],
+    ) -> Result<(), HarnessError> {
+        if violations.is_empty() {
+            return Ok(());
+        }
+        let seen = Seen {
+            part,
+            at,
+            store: &self.bytes(),
+            head: self.head.as_deref(),
+            journal,
+        };
+        keep(&seen, violations)
     }
 
     /// What `runtime.redb` holds, in one piece.

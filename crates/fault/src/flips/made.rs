@@ -11,10 +11,11 @@ use std::{
 
 use worker_runtime_persist::FileStore;
 
-use super::{Harm, open_file, store_file};
+use super::{Harm, PART, open_file, store_file};
 use crate::{
-    report::{Doing, HarnessError},
-    settings::{KEEP_VARIABLE, Settings},
+    keep::{self, Seen},
+    report::{Doing, HarnessError, Violation},
+    settings::Settings,
     workload::{
         Client, ClientOptions,
         limits::{clock, file_options},
@@ -37,6 +38,8 @@ pub(super) struct Files {
 pub(super) struct Made {
     pub(super) older: Files,
     pub(super) last: Files,
+    /// What its client saw broken meanwhile.
+    pub(super) broken: Vec<Violation>,
 }
 
 /// Bytes and modification time of each file of a directory.
@@ -65,11 +68,14 @@ pub(super) fn make(settings: &Settings, seed: u64) -> Result<Made, HarnessError>
         }
         Files::take(directory.path())
     };
-    tokio.block_on(async {
-        Ok(Made {
-            older: incarnation(0).await?,
-            last: incarnation(1).await?,
-        })
+    let (older, last) = tokio.block_on(async {
+        let older = incarnation(0).await?;
+        Ok::<_, HarnessError>((older, incarnation(1).await?))
+    })?;
+    Ok(Made {
+        older,
+        last,
+        broken: client.into_journal().violations,
     })
 }
 
@@ -131,15 +137,19 @@ pub(super) fn harm(directory: &Path, harm: Harm) -> Result<fs::File, HarnessErro
     Ok(file)
 }
 
-/// Keeps a harmed store, where somebody wants that; the newest one of each size.
-pub(super) fn keep(directory: &Path) -> Result<(), HarnessError> {
-    let Some(keep) = std::env::var_os(KEEP_VARIABLE) else {
-        return Ok(());
+/// Keeps a harmed store.
+pub(super) fn keep(
+    directory: &Path,
+    at: &str,
+    violations: &[Violation],
+) -> Result<(), HarnessError> {
+    let files = Files::take(directory)?;
+    let seen = Seen {
+        part: PART,
+        at,
+        store: &files.store,
+        head: Some(&files.head),
+        journal: &(),
     };
-    let bytes = fs::read(store_file(directory)).doing("read the store's file")?;
-    let place = Path::new(&keep).join(format!("flips-{}", bytes.len()));
-    fs::create_dir_all(&place).doing("make a place for a store")?;
-    fs::write(store_file(&place), bytes).doing("keep a store")?;
-    let head = fs::copy(directory.join("head"), place.join("head"));
-    head.map(drop).doing("keep a witness")
+    keep::keep(&seen, violations)
 }

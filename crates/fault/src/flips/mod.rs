@@ -6,9 +6,6 @@
 //! is read must be as it was, or missing and told. Every reading is of a stopped store, and must leave
 //! every byte and modification time of the directory.
 //!
-//! Which commands share a commit is the machine's, so a seed makes similar stores, not the same ones: a
-//! store with which a promise was seen broken is kept ([`KEEP_VARIABLE`](crate::settings::KEEP_VARIABLE)).
-//!
 //! - `made`: the stores
 //! - `reading`: all that can be read, and what of it was told
 //! - `compare`: a reading beside the truth
@@ -69,6 +66,9 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     for number in 0..stores {
         let seed = settings.seed.wrapping_add(number);
         let made = make_in_time(settings, seed)?;
+        for broken in &made.broken {
+            outcome.violated(format!("seed {seed}, no harm"), broken.clone());
+        }
         let truth = Arc::new(truth_of(settings, &made.last)?);
         older_copy(settings, seed, &made, &mut outcome)?;
         let mut rng = Rng::with_seed(seed);
@@ -143,7 +143,7 @@ fn explore(
         let at = format!("seed {seed}, {harm:?} of {} bytes", made.last.store.len());
         let file = made::harm(directory.path(), *harm)?;
         let before = Files::look(directory.path())?;
-        let known = outcome.violations;
+        let known = outcome.kept.len();
         let read = read_in_time(directory.path(), Some(truth));
         let after = Files::look(directory.path())?;
         match harm {
@@ -155,8 +155,9 @@ fn explore(
             let detail = "a file of the stopped store is not as it was before it was read";
             outcome.violated(&at, Violation::new("I12 reading never writes", detail));
         }
-        if outcome.violations > known {
-            made::keep(directory.path())?;
+        let broken = outcome.kept.get(known..).unwrap_or_default();
+        if !broken.is_empty() {
+            made::keep(directory.path(), &at, broken)?;
         }
         if matches!(read, Err(HANGS)) {
             // The directory is that reading's now.

@@ -95,7 +95,7 @@ pub(super) fn take(
         let next = waiting.get_mut(&worker).and_then(Vec::pop);
         let Some(expect) = next else {
             return broken(
-                "I2 the log tells what happened and nothing else",
+                promise_about(event.kind.as_str()),
                 format!("unexpected {}; expected: {}", tell(&event), words()),
             );
         };
@@ -111,7 +111,7 @@ pub(super) fn take(
     }
     match waiting.values().flatten().next() {
         Some(missing) => broken(
-            "I2 the log tells what happened and nothing else",
+            promise_about(missing.kind),
             format!("{} did not come; expected: {}", missing.kind, words()),
         ),
         None => Ok(()),
@@ -168,6 +168,18 @@ pub(super) fn check_place(plain: &mut Plain, event: &Event, at: Timestamp) -> Pl
         return broken(promise, detail);
     }
     Ok(())
+}
+
+/// What is broken when such an event comes that nothing calls for, or does not come.
+fn promise_about(kind: &str) -> &'static str {
+    if ["worker.stopped", "worker.cancelled"].contains(&kind) {
+        return "I6 a Worker has ended when all is quiet";
+    }
+    match kind.split('.').next() {
+        Some("run" | "input") => "I4 an input has one run and one outcome",
+        Some("allocation") => "I6 a scope is held and let go of as it was told",
+        _ => "I2 the log tells what happened and nothing else",
+    }
 }
 
 fn check_event(plain: &mut Plain, expect: &Expect, event: &Event) -> Played<()> {

@@ -18,6 +18,9 @@ use super::stop::{Played, broken};
 /// What takes longer hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(10);
 
+/// What is broken then.
+pub(super) const HANGS: &str = "I9 nothing hangs";
+
 /// Tells a call that hangs by the machine's own time.
 pub(super) struct Watchdog {
     armed_ms: Arc<AtomicU64>,
@@ -58,7 +61,7 @@ impl Watchdog {
             biased;
             value = future => Ok(value),
             () = self.expired.notified() => {
-                broken("I9 nothing hangs", format!("waited {HANGS_AFTER:?} for {what}"))
+                broken(HANGS, format!("waited {HANGS_AFTER:?} for {what}"))
             }
         };
         self.armed_ms.store(0, Ordering::SeqCst);

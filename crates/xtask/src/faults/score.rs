@@ -1,5 +1,6 @@
 //! The faults put in on purpose: one program has them all, a switch chooses. Each is caught when a part
-//! reports a broken promise with it, and none without it: same program, part, seed and size.
+//! reports a broken promise with it, of an invariant that it breaks, and none without it: same program,
+//! part, seed and size.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -8,7 +9,10 @@ use std::{
 
 use serde::Serialize;
 use worker_runtime_core::sabotage::Sabotage;
-use worker_runtime_fault::{report::Violation, sabotage::catchers, settings::Size};
+use worker_runtime_fault::{
+    sabotage::{breaks, catchers, is_of},
+    settings::Size,
+};
 
 use super::{
     Place,
@@ -116,12 +120,6 @@ async fn in_turn<T, R>(
     Ok(done.into_iter().map(|(_, done)| done).collect())
 }
 
-/// Whether a broken promise is one of the Runtime: a run that reached too little saw no fault.
-fn scores(violation: &Violation) -> bool {
-    const OF_THE_HARNESS: [&str; 2] = ["the harness reaches enough", "a run shows something"];
-    !OF_THE_HARNESS.contains(&violation.promise.as_str())
-}
-
 struct List<'a> {
     programs: &'a Programs,
     place: &'a Place,
@@ -169,13 +167,17 @@ impl List<'_> {
         for part in catchers(fault).iter().copied() {
             let seen = match (controls.get(part), self.run(part, Some(fault)).await?) {
                 (Some(Some(why)), _) => why.clone(),
-                (_, Ran::Found(outcome)) => match outcome.kept.iter().find(|seen| scores(seen)) {
-                    Some(violation) => {
-                        scored.caught_by = Some(part);
-                        violation.promise.clone()
+                (_, Ran::Found(outcome)) => {
+                    let mut promises = outcome.kept.iter().map(|seen| seen.promise.as_str());
+                    let others = promises.clone().next().unwrap_or("nothing");
+                    match promises.find(|promise| is_of(promise, breaks(fault))) {
+                        Some(promise) => {
+                            scored.caught_by = Some(part);
+                            promise.to_owned()
+                        }
+                        None => others.to_owned(),
                     }
-                    None => "nothing".to_owned(),
-                },
+                }
                 (_, Ran::Nothing(why)) => why,
             };
             if scored.caught_by.is_some() {

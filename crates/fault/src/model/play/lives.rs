@@ -55,7 +55,7 @@ impl Game {
             Ok(receipt) => receipt,
             Err(error) => {
                 return broken(
-                    "I4 a refusal says why",
+                    "I8 a refusal says why",
                     format!("{op:?} was refused: {error}"),
                 );
             }
