@@ -33,6 +33,7 @@ pub(super) struct ServeText {
     pub(super) body_bytes_max: Option<Spanned<Number<1_024, 67_108_864>>>,
     pub(super) header_read_max: Option<Spanned<Time>>,
     pub(super) body_read_max: Option<Spanned<Time>>,
+    pub(super) send_max: Option<Spanned<Time>>,
     pub(super) drain_max: Option<Spanned<Time>>,
 }
 

@@ -172,6 +172,7 @@ impl Resolving<'_> {
             &written.body_read_max,
             &mut http.body_read_max,
         );
+        self.time("serve.send_max", &written.send_max, &mut http.send_max);
         self.time("serve.drain_max", &written.drain_max, &mut http.drain_max);
         self.config.http = http;
     }

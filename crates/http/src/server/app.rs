@@ -16,6 +16,8 @@ pub struct HttpLimits {
     pub header_read_max: Duration,
     /// How long the body of a request may take.
     pub body_read_max: Duration,
+    /// How long an answer may take to be sent.
+    pub send_max: Duration,
     /// The largest body.
     pub body_bytes_max: usize,
     /// Long-polls that wait at a time.
@@ -32,6 +34,7 @@ impl Default for HttpLimits {
             connections_max: 4_096,
             header_read_max: Duration::from_secs(10),
             body_read_max: Duration::from_secs(30),
+            send_max: Duration::from_secs(30),
             // An input of the largest size, with what JSON may add to it.
             body_bytes_max: 4 << 20,
             waiting_max: 2_048,

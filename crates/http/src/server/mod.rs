@@ -9,6 +9,7 @@
 //! - `auth`: access tokens, and the checks before every handler
 //! - `metrics`: what is counted
 //! - `refusal`: every error as a problem, with its status
+//! - `send`: how long an answer may take to be sent
 //! - `serve`: connections, their limits, and the end in order
 //!
 //! What it is given is a Runtime that is open; it opens and closes none.
@@ -20,6 +21,7 @@ mod handlers;
 mod metrics;
 mod refusal;
 mod routes;
+mod send;
 mod serve;
 
 pub use app::HttpLimits;

@@ -28,6 +28,7 @@ use super::{
     auth::Tokens,
     metrics::{Counted, Metrics},
     routes::router,
+    send::SendWithin,
 };
 
 /// How long is waited after the system had no descriptor or memory left for a connection.
@@ -183,6 +184,7 @@ impl Server {
         // Answers are small and whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(self.router.clone());
+        let stream = SendWithin::new(stream, self.limits.send_max);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_read_max)

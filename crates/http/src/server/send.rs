@@ -1,0 +1,107 @@
+//! How long an answer may take to be sent (I9).
+//!
+//! Who asks and does not read would hold an answer in memory, and a place among the connections, for
+//! as long as it likes; hyper has no limit for that. What has been taken by the system does not count:
+//! that is the system's memory, and bounded.
+//!
+//! Called by `serve`, around every connection.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+/// A connection that fails when what was written to it is not taken within a time.
+pub(super) struct SendWithin<S> {
+    stream: S,
+    send_max: Duration,
+    /// Runs from the first moment in which the system takes no more until it has taken all: an answer
+    /// that goes out in drops has no more time than one that does not go out.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> SendWithin<S> {
+    pub(super) const fn new(stream: S, send_max: Duration) -> Self {
+        Self {
+            stream,
+            send_max,
+            late: None,
+        }
+    }
+
+    /// What a write came to, unless it has been too late for one since.
+    fn unless_late(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_pending() && self.late.is_none() {
+            self.late = Some(Box::pin(sleep(self.send_max)));
+        }
+        let Some(late) = &mut self.late else {
+            return written;
+        };
+        match late.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                let reason = "an answer was not read in time";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)))
+            }
+            Poll::Pending => written,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for SendWithin<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for SendWithin<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_late(written, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_late(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes once it has written all that it holds.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.late = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;
