@@ -114,13 +114,25 @@ pub enum InputMode {
 #[serde(default, deny_unknown_fields)]
 pub struct Budget {
     /// The longest that the run may take.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::whole::optional"
+    )]
+    #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub time_ms: Option<u64>,
     /// The most output tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::whole::optional"
+    )]
+    #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub output_tokens: Option<u64>,
     /// The most turns.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::whole::optional"
+    )]
+    #[cfg_attr(feature = "schema", schemars(range(max = u64::MAX)))]
     pub turns: Option<u64>,
 }
 
@@ -136,6 +148,7 @@ pub struct SubmitInput {
     #[serde(default)]
     pub kind: InputKind,
     /// What is said.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::segments"))]
     pub segments: Vec<Segment>,
     /// What to do when the Worker is busy.
     #[serde(default)]

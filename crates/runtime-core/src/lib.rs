@@ -44,6 +44,7 @@ mod sync;
 pub mod time;
 mod trailing;
 pub mod view;
+pub mod whole;
 pub mod worker;
 
 pub use as_json::AsJson;

@@ -2,6 +2,23 @@
 
 use std::time::Duration;
 
+/// A name, a label's key or value, unless a host says otherwise.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// Labels of one Worker.
+pub const LABELS_MAX: usize = 64;
+/// An objective, a purpose, a role.
+pub const INTENT_BYTES_MAX: usize = 64 << 10;
+/// Capabilities that one Worker asks for.
+pub const CAPABILITIES_MAX: usize = 64;
+/// Further places that one Worker is told about.
+pub const MOUNTS_MAX: usize = 64;
+/// Workers that one Worker may know of.
+pub const PEERS_MAX: usize = 256;
+/// Why somebody asked for an end, in their words.
+pub const REASON_BYTES_MAX: usize = 4 << 10;
+/// An answer to an action that offers no options.
+pub const ANSWER_BYTES_MAX: usize = 64 << 10;
+
 /// What the Runtime takes and keeps at most.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -80,14 +97,14 @@ impl Default for Limits {
             actions_open_max: 32,
             processes_max: 16,
             status_fields_max: 32,
-            text_bytes_max: 256,
-            labels_max: 64,
-            intent_bytes_max: 64 << 10,
-            capabilities_max: 64,
-            mounts_max: 64,
-            peers_max: 256,
-            reason_bytes_max: 4 << 10,
-            answer_bytes_max: 64 << 10,
+            text_bytes_max: TEXT_BYTES_MAX,
+            labels_max: LABELS_MAX,
+            intent_bytes_max: INTENT_BYTES_MAX,
+            capabilities_max: CAPABILITIES_MAX,
+            mounts_max: MOUNTS_MAX,
+            peers_max: PEERS_MAX,
+            reason_bytes_max: REASON_BYTES_MAX,
+            answer_bytes_max: ANSWER_BYTES_MAX,
             config_bytes_max: 256 << 10,
             resume_bytes_max: 64 << 10,
             queue_len_max: 8_192,

@@ -6,11 +6,34 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
 
 use crate::{
     ActionId, AsJson, BlockId, Code, Cursor, EventType, InputId, RunId, RuntimeId, Timestamp,
-    WorkerId, input::Segment,
+    WorkerId,
+    input::Segment,
+    limits::{LABELS_MAX, TEXT_BYTES_MAX},
 };
+
+/// A line of text that is not blank: what is checked of names. Regular expressions of different
+/// languages mean different characters by `\\s`, so those of Unicode are spelled out.
+pub(crate) const LINE: &str = concat!(
+    "^[^\\u0000-\\u001f\\u007f-\\u009f]*",
+    "[^\\u0000-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]",
+    "[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+);
+/// A text that is not blank.
+pub(crate) const SAID: &str = concat!(
+    "[^\\u0009-\\u000d\\u0020\\u0085\\u00a0\\u1680\\u2000-\\u200a",
+    "\\u2028\\u2029\\u202f\\u205f\\u3000]",
+);
+/// A text without control characters, which may be empty.
+pub(crate) const PLAIN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+/// The name of a mount.
+pub(crate) const MOUNT: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f:/]+$";
+/// A path below a mount; one that leads out of it by `..` is refused, which needs a look at the disk.
+pub(crate) const PATH: &str =
+    "^([^\\u0000-\\u001f\\u007f-\\u009f/][^\\u0000-\\u001f\\u007f-\\u009f]*)?$";
 
 macro_rules! schemas {
     ($($type:ident: $schema:tt;)*) => {
@@ -80,6 +103,42 @@ schemas! {
         ],
         "description": "A part of an input; kinds that this version doesn't know are kept as they came"
     };
+}
+
+/// Labels, as a Worker is made with them.
+pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
+    labels_of(&json!("string"))
+}
+
+/// Labels to set and, with `null`, to remove.
+pub(crate) fn label_changes(_: &mut SchemaGenerator) -> Schema {
+    labels_of(&json!(["string", "null"]))
+}
+
+fn labels_of(value: &Value) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": LABELS_MAX,
+        "propertyNames": { "type": "string", "minLength": 1, "maxLength": TEXT_BYTES_MAX, "pattern": LINE },
+        "additionalProperties": { "type": value, "maxLength": TEXT_BYTES_MAX, "pattern": PLAIN }
+    })
+}
+
+/// What is said: at least one segment that is not empty text.
+pub(crate) fn segments(generator: &mut SchemaGenerator) -> Schema {
+    let segment = generator.subschema_for::<Segment>();
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "items": segment,
+        "contains": {
+            "not": {
+                "type": "object",
+                "properties": { "type": { "const": "text" }, "text": { "const": "" } },
+                "required": ["type", "text"]
+            }
+        }
+    })
 }
 
 /// Its value's own schema: on the wire it is written as its value.

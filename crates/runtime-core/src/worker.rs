@@ -16,19 +16,23 @@ pub enum Intent {
     /// Talks with somebody.
     Assistant {
         /// About what.
+        #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::INTENT_BYTES_MAX)))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         purpose: Option<String>,
     },
     /// Reaches one objective.
     Task {
         /// Which; must not be empty.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::INTENT_BYTES_MAX), regex(pattern = crate::schema::SAID)))]
         objective: String,
     },
     /// Fills a role among others.
     Role {
         /// Which; must not be empty.
+        #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::INTENT_BYTES_MAX), regex(pattern = crate::schema::SAID)))]
         role: String,
         /// To what end.
+        #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::INTENT_BYTES_MAX)))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         purpose: Option<String>,
     },
@@ -51,8 +55,10 @@ pub struct BundleRef {
 #[serde(deny_unknown_fields)]
 pub struct MountRef {
     /// The mount's name.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::scope::MOUNT_NAME_MAX_BYTES), regex(pattern = crate::schema::MOUNT)))]
     pub mount: String,
     /// A path below it.
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::scope::PATH_MAX_BYTES), regex(pattern = crate::schema::PATH)))]
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
 }
@@ -79,9 +85,11 @@ pub struct CreateWorker {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<WorkerId>,
     /// A name for people.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::TEXT_BYTES_MAX), regex(pattern = crate::schema::LINE)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Free labels.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::labels"))]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What it may touch; granted in the same transaction, or the creation is refused.
@@ -116,18 +124,21 @@ pub struct WorkerSpecFields {
     pub bundle: Option<BundleRef>,
     /// Capabilities that it asks for; without a bundle and without any it is tools-less.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::CAPABILITIES_MAX), inner(length(min = 1, max = crate::limits::TEXT_BYTES_MAX), regex(pattern = crate::schema::LINE))))]
     pub capabilities: Vec<String>,
     /// Where it works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<MountRef>,
     /// Further places it is told about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::MOUNTS_MAX)))]
     pub mounts: Vec<MountRef>,
     /// The Worker that it answers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<WorkerId>,
     /// Workers that it may know of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::PEERS_MAX)))]
     pub peers: Vec<WorkerId>,
 }
 
@@ -194,9 +205,14 @@ pub enum EndKind {
 #[serde(deny_unknown_fields)]
 pub struct UpdateWorker {
     /// Another name.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::limits::TEXT_BYTES_MAX), regex(pattern = crate::schema::LINE)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Labels to set; one with the value `null` is removed.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(schema_with = "crate::schema::label_changes")
+    )]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Option<String>>,
 }

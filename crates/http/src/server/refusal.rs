@@ -68,6 +68,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::WorkerDeleted | Code::CursorExpired => StatusCode::GONE,
         Code::WorkerExists | Code::ScopeConflict | Code::InputBusy => StatusCode::CONFLICT,
         Code::WorkerNotActive | Code::WorkerNotEnded => StatusCode::CONFLICT,
+        // What a user stopped stays stopped: asking again does not help, so it is no 503.
+        Code::RuntimeStopped => StatusCode::CONFLICT,
         Code::InputIncapable | Code::RunStale | Code::RunUnproven => StatusCode::CONFLICT,
         Code::CursorForeign | Code::CursorForked => StatusCode::CONFLICT,
         Code::ActionOption => StatusCode::UNPROCESSABLE_ENTITY,
@@ -78,7 +80,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::InputQueueFull | Code::InputQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::WorkerLimit => StatusCode::TOO_MANY_REQUESTS,
         Code::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
-        Code::RuntimeStopped | Code::RuntimeClosed => StatusCode::SERVICE_UNAVAILABLE,
+        Code::RuntimeClosed => StatusCode::SERVICE_UNAVAILABLE,
         Code::OutcomeUnknown | Code::ServerBusy => StatusCode::SERVICE_UNAVAILABLE,
         Code::WorkerDamaged | Code::EventDamaged | Code::RecordDamaged => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use worker_runtime_core::limits::{ANSWER_BYTES_MAX, REASON_BYTES_MAX};
 
 use super::AccessScope;
 
@@ -11,6 +12,7 @@ use super::AccessScope;
 pub struct EndWorker {
     /// Why, for whoever reads its events.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = REASON_BYTES_MAX))]
     pub reason: Option<String>,
     /// Take the processes of an earlier run for dead although that could not be shown; needs scope
     /// `admin`. Its scope becomes free: make sure of it first.
@@ -23,6 +25,7 @@ pub struct EndWorker {
 pub struct StopRuntime {
     /// Why, for whoever reads its events.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = REASON_BYTES_MAX))]
     pub reason: Option<String>,
 }
 
@@ -31,6 +34,7 @@ pub struct StopRuntime {
 #[serde(deny_unknown_fields)]
 pub struct AnswerAction {
     /// One of the options that the action offers, or any text where it offers none.
+    #[schemars(length(max = ANSWER_BYTES_MAX))]
     pub option: String,
 }
 
@@ -39,12 +43,26 @@ pub struct AnswerAction {
 #[serde(deny_unknown_fields)]
 pub struct CreateToken {
     /// For whom, in the operator's words.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(
+        length(min = 1, max = Self::NAME_BYTES_MAX),
+        regex(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")
+    )]
     pub name: String,
     /// What it allows.
     pub scope: AccessScope,
     /// After how many seconds it expires; never when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 315_360_000))]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "worker_runtime_core::whole::optional"
+    )]
+    #[schemars(with = "Option<u64>", range(min = 1, max = Self::EXPIRES_IN_SECONDS_MAX))]
     pub expires_in_seconds: Option<u64>,
+}
+
+impl CreateToken {
+    /// The longest name, in bytes.
+    pub const NAME_BYTES_MAX: usize = 64;
+    /// The latest end: ten years.
+    pub const EXPIRES_IN_SECONDS_MAX: u64 = 315_360_000;
 }

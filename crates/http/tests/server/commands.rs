@@ -251,7 +251,7 @@ async fn the_runtime_is_stopped_and_started_by_an_admin() {
     let input = format!("/v1/workers/{worker}/input");
     host.post(&input, text("one", "hello"))
         .await
-        .refused(503, "WR-RUNTIME-STOPPED");
+        .refused(409, "WR-RUNTIME-STOPPED");
     is(&admin("/v1/runtime/start").send().await, 200);
     is(&host.ask(Method::GET, "/readyz").send().await, 200);
     is(&host.post(&input, text("one", "hello")).await, 202);

@@ -19,8 +19,10 @@ pub enum Permission {
 #[serde(deny_unknown_fields)]
 pub struct ScopeRule {
     /// The operator's name for a place.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = crate::scope::MOUNT_NAME_MAX_BYTES), regex(pattern = crate::schema::MOUNT)))]
     pub mount: String,
     /// A path relative to it; empty for the mount itself.
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::scope::PATH_MAX_BYTES), regex(pattern = crate::schema::PATH)))]
     #[serde(default)]
     pub path: String,
     /// What is allowed or denied.
@@ -40,9 +42,11 @@ fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// What it may touch.
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::scope::RULES_MAX)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<ScopeRule>,
     /// What it may not, although a rule of `allow` covers it.
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::scope::RULES_MAX)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<ScopeRule>,
 }

@@ -30,8 +30,6 @@ const OTHERS_FILE: &str = "access-tokens.json";
 const LOCAL_ID: &str = "local";
 /// How many there may be.
 const TOKENS_MAX: usize = 1_000;
-/// The longest name of one.
-const NAME_LEN_MAX_BYTES: usize = 64;
 
 /// Why the tokens can't be read, kept or changed.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +159,7 @@ impl Tokens {
         let expires_at = match request.expires_in_seconds {
             None => None,
             Some(0) => return Err(TokensError::Expiry("it must be at least 1")),
-            Some(seconds) if seconds > 315_360_000 => {
+            Some(seconds) if seconds > CreateToken::EXPIRES_IN_SECONDS_MAX => {
                 return Err(TokensError::Expiry("it must be at most ten years"));
             }
             Some(seconds) => Some(now.plus(Duration::from_secs(seconds))),
@@ -383,7 +381,7 @@ fn hex(bytes: &[u8]) -> String {
 fn check_name(name: &str) -> Result<(), TokensError> {
     if name.is_empty() {
         Err(TokensError::Name("it is empty"))
-    } else if name.len() > NAME_LEN_MAX_BYTES {
+    } else if name.len() > CreateToken::NAME_BYTES_MAX {
         Err(TokensError::Name("it is longer than 64 bytes"))
     } else if name.chars().any(char::is_control) {
         Err(TokensError::Name("it has a control character"))

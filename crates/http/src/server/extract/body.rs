@@ -6,7 +6,8 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use worker_runtime_core::Code;
 
 use crate::server::{app::App, refusal::Refusal};
@@ -17,7 +18,7 @@ pub(in crate::server) struct Json<T>(pub(in crate::server) T);
 /// A body that may be left out, which means that all of its fields are.
 pub(in crate::server) struct OptionalJson<T>(pub(in crate::server) T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+impl<T: DeserializeOwned + Serialize> FromRequest<App> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
@@ -27,7 +28,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
+impl<T: DeserializeOwned + Serialize + Default> FromRequest<App> for OptionalJson<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
@@ -74,7 +75,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
     Err(Refusal::new(Code::MediaType, detail))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
@@ -86,5 +87,72 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     })?;
     json.end()
         .map_err(|error| Refusal::new(Code::BodyInvalid, error.to_string()))?;
-    Ok(value)
+    let bug = |error: serde_json::Error| Refusal::new(Code::Bug, error.to_string());
+    let sent: Value = serde_json::from_slice(bytes).map_err(bug)?;
+    let understood = serde_json::to_value(&value).map_err(bug)?;
+    match misread(&sent, &understood) {
+        None => Ok(value),
+        Some(path) => {
+            let detail = format!(
+                "it is {}, and must be {}",
+                kind_of(path.sent),
+                kind_of(path.understood)
+            );
+            Err(Refusal::new(Code::BodyInvalid, detail).with_field(path.field))
+        }
+    }
 }
+
+/// A place where what was understood is of another kind than what was sent.
+struct Misread<'a> {
+    field: String,
+    sent: &'a Value,
+    understood: &'a Value,
+}
+
+/// serde takes more than the document says: the number of a variant for its name, and a list of
+/// values for an object. Whoever sent that meant something else.
+fn misread<'a>(sent: &'a Value, understood: &'a Value) -> Option<Misread<'a>> {
+    let inside = |name: String, sent, understood| {
+        misread(sent, understood).map(|mut inner| {
+            inner.field = match inner.field.as_str() {
+                "" => name,
+                rest => format!("{name}.{rest}"),
+            };
+            inner
+        })
+    };
+    match (sent, understood) {
+        (Value::Null, _) => None,
+        (Value::Object(sent), Value::Object(understood)) => {
+            sent.iter().find_map(|(name, value)| {
+                let understood = understood.get(name)?;
+                inside(name.clone(), value, understood)
+            })
+        }
+        (Value::Array(sent), Value::Array(understood)) => {
+            let mut both = sent.iter().zip(understood).enumerate();
+            both.find_map(|(index, (sent, understood))| inside(index.to_string(), sent, understood))
+        }
+        _ if kind_of(sent) == kind_of(understood) => None,
+        _ => Some(Misread {
+            field: String::new(),
+            sent,
+            understood,
+        }),
+    }
+}
+
+const fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,11 +27,11 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 pub(in crate::server) struct EventsQuery {
     /// Only events after this cursor
+    #[schemars(with = "Option<Cursor>")]
     cursor: Option<String>,
     /// Where to start without a cursor
     from: Option<Begin>,
     /// How many events to give at most
-    #[schemars(range(min = 1, max = 1000))]
     limit: Limit,
     /// How many seconds to wait for news when there is nothing; 60 at most
     #[schemars(range(max = 60))]

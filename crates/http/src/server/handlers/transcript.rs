@@ -17,11 +17,12 @@ use crate::server::{
 #[serde(default, deny_unknown_fields)]
 pub(in crate::server) struct TranscriptQuery {
     /// From this item on
+    #[schemars(range(max = u64::MAX))]
     from: Option<u64>,
     /// Those before this item
+    #[schemars(range(max = u64::MAX))]
     before: Option<u64>,
     /// How many to give at most
-    #[schemars(range(min = 1, max = 1000))]
     limit: Limit,
 }
 

@@ -1,6 +1,6 @@
 //! Which Workers there are, and what they are called.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use axum::{
     Extension, Json,
@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use worker_runtime_core::{
     Code, ListOrder, WorkerFilter, WorkerId,
@@ -38,6 +38,7 @@ pub(in crate::server) struct WorkersQuery {
     /// Only those in one of these lifecycles; may be repeated
     lifecycle: Vec<Lifecycle>,
     /// Only those with this label, as `key=value`; may be repeated
+    #[schemars(inner(regex(pattern = "=")))]
     label: Vec<String>,
     /// Only those whose name has this text in it
     name_contains: Option<String>,
@@ -48,9 +49,9 @@ pub(in crate::server) struct WorkersQuery {
     /// Oldest first, or by name
     sort: Sort,
     /// How many to leave out at the beginning
+    #[schemars(range(max = usize::MAX))]
     offset: usize,
     /// How many to give at most
-    #[schemars(range(min = 1, max = 1000))]
     limit: Limit,
 }
 
@@ -63,9 +64,28 @@ enum Sort {
 }
 
 /// How many items a page has at most.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "usize")]
 pub(in crate::server) struct Limit(pub(in crate::server) usize);
+
+impl Limit {
+    const MAX: usize = 1_000;
+}
+
+/// Spelled out where it is used, as query parameters are.
+impl JsonSchema for Limit {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": 1, "maximum": Self::MAX, "default": Self::default().0 })
+    }
+}
 
 impl Default for Limit {
     fn default() -> Self {
@@ -78,7 +98,7 @@ impl TryFrom<usize> for Limit {
 
     fn try_from(limit: usize) -> Result<Self, Self::Error> {
         match limit {
-            1..=1_000 => Ok(Self(limit)),
+            1..=Self::MAX => Ok(Self(limit)),
             _ => Err("it must be from 1 to 1000"),
         }
     }

@@ -123,7 +123,8 @@ fn of_workers() -> Vec<Route> {
         .answers::<NotCreated>(
             OK,
             "It was made before by the same request; with `dry_run`, what would become of it",
-        ),
+        )
+        .tells(&[("worker_id", "$response.body#/worker_id")]),
         Route::get(
             "/v1/workers/{worker_id}",
             "getWorker",
@@ -134,7 +135,12 @@ fn of_workers() -> Vec<Route> {
         .answers_nothing(
             StatusCode::NOT_MODIFIED,
             "It is as the `If-None-Match` says",
-        ),
+        )
+        .tells(&[
+            ("worker_id", "$request.path.worker_id"),
+            ("run_id", "$response.body#/activity/run_id"),
+            ("action_id", "$response.body#/activity/actions/0/action_id"),
+        ]),
         Route::patch(
             "/v1/workers/{worker_id}",
             "updateWorker",
@@ -281,7 +287,8 @@ fn of_tokens() -> Vec<Route> {
         .answers::<TokenCreated>(
             StatusCode::CREATED,
             "The token; its secret is told this once",
-        ),
+        )
+        .tells(&[("token_id", "$response.body#/token_id")]),
         Route::delete(
             "/v1/tokens/{token_id}",
             "revokeToken",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 use worker_runtime_core::{ActionId, Code, RunId, WorkerId};
 
@@ -18,8 +18,9 @@ pub fn openapi() -> Value {
     });
     let mut generator = settings.into_generator();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in routes() {
-        let described = operation(&route, &mut generator);
+    let routes = routes();
+    for route in &routes {
+        let described = operation(route, &routes, &mut generator);
         let methods = paths.entry(route.path).or_default();
         methods.insert(route.method.as_str().to_ascii_lowercase(), described);
     }
@@ -53,8 +54,8 @@ pub fn openapi() -> Value {
     })
 }
 
-fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
-    let mut parameters = path_parameters(route.path, generator);
+fn operation(route: &Route, routes: &[Route], generator: &mut SchemaGenerator) -> Value {
+    let mut parameters = path_parameters(route, generator);
     if let Some(query) = route.query {
         parameters.extend(query_parameters(&query(generator)));
     }
@@ -65,6 +66,14 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         {
             let content = json!({ media_type: { "schema": schema(generator) } });
             fields.insert("content".to_owned(), content);
+        }
+        let links = links(route, routes);
+        if let (true, false, Some(fields)) = (
+            answer.status.is_success(),
+            links.is_empty(),
+            described.as_object_mut(),
+        ) {
+            fields.insert("links".to_owned(), links.into());
         }
         responses.insert(answer.status.as_str().to_owned(), described);
     }
@@ -98,18 +107,21 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
 }
 
 /// The ids in a path, by their names.
-fn path_parameters(path: &str, generator: &mut SchemaGenerator) -> Vec<Value> {
-    let names = path.split('/').filter_map(|part| {
-        let name = part.strip_prefix('{')?;
-        name.strip_suffix('}')
-    });
+fn path_parameters(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value> {
+    let names = route.path_parameters();
     names
         .map(|name| {
             let schema = match name {
                 "worker_id" => generator.subschema_for::<WorkerId>(),
                 "run_id" => generator.subschema_for::<RunId>(),
                 "action_id" => generator.subschema_for::<ActionId>(),
-                "code" => generator.subschema_for::<Code>(),
+                "code" => {
+                    let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+                    json_schema!({ "type": "string", "enum": known })
+                }
+                "token_id" => {
+                    json_schema!({ "type": "string", "pattern": "^([0-9a-f]{12}|local)$" })
+                }
                 _ => generator.subschema_for::<String>(),
             };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
@@ -129,6 +141,8 @@ fn query_parameters(schema: &Schema) -> Vec<Value> {
         .into_iter()
         .flatten()
         .map(|(name, schema)| {
+            let mut schema = schema.clone();
+            never_null(&mut schema);
             json!({
                 "name": name,
                 "in": "query",
@@ -138,6 +152,46 @@ fn query_parameters(schema: &Schema) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// A parameter that may be left out has no value `null`: a query has no way to say it.
+fn never_null(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else {
+        return;
+    };
+    if let Some(Value::Array(types)) = fields.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            fields.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Value::Array(either)) = fields.get_mut("anyOf") {
+        either.retain(|one| one.get("type").is_none_or(|one| one != "null"));
+    }
+    if fields.get("default").is_some_and(Value::is_null) {
+        fields.remove("default");
+    }
+}
+
+/// The routes that can be asked with what an answer tells, and is not known without it.
+fn links(route: &Route, routes: &[Route]) -> Map<String, Value> {
+    let told = |name: &str| route.tells.iter().find(|(told, _)| *told == name);
+    let link = |to: &Route| {
+        let found: Option<Vec<_>> = to.path_parameters().map(told).collect();
+        let found = found?;
+        let is_new = |(_, from): &&(&str, &str)| from.starts_with("$response");
+        if !found.iter().any(is_new) {
+            return None;
+        }
+        let parameters: Map<String, Value> = found
+            .iter()
+            .map(|(name, from)| ((*name).to_owned(), (*from).into()))
+            .collect();
+        let described = json!({ "operationId": to.name, "parameters": parameters });
+        Some((to.name.to_owned(), described))
+    };
+    routes.iter().filter_map(link).collect()
 }
 
 /// The routes as a Markdown table: method, path, scope, and what each does.

@@ -38,6 +38,8 @@ pub(in crate::server) struct Route {
     pub(in crate::server) query: Option<SchemaOf>,
     pub(in crate::server) body: Option<Body>,
     pub(in crate::server) answers: Vec<Answer>,
+    /// Which parameters of other routes an answer tells, each as the expression that finds it there.
+    pub(in crate::server) tells: &'static [(&'static str, &'static str)],
     pub(in crate::server) handler: MethodRouter<App>,
 }
 
@@ -107,6 +109,7 @@ impl Route {
             query: None,
             body: None,
             answers: Vec::new(),
+            tells: &[],
             handler,
         }
     }
@@ -155,6 +158,19 @@ impl Route {
         about: &'static str,
     ) -> Self {
         self.answer(status, about, Some((media_type, schema_of::<String>)))
+    }
+
+    pub(super) fn tells(mut self, parameters: &'static [(&'static str, &'static str)]) -> Self {
+        self.tells = parameters;
+        self
+    }
+
+    /// The names of the parameters in its path.
+    pub(super) fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.path.split('/').filter_map(|part| {
+            let name = part.strip_prefix('{')?;
+            name.strip_suffix('}')
+        })
     }
 
     pub(super) fn answers_nothing(self, status: StatusCode, about: &'static str) -> Self {
