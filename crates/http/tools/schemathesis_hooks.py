@@ -1,0 +1,173 @@
+"""What a valid request needs beside its schema: names that exist, and parameters that go together.
+
+Only requests that are meant to be valid are changed; those that are meant to be wrong go out as they
+were made. Each change says why no schema can say it.
+"""
+
+import os
+import random
+
+import requests
+import schemathesis
+
+# Which of the valid requests are changed is the same in each run.
+CHOICE = random.Random(1)
+# The Runtime is stopped by a request like any other; most of what follows should find it running.
+STOPPED_FOR_REQUESTS = 15
+
+cursors = {}
+since_stop = None
+
+
+def name_of(case):
+    return case.operation.definition.raw["operationId"]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if "worker_id" in (case.path_parameters or {}) and is_made_up(case):
+        somebody(case)
+    change = {
+        "createWorker": create_worker,
+        "listEvents": events,
+        "listWorkerEvents": events,
+        "getTranscript": transcript,
+    }.get(name_of(case))
+    if change is not None:
+        change(case)
+
+
+def is_made_up(case):
+    """Not in the stateful phase, whose ids are those of earlier answers."""
+    return case.meta.phase.name.value != "stateful"
+
+
+def somebody(case):
+    """A made-up id is nobody's. Half of the requests are about a Worker that is there, and as the
+    request needs it: ended, or with a run that waits for an answer."""
+    if CHOICE.random() < 0.5:
+        return
+    if "run_id" in case.path_parameters:
+        asking_run(case)
+        return
+    needed = {"archiveWorker": "&lifecycle=stopped", "restoreWorker": "&lifecycle=stopped"}
+    path = "/v1/workers?limit=20" + needed.get(name_of(case), "")
+    found = ask(case, "GET", path).json()["workers"]
+    if found:
+        case.path_parameters["worker_id"] = CHOICE.choice(found)["worker_id"]
+
+
+def asking_run(case):
+    worker = asking_worker(case)
+    if worker is None:
+        return
+    case.path_parameters["worker_id"] = worker["worker_id"]
+    case.path_parameters["run_id"] = worker["activity"]["run_id"]
+    if "action_id" in case.path_parameters:
+        action = worker["activity"]["actions"][0]
+        case.path_parameters["action_id"] = action["action_id"]
+        case.body["option"] = CHOICE.choice([*action["options"], case.body["option"]])
+
+
+def asking_worker(case):
+    """One whose command asks for a decision; made when there is none."""
+    for worker in ask(case, "GET", "/v1/workers?limit=20&busy=true").json()["workers"]:
+        if worker["activity"]["actions"]:
+            return worker
+    request = {
+        "intent": {"type": "assistant"},
+        "backend": {"name": "agent"},
+        "initial_input": {"segments": [{"type": "text", "text": "may I?"}]},
+    }
+    made = ask(case, "POST", "/v1/workers", request)
+    if made.status_code != 201:
+        # The Runtime is stopped, or the access token is of scope observe.
+        return None
+    own, cursor = f"/v1/workers/{made.json()['worker_id']}", made.json()["cursor"]
+    for _ in range(10):
+        worker = ask(case, "GET", own).json()
+        if worker["activity"]["actions"]:
+            return worker
+        cursor = ask(case, "GET", f"{own}/events?cursor={cursor}&wait=2").json()["next"]
+    raise AssertionError(f"the command asked for nothing: {worker}")
+
+
+def create_worker(case):
+    """Names of what the operator configured, and paths that stay below their mount on this disk."""
+    body = case.body
+    if not isinstance(body, dict):
+        return
+    scope = body.get("scope") or {}
+    places = [body.get("workspace"), *(body.get("mounts") or [])]
+    for place in [*places, *(scope.get("allow") or []), *(scope.get("deny") or [])]:
+        if place is not None:
+            place["mount"] = "project"
+            place["path"] = CHOICE.choice(["", "a", "a/b", "a/./c/", "d/../e"])
+    # One in four asks for what is not there.
+    if CHOICE.random() < 0.25:
+        return
+    body["backend"] = {"name": "agent"}
+    for name in ("bundle", "parent"):
+        body.pop(name, None)
+    if body.get("profile") is not None:
+        body["profile"] = CHOICE.choice(
+            [{"type": "runtime_default"}, {"type": "builtin", "name": "companion"}]
+        )
+    # Scopes that meet are refused, and soon each would.
+    if CHOICE.random() < 0.75:
+        body.pop("scope", None)
+
+
+def events(case):
+    """A cursor has a check value; with one there is no other start; nobody writes while a poll waits."""
+    query = case.query
+    if "cursor" in query:
+        known = cursors.get(stream_of(case))
+        if known is None:
+            del query["cursor"]
+        else:
+            query["cursor"] = known
+            query.pop("from", None)
+    if "wait" in query:
+        query["wait"] = min(int(query["wait"]), CHOICE.choice([0, 0, 0, 1]))
+
+
+def transcript(case):
+    """Both ends at a time are refused."""
+    if "from" in case.query:
+        case.query.pop("before", None)
+
+
+def stream_of(case):
+    return case.formatted_path.removesuffix("/events")
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    global since_stop
+    name = name_of(case)
+    if name in ("listEvents", "listWorkerEvents") and response.status_code == 200:
+        cursors[stream_of(case)] = response.json()["next"]
+    if name in ("stopRuntime", "drainRuntime") and response.status_code == 200:
+        since_stop = 0
+    elif name == "startRuntime" and response.status_code == 200:
+        since_stop = None
+    if since_stop is not None:
+        since_stop += 1
+        if since_stop > STOPPED_FOR_REQUESTS:
+            start(case)
+
+
+def start(case):
+    global since_stop
+    since_stop = None
+    ask(case, "POST", "/v1/runtime/start")
+
+
+def ask(case, method, path, body=None):
+    """A request of our own, which is not judged."""
+    headers = {"Authorization": f"Bearer {os.environ['ACCESS_TOKEN']}"}
+    base = case.operation.base_url.rstrip("/")
+    return requests.request(method, base + path, headers=headers, json=body, timeout=10)
