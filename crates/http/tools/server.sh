@@ -15,17 +15,28 @@ serve_begin() {
         printf '[mounts]\nproject = "%s"\n' "$scratch/project"
         printf '[backends.agent]\nkind = "exec"\nmode = "lines"\nargv = ["python3", "%s"]\n' "$TOOLS/agent.py"
     } >"$WORKER_RUNTIME_CONFIG"
-    : >"$scratch/serve.log"
-    "$SERVER_BINARY" serve >>"$scratch/serve.log" 2>&1 &
+    SERVER_LOG=$scratch/serve.log
+    : >"$SERVER_LOG"
+    "$SERVER_BINARY" serve >>"$SERVER_LOG" 2>&1 &
     SERVER_PID=$!
-    # shellcheck disable=SC2064 # The values of now.
-    trap "kill $SERVER_PID 2>/dev/null && wait $SERVER_PID; cp '$scratch/serve.log' target/serve.log; rm -rf '$scratch'" EXIT
+    # shellcheck disable=SC2064 # The value of now: the variable is gone at the exit.
+    trap "serve_clean '$scratch'" EXIT
     local line
     # It says so once it is ready; until then `tail` waits for the line, or for the server's end.
-    line=$(tail --pid="$SERVER_PID" --lines=+1 --follow "$scratch/serve.log" 2>/dev/null |
+    line=$(tail --pid="$SERVER_PID" --lines=+1 --follow "$SERVER_LOG" 2>/dev/null |
         grep --max-count=1 '^serving: ' || true)
     SERVER_URL=$(sed -n 's/^serving: \(http:[^,]*\),.*/\1/p' <<<"$line")
-    [[ -n $SERVER_URL ]] || fail "the server did not start: $(cat "$scratch/serve.log")"
+    [[ -n $SERVER_URL ]] || fail "the server did not start: $(cat "$SERVER_LOG")"
+}
+
+# At the exit, however it came; what the server said is kept. Nothing here changes the exit's status.
+serve_clean() {
+    if [[ -n $SERVER_PID ]]; then
+        kill "$SERVER_PID" 2>/dev/null || true
+        wait "$SERVER_PID" || true
+    fi
+    mkdir -p target && cp "$SERVER_LOG" target/serve.log || true
+    rm -rf "$1"
 }
 
 # An access token of a scope: token_of SCOPE sets ACCESS_TOKEN.
@@ -38,8 +49,12 @@ token_of() {
     fi
 }
 
-# Ends it in order, and sees that it was alive until then and says that all was well.
+# Ends it in order, and sees that it was alive until then and ended well.
 serve_end() {
-    kill -TERM "$SERVER_PID" || fail "the server died before it was ended: see target/serve.log"
-    wait "$SERVER_PID" || fail "the server ended with $?: see target/serve.log"
+    local pid=$SERVER_PID
+    kill -TERM "$pid" || fail "the server died before it was ended: see target/serve.log"
+    SERVER_PID=
+    wait "$pid" || fail "the server ended with $?: see target/serve.log"
+    # A task that panics takes only itself down.
+    ! grep 'panicked' "$SERVER_LOG" || fail "the server panicked: see target/serve.log"
 }

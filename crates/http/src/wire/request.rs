@@ -44,7 +44,7 @@ pub struct AnswerAction {
 pub struct CreateToken {
     /// For whom, in the operator's words.
     #[schemars(
-        length(min = 1, max = Self::NAME_BYTES_MAX),
+        length(min = 1, max = Self::NAME_CHARS_MAX),
         regex(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")
     )]
     pub name: String,
@@ -61,8 +61,8 @@ pub struct CreateToken {
 }
 
 impl CreateToken {
-    /// The longest name, in bytes.
-    pub const NAME_BYTES_MAX: usize = 64;
+    /// The longest name, in characters, as a schema counts.
+    pub const NAME_CHARS_MAX: usize = 64;
     /// The latest end: ten years.
     pub const EXPIRES_IN_SECONDS_MAX: u64 = 315_360_000;
 }

@@ -381,8 +381,8 @@ fn hex(bytes: &[u8]) -> String {
 fn check_name(name: &str) -> Result<(), TokensError> {
     if name.is_empty() {
         Err(TokensError::Name("it is empty"))
-    } else if name.len() > CreateToken::NAME_BYTES_MAX {
-        Err(TokensError::Name("it is longer than 64 bytes"))
+    } else if name.chars().count() > CreateToken::NAME_CHARS_MAX {
+        Err(TokensError::Name("it is longer than 64 characters"))
     } else if name.chars().any(char::is_control) {
         Err(TokensError::Name("it has a control character"))
     } else {

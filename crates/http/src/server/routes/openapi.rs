@@ -60,7 +60,8 @@ fn operation(route: &Route, routes: &[Route], generator: &mut SchemaGenerator) -
         parameters.extend(query_parameters(&query(generator)));
     }
     let mut responses = Map::new();
-    for answer in &route.answers {
+    // What it tells is in its first answer: another may be of a repetition, or of a try.
+    for (index, answer) in route.answers.iter().enumerate() {
         let mut described = json!({ "description": answer.about });
         if let (Some((media_type, schema)), Some(fields)) = (answer.body, described.as_object_mut())
         {
@@ -68,11 +69,9 @@ fn operation(route: &Route, routes: &[Route], generator: &mut SchemaGenerator) -
             fields.insert("content".to_owned(), content);
         }
         let links = links(route, routes);
-        if let (true, false, Some(fields)) = (
-            answer.status.is_success(),
-            links.is_empty(),
-            described.as_object_mut(),
-        ) {
+        if let (true, false, Some(fields)) =
+            (index == 0, links.is_empty(), described.as_object_mut())
+        {
             fields.insert("links".to_owned(), links.into());
         }
         responses.insert(answer.status.as_str().to_owned(), described);
