@@ -95,6 +95,7 @@ async fn parameters_that_are_wrong_are_named() {
         ("/v1/workers?limit=-1".to_owned(), "limit"),
         ("/v1/workers?limit=x".to_owned(), "limit"),
         ("/v1/workers?busy=yes".to_owned(), "busy"),
+        ("/v1/workers?busy=".to_owned(), "busy"),
         ("/v1/workers?sort=age".to_owned(), "sort"),
         ("/v1/workers?lifecycle=dead".to_owned(), "lifecycle"),
         ("/v1/workers?label=x".to_owned(), "label"),
@@ -105,9 +106,11 @@ async fn parameters_that_are_wrong_are_named() {
         ("/v1/events?wait=61".to_owned(), "wait"),
         ("/v1/events?wait=1.5".to_owned(), "wait"),
         ("/v1/events?from=end".to_owned(), "from"),
+        ("/v1/events?from=".to_owned(), "from"),
         ("/v1/events?limit=1&limit=2".to_owned(), "limit"),
         (format!("{own}/transcript?from=1&before=2"), "before"),
         (format!("{own}/transcript?before=x"), "before"),
+        (format!("{own}/transcript?before="), "before"),
     ] {
         let problem = host.get(&path).await.refused(400, "WR-QUERY-INVALID");
         let named = problem.field.unwrap_or_default();
@@ -117,6 +120,8 @@ async fn parameters_that_are_wrong_are_named() {
             problem.detail
         );
     }
+    let nowhere = host.get("/v1/events?cursor=").await;
+    nowhere.refused(400, "WR-CURSOR-MALFORMED");
     for path in [
         "/v1/workers?limits=1",
         "/v1/events?after=1",

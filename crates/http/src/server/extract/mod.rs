@@ -8,4 +8,4 @@ mod body;
 mod params;
 
 pub(super) use body::{Json, OptionalJson};
-pub(super) use params::{Path, Query};
+pub(super) use params::{Path, Query, present};

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequestParts, rejection::PathRejection},
     http::request::Parts,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use worker_runtime_core::Code;
 
 use crate::server::{app::App, refusal::Refusal};
@@ -50,4 +50,12 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
                 }
             })
     }
+}
+
+/// A parameter that is there has a value: an empty one is not the same as none, as `?cursor=` would
+/// begin at the beginning.
+pub(in crate::server) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }

@@ -16,7 +16,7 @@ use crate::{
     server::{
         app::App,
         auth::Access,
-        extract::{Path, Query},
+        extract::{Path, Query, present},
         refusal::Refusal,
     },
     wire::{EventsBody, GapBody},
@@ -27,9 +27,11 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 pub(in crate::server) struct EventsQuery {
     /// Only events after this cursor
+    #[serde(deserialize_with = "present")]
     #[schemars(with = "Option<Cursor>")]
     cursor: Option<String>,
     /// Where to start without a cursor
+    #[serde(deserialize_with = "present")]
     from: Option<Begin>,
     /// How many events to give at most
     limit: Limit,

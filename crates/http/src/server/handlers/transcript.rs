@@ -8,7 +8,7 @@ use worker_runtime_core::{Code, TranscriptFrom, WorkerId, view::TranscriptPage};
 use super::workers::Limit;
 use crate::server::{
     app::App,
-    extract::{Path, Query},
+    extract::{Path, Query, present},
     refusal::Refusal,
 };
 
@@ -17,9 +17,11 @@ use crate::server::{
 #[serde(default, deny_unknown_fields)]
 pub(in crate::server) struct TranscriptQuery {
     /// From this item on
+    #[serde(deserialize_with = "present")]
     #[schemars(range(max = u64::MAX))]
     from: Option<u64>,
     /// Those before this item
+    #[serde(deserialize_with = "present")]
     #[schemars(range(max = u64::MAX))]
     before: Option<u64>,
     /// How many to give at most

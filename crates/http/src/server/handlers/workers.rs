@@ -21,7 +21,7 @@ use crate::{
     server::{
         app::App,
         auth::Access,
-        extract::{Json as Body, Path, Query},
+        extract::{Json as Body, Path, Query, present},
         handlers::input::idempotency_key,
         refusal::Refusal,
     },
@@ -43,6 +43,7 @@ pub(in crate::server) struct WorkersQuery {
     /// Only those whose name has this text in it
     name_contains: Option<String>,
     /// Only those with an input without outcome, or only those without one
+    #[serde(deserialize_with = "present")]
     busy: Option<bool>,
     /// Archived ones too
     archived: bool,
