@@ -8,8 +8,9 @@
 
 use worker_runtime_core::sabotage::Sabotage;
 
-/// The parts that must catch a fault at [`Size::Catch`](crate::settings::Size::Catch); the first of
-/// them that does makes it caught.
+/// The parts that must catch a fault at [`Size::Catch`](crate::settings::Size::Catch): each of them. So
+/// each part is judged, and not only the one that is quickest to see something; but for `stopped`,
+/// which sees only what happens to be under way when it stops a host.
 pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
     match sabotage {
         Sabotage::AcknowledgeBeforeCommit
@@ -17,7 +18,8 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::ServeBeyondPublished
         | Sabotage::ReadAhead
         | Sabotage::MissWakeUp => &["order"],
-        Sabotage::WriteHeadBeforeCommit | Sabotage::SkipSync => &["bare", "crash"],
+        Sabotage::WriteHeadBeforeCommit => &["bare", "crash"],
+        Sabotage::SkipSync => &["bare", "crash", "recovery"],
         Sabotage::TrustFailedFile => &["errors"],
         Sabotage::SkipBallast => &["disk-full"],
         Sabotage::SkipChecksum
@@ -25,21 +27,21 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::HideGap
         | Sabotage::WriteOnRead => &["flips"],
         Sabotage::HoldReadTransaction | Sabotage::IgnoreRetention => &["bounds"],
-        Sabotage::TrimTooMuch => &["bounds", "bare"],
-        Sabotage::IgnoreTrim => &["model", "crash"],
-        Sabotage::AcceptForeignCursor
+        Sabotage::TrimTooMuch => &["bounds", "bare", "crash"],
+        Sabotage::IgnoreTrim
+        | Sabotage::AcceptForeignCursor
         | Sabotage::AcceptLateMessage
         | Sabotage::FreeScopeEarly
         | Sabotage::GrantOverlap
         | Sabotage::MissDeadline => &["model"],
-        Sabotage::SwapEvents
-        | Sabotage::LoseCheckpoint
-        | Sabotage::ForgetReceipt
-        | Sabotage::DropOutcomeAtOpen
-        | Sabotage::RunTwiceAfterRestart
-        | Sabotage::ReuseFence => &["model", "crash"],
+        Sabotage::SwapEvents | Sabotage::LoseCheckpoint | Sabotage::ForgetReceipt => {
+            &["model", "crash"]
+        }
+        Sabotage::ReuseFence => &["model", "crash", "recovery"],
+        // The model would wait for the outcome until it gives up.
+        Sabotage::DropOutcomeAtOpen | Sabotage::RunTwiceAfterRestart => &["crash", "recovery"],
         Sabotage::LeaveChild => &["syncs", "soak"],
-        Sabotage::LeakPath | Sabotage::SkipDirectorySync => &["syncs"],
+        Sabotage::LeakPath | Sabotage::SkipDirectorySync => &["syncs", "syscalls"],
     }
 }
 

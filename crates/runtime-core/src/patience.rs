@@ -3,7 +3,8 @@
 //! A process that was stopped (SIGSTOP, a terminal's Ctrl-Z, a debugger) finds its deadlines passed
 //! when it goes on, and what it waited for unread beside them: Linux ends a wait for events that a
 //! stop interrupted without saying which events there are, so that the timer is seen first. A wait
-//! here is made of ten shorter ones, and a stop uses up at most one of them.
+//! here is made of ten shorter ones, and a stop uses up at most one of them: only
+//! one that comes in the last tenth still ends the wait.
 //!
 //! For backends, and for who drives a Runtime; also where the Runtime itself gives something up.
 

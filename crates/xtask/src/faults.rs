@@ -111,6 +111,9 @@ impl Arguments {
     }
 }
 
+/// Where broken promises leave what they were seen on, below the reports.
+const KEPT: &str = "kept";
+
 /// What takes longer than any part of this size hangs.
 const QUICK_WITHIN: Duration = Duration::from_secs(900);
 const FULL_WITHIN: Duration = Duration::from_secs(8 * 3_600);
@@ -213,6 +216,13 @@ impl Place {
         };
         let reports = build::target()?.join("faults");
         std::fs::create_dir_all(&reports).doing(format!("make {}", reports.display()))?;
+        // What an earlier run saw broken is not this one's.
+        match std::fs::remove_dir_all(reports.join(KEPT)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(TaskError::new("clear what was kept", error));
+            }
+            _ => {}
+        }
         Ok(Self {
             memory: settings.scratch().doing("make a place")?,
             disk: settings.disk().doing("make a place")?,

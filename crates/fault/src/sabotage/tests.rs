@@ -1,4 +1,5 @@
 use super::*;
+use crate::parts::{PARTS, Part};
 
 #[test]
 fn every_fault_has_a_part_that_must_catch_it() {
@@ -25,4 +26,18 @@ fn a_promise_is_of_the_invariant_that_it_begins_with() {
     assert!(is_of("I1 acknowledged is kept", &["I1"]));
     assert!(!is_of("I12 reading never writes", &["I1"]));
     assert!(!is_of("the harness reaches enough", &["I1", "I9"]));
+}
+
+#[test]
+fn every_part_is_judged_by_a_fault_but_one() {
+    let judged = |part: &Part| {
+        let mut faults = Sabotage::ALL.iter();
+        faults.any(|fault| catchers(*fault).contains(&part.name))
+    };
+    let others: Vec<&str> = PARTS
+        .iter()
+        .filter(|part| !judged(part))
+        .map(|part| part.name)
+        .collect();
+    assert_eq!(others, ["stopped"]);
 }

@@ -13,6 +13,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use worker_runtime_core::patience::within;
 
 use super::{
     ClientError,
@@ -182,13 +183,13 @@ impl Client {
     async fn send(&self, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
         let after = self.0.answer_max.saturating_add(call.wait);
         let request = self.request(call)?;
-        let answered = tokio::time::timeout(after, async {
+        let answered = within(after, async {
             let response = self.0.pool.request(request).await;
             let response =
                 response.map_err(|error| self.unreachable(&error, !error.is_connect()))?;
             self.read(response).await
         });
-        answered.await.map_err(|_| ClientError::TimedOut {
+        answered.await.ok_or_else(|| ClientError::TimedOut {
             address: self.0.address.clone(),
             after,
         })?

@@ -61,7 +61,7 @@ pub(crate) async fn run(
         .env_remove(SABOTAGE_VARIABLE)
         .stdout(std::process::Stdio::null());
     match run.sabotage {
-        None => command.env(KEEP_VARIABLE, place.reports.join("kept")),
+        None => command.env(KEEP_VARIABLE, place.reports.join(super::KEPT)),
         Some(sabotage) => command
             .arg("--until-violation")
             .env(SABOTAGE_VARIABLE, sabotage.name()),

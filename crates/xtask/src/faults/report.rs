@@ -16,7 +16,7 @@ use worker_runtime_fault::{
     report::{Outcome, Violation},
 };
 
-use super::score::Scored;
+use super::score::{Scored, Seen};
 use crate::{Doing, TaskError, Verdict};
 
 /// Between these lines `RELIABILITY.md` is written by this program.
@@ -43,19 +43,28 @@ pub(crate) fn tell(outcome: &Outcome) {
     }
 }
 
+/// What each part saw of it.
+fn words(scored: &Scored) -> String {
+    let seen = scored.seen.iter().map(|seen| match seen.caught {
+        true => format!("{}: {}", seen.part, seen.what),
+        false => format!("{} did not: {}", seen.part, seen.what),
+    });
+    seen.collect::<Vec<_>>().join("; ")
+}
+
 /// What became of a fault.
 pub(crate) fn tell_scored(scored: &Scored, count: usize) {
     let seconds = scored.took_ms.div_ceil(1000);
-    match scored.caught_by {
-        Some(part) => say(&format!(
-            "faults: {} ({count} in all): caught by {part} in {seconds} s: {}",
-            scored.fault, scored.seen
-        )),
-        None => say(&format!(
-            "faults: {} ({count} in all): NOT CAUGHT in {seconds} s: {}",
-            scored.fault, scored.seen
-        )),
-    }
+    let of_all = format!("faults: {} ({count} in all)", scored.fault);
+    let is_caught = if scored.is_caught() {
+        "caught"
+    } else {
+        "NOT CAUGHT"
+    };
+    say(&format!(
+        "{of_all}: {is_caught} in {seconds} s: {}",
+        words(scored)
+    ));
 }
 
 /// All that was found, and what replays it.
@@ -98,7 +107,7 @@ impl Report {
     }
 
     fn caught(&self) -> usize {
-        let caught = |scored: &&Scored| scored.caught_by.is_some();
+        let caught = |scored: &&Scored| scored.is_caught();
         self.faults.iter().filter(caught).count()
     }
 
@@ -122,8 +131,8 @@ impl Report {
                 let _ = writeln!(text, "  {violation}");
             }
         }
-        for scored in self.faults.iter().filter(|one| one.caught_by.is_none()) {
-            let _ = writeln!(text, "{} was not caught: {}", scored.fault, scored.seen);
+        for scored in self.faults.iter().filter(|one| !one.is_caught()) {
+            let _ = writeln!(text, "{} was not caught: {}", scored.fault, words(scored));
         }
         if !self.faults.is_empty() {
             let _ = writeln!(text, "{}", self.score());
@@ -172,14 +181,16 @@ impl Report {
             );
         }
         for scored in &self.faults {
-            let by = scored.caught_by.map(|part| format!("`{part}`"));
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} |",
-                scored.about,
-                by.unwrap_or_else(|| "**not caught**".to_owned()),
-                cell(&scored.seen)
-            );
+            let column = |of: fn(&Seen) -> String| {
+                let cells: Vec<String> = scored.seen.iter().map(of).collect();
+                cells.join("<br>")
+            };
+            let by = column(|seen| match seen.caught {
+                true => format!("`{}`", seen.part),
+                false => format!("**not** `{}`", seen.part),
+            });
+            let what = column(|seen| cell(&seen.what));
+            let _ = writeln!(text, "| {} | {by} | {what} |", scored.about);
         }
         text
     }

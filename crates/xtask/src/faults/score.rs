@@ -1,6 +1,6 @@
-//! The faults put in on purpose: one program has them all, a switch chooses. Each is caught when a part
-//! reports a broken promise with it, of an invariant that it breaks, and none without it: same program,
-//! part, seed and size.
+//! The faults put in on purpose: one program has them all, a switch chooses. Each is caught when every
+//! part that must see it reports a broken promise with it, of an invariant that it breaks, and none
+//! without it: same program, part, seed and size.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,11 +30,24 @@ const WITHIN: Duration = Duration::from_secs(120);
 pub(crate) struct Scored {
     pub(crate) fault: &'static str,
     pub(crate) about: &'static str,
-    /// The part that caught it.
-    pub(crate) caught_by: Option<&'static str>,
-    /// The promise that was seen broken, or why none was.
-    pub(crate) seen: String,
+    /// What each part saw that must catch it.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) took_ms: u64,
+}
+
+/// What a part saw of a fault.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Seen {
+    pub(crate) part: &'static str,
+    pub(crate) caught: bool,
+    /// The promise that was seen broken, or why none was.
+    pub(crate) what: String,
+}
+
+impl Scored {
+    pub(crate) fn is_caught(&self) -> bool {
+        !self.seen.is_empty() && self.seen.iter().all(|seen| seen.caught)
+    }
 }
 
 /// The faults of these names; all when none is named.
@@ -157,39 +170,27 @@ impl List<'_> {
 
     async fn score(&self, fault: Sabotage, controls: &Controls) -> Result<Scored, TaskError> {
         let started = Instant::now();
-        let mut scored = Scored {
+        let mut seen = Vec::new();
+        for part in catchers(fault).iter().copied() {
+            let found = match (controls.get(part), self.run(part, Some(fault)).await?) {
+                (Some(Some(why)), _) => Err(why.clone()),
+                (_, Ran::Found(outcome)) => {
+                    let mut promises = outcome.kept.iter().map(|seen| seen.promise.clone());
+                    let others = promises.clone().next();
+                    let of_it = promises.find(|promise| is_of(promise, breaks(fault)));
+                    of_it.ok_or_else(|| others.unwrap_or_else(|| "nothing".to_owned()))
+                }
+                (_, Ran::Nothing(why)) => Err(why),
+            };
+            let caught = found.is_ok();
+            let what = found.unwrap_or_else(|other| other);
+            seen.push(Seen { part, caught, what });
+        }
+        Ok(Scored {
             fault: fault.name(),
             about: fault.about(),
-            caught_by: None,
-            seen: String::new(),
-            took_ms: 0,
-        };
-        for part in catchers(fault).iter().copied() {
-            let seen = match (controls.get(part), self.run(part, Some(fault)).await?) {
-                (Some(Some(why)), _) => why.clone(),
-                (_, Ran::Found(outcome)) => {
-                    let mut promises = outcome.kept.iter().map(|seen| seen.promise.as_str());
-                    let others = promises.clone().next().unwrap_or("nothing");
-                    match promises.find(|promise| is_of(promise, breaks(fault))) {
-                        Some(promise) => {
-                            scored.caught_by = Some(part);
-                            promise.to_owned()
-                        }
-                        None => others.to_owned(),
-                    }
-                }
-                (_, Ran::Nothing(why)) => why,
-            };
-            if scored.caught_by.is_some() {
-                scored.seen = seen;
-                break;
-            }
-            if !scored.seen.is_empty() {
-                scored.seen.push_str("; ");
-            }
-            scored.seen.push_str(&format!("{part}: {seen}"));
-        }
-        scored.took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(scored)
+            seen,
+            took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
     }
 }

@@ -9,12 +9,16 @@ fn outcome(violations: u64) -> Outcome {
     outcome
 }
 
-fn scored(caught_by: Option<&'static str>) -> Scored {
+fn scored(caught: &[bool]) -> Scored {
+    let seen = |caught: &bool| Seen {
+        part: "crash",
+        caught: *caught,
+        what: "a | b".to_owned(),
+    };
     Scored {
         fault: "skip-sync",
         about: "a commit is not synced",
-        caught_by,
-        seen: "a | b".to_owned(),
+        seen: caught.iter().map(seen).collect(),
         took_ms: 1,
     }
 }
@@ -25,21 +29,23 @@ fn report(parts: Vec<Outcome>, faults: Vec<Scored>) -> Report {
 
 #[test]
 fn one_broken_promise_or_one_fault_that_was_not_caught_is_enough() {
-    let caught = || scored(Some("crash"));
+    let caught = || scored(&[true, true]);
     let verdict = |parts, faults| report(parts, faults).verdict();
     assert_eq!(verdict(vec![outcome(0)], vec![caught()]), Verdict::Held);
     assert_eq!(verdict(vec![outcome(1)], vec![caught()]), Verdict::Broken);
-    let missed = vec![caught(), scored(None)];
-    assert_eq!(verdict(vec![outcome(0)], missed), Verdict::Broken);
+    for missed in [&[][..], &[false], &[true, false]] {
+        let missed = vec![caught(), scored(missed)];
+        assert_eq!(verdict(vec![outcome(0)], missed), Verdict::Broken);
+    }
 }
 
 #[test]
 fn the_table_says_what_was_observed_and_what_was_not_caught() {
-    let text = report(vec![outcome(0)], vec![scored(None), scored(Some("crash"))]).as_markdown();
+    let text = report(vec![outcome(0)], vec![scored(&[false]), scored(&[true])]).as_markdown();
     assert!(
         text.contains("| `crash` | none | 1,234,567 audited images, "),
         "{text}"
     );
     assert!(text.contains("caught 1 of 2"), "{text}");
-    assert!(text.contains("| **not caught** | a \\| b |"), "{text}");
+    assert!(text.contains("| **not** `crash` | a \\| b |"), "{text}");
 }

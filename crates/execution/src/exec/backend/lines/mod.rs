@@ -19,7 +19,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::time::timeout;
 use tracing::debug;
 use worker_runtime_core::{
     ActionId, RunId, RunSink, WorkerId,
@@ -27,6 +26,7 @@ use worker_runtime_core::{
         ActionAnswer, BackendError, BackendErrorKind, Cancelled, ExecutionBackend, RunRequest,
         StartWorker, Submitted,
     },
+    patience::within,
     profile::ResolvedProfile,
     record::ProcessLife,
     worker::WorkerSpecFields,
@@ -228,9 +228,9 @@ impl ExecutionBackend for LinesBackend {
         run.ask_to_end();
         let was_asked = session.is_greeted() && session.out.send(&ToCommand::Cancel { run_id });
         if was_asked
-            && timeout(self.cancel_grace(), run.clone().over())
+            && within(self.cancel_grace(), run.clone().over())
                 .await
-                .is_ok()
+                .is_some()
         {
             return Ok(Cancelled::Confirmed);
         }
@@ -245,8 +245,8 @@ impl ExecutionBackend for LinesBackend {
             return Ok(());
         };
         session.shut_down();
-        let by_itself = timeout(self.cancel_grace(), session.watched.quiet()).await;
-        if !matches!(by_itself, Ok(Ok(_))) {
+        let by_itself = within(self.cancel_grace(), session.watched.quiet()).await;
+        if !matches!(by_itself, Some(Ok(_))) {
             session.watched.ask_to_end(self.term_grace()).await;
             session.watched.quiet().await?;
         }

@@ -13,10 +13,13 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tracing::warn;
-use worker_runtime_core::run::{StopReason, Usage};
+use worker_runtime_core::{
+    patience::within,
+    run::{StopReason, Usage},
+};
 
 use super::super::super::Exit;
 use super::super::{
@@ -254,8 +257,8 @@ impl Reader {
     async fn end(mut self) {
         self.state.closing.store(true, Ordering::SeqCst);
         self.out.shut_down();
-        let by_itself = timeout(self.parts.options.cancel_grace, self.watched.quiet()).await;
-        if by_itself.is_err() {
+        let by_itself = within(self.parts.options.cancel_grace, self.watched.quiet()).await;
+        if by_itself.is_none() {
             self.watched.ask_to_end(self.parts.term_grace).await;
         }
         let sink = self.turn.as_ref().map(|turn| turn.sink.clone());
