@@ -4,7 +4,7 @@ use fastrand::Rng;
 use worker_runtime_core::{Dispatch, Runtime};
 use worker_runtime_persist::{FileStore, WrapBackend};
 
-use super::jobs::Job;
+use super::{NAME, jobs::Job};
 use crate::{
     audit::{Expected, Found, Look},
     backend::Stage,
@@ -69,12 +69,13 @@ pub(super) fn audit(
             let asks = is_last && number == 0;
             let found = look_at(&place, || place.mount(&image), job, &expected, look, asks)?;
             outcome.count("power cuts after a fault", 1);
+            let at = format!(
+                "{job}, power cut after call {index} of {}, {variant}",
+                tape.len()
+            );
+            image.keep((NAME, &at), journal, &found)?;
             for violation in found {
-                let at = format!(
-                    "{job}, power cut after call {index} of {}, {variant}",
-                    tape.len()
-                );
-                outcome.violated(at, violation);
+                outcome.violated(&at, violation);
             }
         }
     }

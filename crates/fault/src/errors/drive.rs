@@ -1,18 +1,16 @@
 //! One run: a client over a disk on which a call fails, then over the whole disk, then a power cut.
 //!
 //! The script goes on after what the client plays: everybody learns what became of what was asked, new
-//! work is done, the Runtime is closed, opened again, asked again, and let go of. A call that fails
-//! once may be any of these, so that what answers during the opening and the close is met, too. What
-//! is refused then is excused only by a call that failed meanwhile.
+//! work is done to its end ([`resume`]), the Runtime is closed, opened again, asked again, and let go
+//! of. A call that fails once may be any of these, so that what answers during the opening and the close
+//! is met, too. What is refused then is excused only by a call that failed meanwhile.
 
-use std::{sync::Arc, time::Duration};
+mod resume;
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
-use worker_runtime_core::{
-    AsJson, Clock, ManualClock, SeededEntropy, WorkerId,
-    input::SubmitInput,
-    worker::{BackendSelection, CreateWorker, Intent},
-};
+use worker_runtime_core::ManualClock;
 use worker_runtime_persist::FileStore;
 
 use super::{
@@ -20,11 +18,10 @@ use super::{
     jobs::{Healing, Job},
 };
 use crate::{
-    backend::BACKEND,
     disk::{Counts, Recorder, Repeat, Tape},
     report::{HarnessError, Outcome, Violation},
     settings::Settings,
-    workload::{Answer, Asked, Client, ClientOptions, limits, on_one_thread},
+    workload::{Answer, Asked, Client, ClientOptions, Journal, limits, on_one_thread},
 };
 
 const BACK: &str = "I1 service resumes";
@@ -126,6 +123,7 @@ pub(super) fn drive(settings: &Settings, job: Job) -> Result<Driven, HarnessErro
     outcome.count(counted, 1);
     outcome.count("calls that failed", fired);
     let journal = client.into_journal();
+    count_learned(&journal, &mut outcome);
     cut::audit(
         settings,
         job,
@@ -138,6 +136,27 @@ pub(super) fn drive(settings: &Settings, job: Job) -> Result<Driven, HarnessErro
         calls,
         fired,
     })
+}
+
+/// What nobody knew the outcome of, and what came of asking again with the same id.
+fn count_learned(journal: &Journal, outcome: &mut Outcome) {
+    let mut unknown: HashSet<String> = HashSet::new();
+    for entry in &journal.entries {
+        // A run's own words can't be repeated.
+        if matches!(entry.asked, Asked::Sink(..)) {
+            continue;
+        }
+        let asked = format!("{:?}", entry.asked);
+        match &entry.answer {
+            Answer::Unknown => drop(unknown.insert(asked)),
+            Answer::Done(_) | Answer::Refused(_) if unknown.remove(&asked) => {
+                outcome.count("outcomes unknown, then learned by asking again", 1);
+                let had_happened = entry.answer.done().is_some_and(|done| done.repeated);
+                outcome.count("outcomes learned to have happened", u64::from(had_happened));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Run<'_> {
@@ -253,63 +272,6 @@ impl Run<'_> {
     async fn let_it_recover(&mut self) {
         self.clock.advance(HEALING_STEP);
         tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-
-    /// Everybody learns what became of what was asked, and new work is done.
-    async fn resume(&mut self, says: &str) {
-        self.client.settle().await;
-        for _ in 0..HEALING_STEPS_MAX {
-            if self.client.unsettled() == 0 || !self.failed_since_played() {
-                break;
-            }
-            self.let_it_recover().await;
-            self.client.take_heart();
-            self.client.settle().await;
-        }
-        if self.client.unsettled() > 0 {
-            let detail = format!("{} commands have no answer", self.client.unsettled());
-            self.violated("I5 who asks again learns the truth", detail);
-        }
-        if !self.ask(Asked::StartRuntime).await {
-            return self.violated(BACK, "the Runtime can't be started".to_owned());
-        }
-        let mut entropy = SeededEntropy::new(!self.job.seed ^ self.openings << 40);
-        let worker_id = WorkerId::mint(self.clock.now(), &mut entropy);
-        let mut create = CreateWorker::new(Intent::Assistant { purpose: None });
-        create.worker_id = Some(worker_id);
-        create.backend = Some(BackendSelection {
-            name: BACKEND.to_owned(),
-            config: AsJson(serde_json::json!({})),
-        });
-        if !self.ask(Asked::Create(worker_id, Box::new(create))).await {
-            return self.violated(BACK, "a new Worker is refused".to_owned());
-        }
-        let mut input = SubmitInput::text(says);
-        input.input_id = worker_runtime_core::InputId::new("probe").ok();
-        if !self.ask(Asked::Send(worker_id, input)).await {
-            self.violated(BACK, "an input of a new Worker is refused".to_owned());
-        }
-    }
-
-    /// Whether it is done; if a call failed meanwhile, when the store has been brought back.
-    async fn ask(&mut self, asked: Asked) -> bool {
-        for _ in 0..HEALING_STEPS_MAX {
-            if self.ask_once(asked.clone()).await {
-                return true;
-            }
-            if !self.failed_since_played() {
-                return false;
-            }
-            self.let_it_recover().await;
-            self.client.take_heart();
-        }
-        false
-    }
-
-    async fn ask_once(&mut self, asked: Asked) -> bool {
-        self.client.ask_all(vec![asked]).await;
-        let last = self.client.journal().entries.last();
-        last.is_some_and(|entry| matches!(entry.answer, Answer::Done(_)))
     }
 
     /// Whether a call failed after the client had played: one that fails once may be any.

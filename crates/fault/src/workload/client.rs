@@ -128,8 +128,8 @@ impl Client {
         };
     }
 
-    /// Whether nothing was waited for in vain yet.
-    pub(super) fn is_patient(&self) -> bool {
+    /// Whether nothing was waited for in vain since it was made, or took heart.
+    pub fn is_patient(&self) -> bool {
         self.patience != PATIENCE_LOST
     }
 

@@ -195,7 +195,7 @@ impl Client {
     }
 
     /// What is not settled, for whoever waited for it.
-    fn unrest(&self) -> String {
+    pub fn unrest(&self) -> String {
         let published = self.observation().map(|it| it.runtime().position);
         let views = self.views().into_iter().filter(|view| {
             view.activity.phase.is_some()
