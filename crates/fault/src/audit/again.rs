@@ -6,17 +6,22 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    Code, ObserveOptions, Observed, Runtime, Stream, WorkerId, cursor::From as Start,
-    input::SubmitInput, record::Lifecycle, store::GapCause,
+    Code, Cursor, Event, Observation, ObserveOptions, Observed, Position, Runtime, Stream,
+    WorkerId,
+    cursor::From as Start,
+    input::SubmitInput,
+    record::Lifecycle,
+    store::{Gap, GapCause},
 };
 
-use super::{expected::Expected, found::Found, world::World};
+use super::{expected::Expected, fitting::Fitting, found::Found, streams::PAGE, world::World};
 use crate::{
     report::Violation,
     workload::{Answer, Asked, Entry},
 };
 
 const RECEIPTS: &str = "I5 the same id gives the first receipt";
+const ONCE: &str = "I5 what was not accepted is, once, or is refused with cause";
 
 /// How long what waits may take to run.
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -25,11 +30,14 @@ impl Expected<'_> {
     /// Asks again for everything that had been asked by then, of a Runtime that was opened after
     /// the fault and whose runs all complete by themselves; then follows its log to the end.
     pub async fn ask_again(&self, runtime: &Runtime, index: u64, found: Found) -> Vec<Violation> {
-        let mut violations = Vec::new();
-        let Some(mut world) = found.world else {
-            return violations;
+        let Some(world) = found.world else {
+            return Vec::new();
         };
-        let observation = runtime.observation();
+        let mut violations = Vec::new();
+        let mut log = match Log::open(runtime.observation(), world) {
+            Ok(log) => log,
+            Err(violation) => return vec![violation],
+        };
         let mut asked = BTreeSet::new();
         for entry in &self.journal.entries {
             if entry.asked_at > index {
@@ -37,22 +45,13 @@ impl Expected<'_> {
             }
             if let Some(key) = key_of(&entry.asked)
                 && asked.insert(key)
-                && let Err(violation) = self.repeat(runtime, entry, &world).await
+                && let Err(violation) = self.repeat(runtime, entry, &mut log).await
             {
                 violations.push(violation);
             }
         }
         // Everything was dispatched or refused by now; what runs completes by itself.
-        let cursor = observation.resolve(Stream::Runtime, Start::Beginning);
-        let cursor = cursor.map(|beginning| match beginning.position() > world.position {
-            true => Err("what came first is trimmed already"),
-            false => Ok(beginning),
-        });
-        let Ok(Ok(beginning)) = cursor else {
-            return violations;
-        };
-        let followed = follow(runtime, Start::After(beginning), &mut world);
-        match timeout(QUIET_WAIT_MAX, followed).await {
+        match timeout(QUIET_WAIT_MAX, log.follow()).await {
             Ok(Ok(())) => {}
             Ok(Err(violation)) => violations.push(violation),
             Err(_) => {
@@ -67,13 +66,13 @@ impl Expected<'_> {
         &self,
         runtime: &Runtime,
         entry: &Entry,
-        world: &World,
+        log: &mut Log,
     ) -> Result<(), Violation> {
         let broken = |detail: String| Err(Violation::new(RECEIPTS, detail));
         let Some(worker_id) = entry.asked.worker_id() else {
             return Ok(());
         };
-        let life = world.workers.get(&worker_id);
+        log.catch_up()?;
         let name = input_of(&entry.asked).map(|input| {
             input
                 .input_id
@@ -82,10 +81,9 @@ impl Expected<'_> {
                 .to_owned()
         });
         // What the log that is left says of it: it was accepted, or it was not.
-        let known = match &name {
-            Some(name) => life.and_then(|life| life.accepted.get(name).copied()),
-            None => life.map(|_| worker_runtime_core::Position(0)),
-        };
+        let known = log.known(worker_id, name.as_deref());
+        let fitting = Fitting::of(&entry.asked, &log.world).filter(|_| log.is_whole);
+        let life = log.world.workers.get(&worker_id);
         let is_deleted = life.is_some_and(|life| life.lifecycle == Lifecycle::Deleted);
         let first = entry.asked.clone().carry_out(runtime, None).await;
         let word = format!("{} {name:?} of {worker_id}", entry.asked.word());
@@ -100,16 +98,18 @@ impl Expected<'_> {
                 }
                 self.compare(entry, &first, &word)?;
             }
+            // The first of that id was refused, and another one taken.
             (Answer::Refused(Code::WorkerExists), Some(_)) if name.is_none() => {}
             (answer, Some(position)) => {
                 return broken(format!(
                     "{word} was accepted at {position}, and now gives {answer:?}"
                 ));
             }
-            (Answer::Done(done), None) if done.repeated => {
-                return broken(format!("{word} is not in the log, and gives {done:?}"));
+            (answer, None) => {
+                fits(answer, fitting.as_ref(), &word)?;
+                log.catch_up()?;
+                log.holds(answer, worker_id, name.as_deref(), &word)?;
             }
-            (_, None) => {}
         }
         let second = entry.asked.clone().carry_out(runtime, None).await;
         match (&first, &second) {
@@ -120,7 +120,14 @@ impl Expected<'_> {
                 }
             }
             (Answer::Done(one), other) => broken(format!("{word} gives {one:?}, then {other:?}")),
-            _ => Ok(()),
+            (Answer::Refused(Code::WorkerExists), other) if known.is_some() => {
+                match first == *other {
+                    true => Ok(()),
+                    false => broken(format!("{word} gives {first:?}, then {other:?}")),
+                }
+            }
+            // What was refused uses up no id, and nothing of it was done.
+            (_, other) => fits(other, fitting.as_ref(), &word),
         }
     }
 
@@ -158,29 +165,143 @@ fn key_of(asked: &Asked) -> Option<(WorkerId, Option<String>)> {
     }
 }
 
-/// Follows the log from where the world is, until nothing waits that could run.
-async fn follow(runtime: &Runtime, start: Start, world: &mut World) -> Result<(), Violation> {
-    let observation = runtime.observation();
-    let options = ObserveOptions::default();
-    let stream = observation.observe(Stream::Runtime, start, options);
-    let broken = |detail: String| Violation::new("I2 streams are dense", detail);
-    let mut stream = stream.map_err(|error| broken(error.to_string()))?;
-    loop {
-        let is_done = world.position == observation.runtime().position && is_quiet(world);
-        if is_done {
-            return Ok(());
+/// The log, read on while things are asked.
+struct Log {
+    observation: Observation,
+    cursor: Cursor,
+    world: World,
+    /// What was written meanwhile was not trimmed before it was read: the world is known.
+    is_whole: bool,
+}
+
+impl Log {
+    /// From where the world is, which must not be trimmed.
+    fn open(observation: Observation, world: World) -> Result<Self, Violation> {
+        let beginning = observation.resolve(Stream::Runtime, Start::Beginning);
+        let cursor = beginning.map_err(|error| not_dense(error.to_string()))?;
+        if cursor.position() > world.position {
+            let (beginning, position) = (cursor.position(), world.position);
+            let detail = format!("it ended at {position}, and now begins after {beginning}");
+            return Err(not_dense(detail));
         }
-        match stream.next().await {
-            Some(Ok(Observed::Event(_, event))) if event.position > world.position => {
-                world.apply(&event)?;
+        Ok(Self {
+            observation,
+            cursor,
+            world,
+            is_whole: true,
+        })
+    }
+
+    /// Reads what is published.
+    fn catch_up(&mut self) -> Result<(), Violation> {
+        while self.is_whole {
+            let start = Start::After(self.cursor);
+            let page = self.observation.events(Stream::Runtime, start, PAGE);
+            let page = page.map_err(|error| not_dense(error.to_string()))?;
+            if let Some(gap) = page.gap {
+                self.note_gap(gap)?;
             }
-            // What was written meanwhile was trimmed before it was read: nothing more is known.
-            Some(Ok(Observed::Gap(_, gap))) if gap.cause == GapCause::Retention => return Ok(()),
-            Some(Ok(Observed::Gap(_, gap))) => return Err(broken(format!("a gap: {gap:?}"))),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(broken(error.to_string())),
-            None => return Err(broken("the stream ended".to_owned())),
+            for (_, event) in page.events {
+                self.take(&event)?;
+            }
+            self.cursor = page.next;
+            if page.up_to_date {
+                return Ok(());
+            }
         }
+        Ok(())
+    }
+
+    fn take(&mut self, event: &Event) -> Result<(), Violation> {
+        match self.is_whole && event.position > self.world.position {
+            true => self.world.apply(event),
+            false => Ok(()),
+        }
+    }
+
+    fn note_gap(&mut self, gap: Gap) -> Result<(), Violation> {
+        if gap.cause != GapCause::Retention {
+            return Err(not_dense(format!("a gap: {gap:?}")));
+        }
+        self.is_whole &= gap.to <= self.world.position;
+        Ok(())
+    }
+
+    /// Where it was accepted, if it was; a Worker at 0.
+    fn known(&self, worker_id: WorkerId, name: Option<&str>) -> Option<Position> {
+        let life = self.world.workers.get(&worker_id)?;
+        match name {
+            Some(name) => life.accepted.get(name).copied(),
+            None => Some(Position(0)),
+        }
+    }
+
+    /// That what was done just now is in the log.
+    fn holds(
+        &self,
+        answer: &Answer,
+        worker_id: WorkerId,
+        name: Option<&str>,
+        word: &str,
+    ) -> Result<(), Violation> {
+        let Some(done) = answer.done().filter(|_| self.is_whole) else {
+            return Ok(());
+        };
+        let known = self.known(worker_id, name);
+        let is_there = match name {
+            Some(_) => known.is_some() && known == done.position,
+            None => known.is_some(),
+        };
+        match is_there {
+            true => Ok(()),
+            false => Err(Violation::new(
+                ONCE,
+                format!("{word} gives {done:?}, and the log holds it at {known:?}"),
+            )),
+        }
+    }
+
+    /// Follows the log until nothing waits that could run.
+    async fn follow(&mut self) -> Result<(), Violation> {
+        self.catch_up()?;
+        let (start, options) = (Start::After(self.cursor), ObserveOptions::default());
+        let stream = self.observation.observe(Stream::Runtime, start, options);
+        let mut stream = stream.map_err(|error| not_dense(error.to_string()))?;
+        while self.is_whole {
+            let is_at_end = self.world.position == self.observation.runtime().position;
+            if is_at_end && is_quiet(&self.world) {
+                return Ok(());
+            }
+            match stream.next().await {
+                Some(Ok(Observed::Event(_, event))) => self.take(&event)?,
+                Some(Ok(Observed::Gap(_, gap))) => self.note_gap(gap)?,
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(not_dense(error.to_string())),
+                None => return Err(not_dense("the stream ended".to_owned())),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn not_dense(detail: String) -> Violation {
+    Violation::new("I2 streams are dense", detail)
+}
+
+/// That a command which is not in the log is answered as the world stands.
+fn fits(answer: &Answer, fitting: Option<&Fitting>, word: &str) -> Result<(), Violation> {
+    let is_known = match (answer, fitting) {
+        (Answer::Unknown | Answer::Pending, _) => false,
+        (Answer::Done(done), _) if done.repeated => false,
+        (_, Some(fitting)) => fitting.takes(answer),
+        (_, None) => true,
+    };
+    match is_known {
+        true => Ok(()),
+        false => Err(Violation::new(
+            ONCE,
+            format!("{word} is not in the log, and gives {answer:?} where {fitting:?} fits"),
+        )),
     }
 }
 

@@ -258,6 +258,8 @@ impl World {
         if event.kind == EventType::ALLOCATION_RELEASED {
             let held = life.held.take();
             let is_current = held.is_some_and(|held| held.fence == fence);
+            let may = life.ending.is_some() && life.run.is_none();
+            must(may, SCOPES, event, "its Worker does not end, or runs")?;
             return must(
                 is_current,
                 SCOPES,

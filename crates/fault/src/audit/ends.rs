@@ -20,7 +20,7 @@ use crate::{
 };
 
 const KEPT: &str = "I1 an end that was acknowledged is kept";
-const ASKED: &str = "I8 no end is made up";
+pub(super) const ASKED: &str = "I8 no end is made up";
 
 impl Expected<'_> {
     /// Checks every answer to whom ended something, and every end against who asked for it.
@@ -51,7 +51,7 @@ impl Expected<'_> {
             }
         }
         let ends = self.journal.told.values().map(|told| &told.event);
-        let made_up = ends.filter_map(|event| self.made_up(event));
+        let made_up = ends.filter_map(|event| self.made_up(event, u64::MAX));
         found.extend(made_up.map(|detail| Violation::new(ASKED, detail)));
         found
     }
@@ -152,14 +152,16 @@ impl Expected<'_> {
         }
     }
 
-    /// Why nobody can have meant this end, if nobody can.
-    fn made_up(&self, event: &Event) -> Option<String> {
+    /// Why nobody can have meant this end after so many calls of the disk, if nobody can.
+    pub(super) fn made_up(&self, event: &Event, index: u64) -> Option<String> {
         let run_id = event.run_id?;
         let told = Data::of(event);
         let is_asked = |is_meant: &dyn Fn(&Asked) -> bool| {
             let mut entries = self.journal.entries.iter();
-            entries
-                .any(|entry| is_meant(&entry.asked) && !matches!(entry.answer, Answer::Refused(_)))
+            entries.any(|entry| {
+                let was_refused = matches!(entry.answer, Answer::Refused(_));
+                entry.asked_at <= index && !was_refused && is_meant(&entry.asked)
+            })
         };
         let is_meant = if event.kind == EventType::RUN_CANCEL_REQUESTED {
             told.text("cause") != "run"
@@ -187,7 +189,7 @@ impl Expected<'_> {
 }
 
 /// What comes of a run that stopped like this, after its end was asked for because of `cause`.
-fn outcome(stop: &StopReason, cause: Option<&str>) -> Value {
+pub(super) fn outcome(stop: &StopReason, cause: Option<&str>) -> Value {
     let own = match stop {
         StopReason::Exit { code: Some(0), .. } => "completed",
         StopReason::Exit { .. } | StopReason::Timeout | StopReason::Error { .. } => "failed",

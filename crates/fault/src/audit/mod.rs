@@ -6,10 +6,10 @@
 //! - [`expected`](Expected): what must be found, made once from a journal
 //! - `told`: the log that was told against what was asked; `ends`: the same for ends, whose answers
 //!   name no event
-//! - `found`: what an opening after a fault shows, against all of that; its parts are `after` (what may
+//! - `found`: what an opening after a fault shows, against all of that; its parts are `after` and `left` (what may
 //!   be there that was not told), `views`, `streams`, `texts`, `trims` (how much may be gone) and
 //!   `items` (what bears a transcript)
-//! - [`again`]: asking again after a fault, which writes
+//! - [`again`]: asking again after a fault, which writes; `fitting`: what may be answered then
 //!
 //! It reads what a user can read, and the journal; it shares no function with the store. What does
 //! not hold is a value, never a panic. Called by the parts that crash, and that make calls fail.
@@ -19,8 +19,10 @@ pub mod again;
 mod apply;
 mod ends;
 mod expected;
+mod fitting;
 mod found;
 pub(crate) mod items;
+mod left;
 mod runs;
 mod scopes;
 mod streams;

@@ -19,7 +19,7 @@ const SAME: &str = "I2 a Worker's stream and the Runtime's tell the same";
 const CURSORS: &str = "I2 cursors stay valid";
 const TRIMMED: &str = "I9 what is over a limit is trimmed";
 
-const PAGE: PageSize = PageSize {
+pub(super) const PAGE: PageSize = PageSize {
     events_max: 512,
     bytes_max: 256 << 10,
 };

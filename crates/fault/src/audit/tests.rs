@@ -10,7 +10,7 @@ use crate::{
     crash::{Opener, Session},
     disk::{HeadChoice, Variant},
     settings::{Settings, Size},
-    workload::{Answer, Asked, Done, Journal, SinkCall},
+    workload::{Answer, Asked, Done, Journal, LifeChange, SinkCall},
 };
 
 const SETTINGS: Settings = Settings {
@@ -358,4 +358,73 @@ fn a_trim_without_a_limit_that_was_passed_is_noticed() {
         assert!(!is_broken(stream, 0, wide), "{stream:?}");
         assert!(!is_broken(stream, 40, narrow), "{stream:?}");
     }
+}
+
+/// What is seen when everything is asked again of the store that a session left.
+fn asked_again(session: &Session, journal: &Journal) -> Vec<String> {
+    let directory = SETTINGS.scratch().unwrap();
+    let opener = Opener::new(directory.path(), 1).unwrap();
+    let index = session.tape.len();
+    let image = session
+        .tape
+        .crash(index)
+        .image(Variant::None, HeadChoice::AsOfThen);
+    let look = Look {
+        index: index as u64,
+        seed: 1,
+        thorough: true,
+    };
+    let expected = Expected::new(journal);
+    let found = opener.audit_and_ask(&image, &expected, look).unwrap();
+    let violations = found.violations.into_iter();
+    violations.map(|violation| violation.to_string()).collect()
+}
+
+#[test]
+fn a_receipt_that_is_another_than_the_first_is_noticed() {
+    let session = session();
+    assert_eq!(asked_again(&session, &session.journal), [""; 0]);
+    let mut journal = session.journal.clone();
+    let cursors: Vec<_> = journal.told.values().map(|told| told.cursor).collect();
+    let mut is_changed = false;
+    for entry in &mut journal.entries {
+        if let (Asked::Send(..), Answer::Done(done)) = (&entry.asked, &mut entry.answer) {
+            done.cursor = cursors.first().copied();
+            is_changed = true;
+        }
+    }
+    assert!(is_changed, "no input was acknowledged");
+    assert_broken(
+        &asked_again(&session, &journal),
+        "I5 the same id gives the first receipt",
+    );
+}
+
+#[test]
+fn an_end_that_nobody_told_is_noticed_although_another_command_has_no_answer() {
+    let session = session();
+    let mut journal = session.journal.clone();
+    let (number, position) = *ended(&journal).last().unwrap();
+    let left = journal.told.range(..position).count();
+    cut_after(&mut journal, left);
+    let promise = "I1 the log is a prefix of what was told";
+    let is_broken = |journal: &Journal| {
+        let violations = looked_at(&session, journal, session.tape.len());
+        violations
+            .iter()
+            .any(|violation| violation.contains(promise))
+    };
+    assert!(!is_broken(&journal));
+    let Asked::Sink(worker_id, ..) = journal.entries[number].asked else {
+        panic!("it is no end");
+    };
+    // An update without an answer, of the very Worker, ends no run.
+    journal.entries[number].asked = Asked::Life(worker_id, LifeChange::Pause);
+    journal.entries[number].answer = Answer::Unknown;
+    let violations = looked_at(&session, &journal, session.tape.len());
+    let is_told = |promise| violations.iter().any(|it| it.contains(promise));
+    assert!(
+        is_told(promise) || is_told("I8 no end is made up"),
+        "{violations:#?}"
+    );
 }

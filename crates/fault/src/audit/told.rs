@@ -250,7 +250,8 @@ fn is_label_set(told: &Value, labels: &Value) -> bool {
     told.get("labels") == Some(labels)
 }
 
-fn fits_change(change: &LifeChange, done: &Done, kind: &str, told: &Value) -> bool {
+/// Whether an event is what was asked of a Worker's life.
+pub(super) fn fits_change(change: &LifeChange, done: &Done, kind: &str, told: &Value) -> bool {
     // A repetition points to what made it so, whatever that was.
     if done.repeated {
         return kind.starts_with("worker.");

@@ -16,6 +16,9 @@ use crate::{
 /// Time has gone on when a store is opened again.
 const LATER: Duration = Duration::from_secs(3_600);
 
+/// Makes other ids for an opening that is recorded.
+const RECORDED: u64 = 1 << 40;
+
 /// Where one thread opens images, one after the other.
 pub(crate) struct Opener {
     place: Place,
@@ -41,7 +44,7 @@ impl Opener {
         look: Look,
     ) -> Result<Found, HarnessError> {
         let wrap = self.place.mount(image)?;
-        let opened = self.open(wrap, &Stage::default(), Dispatch::None)?;
+        let opened = self.open(wrap, &Stage::default(), Dispatch::None, self.seed)?;
         Ok(self.tokio.block_on(async {
             match opened {
                 Ok(runtime) => expected.look(&runtime.observation(), look),
@@ -61,7 +64,7 @@ impl Opener {
         let wrap = self.place.mount(image)?;
         let stage = Stage::completing();
         // Opened anew from the same image: this time everything is dispatched.
-        let runtime = match self.open(wrap, &stage, Dispatch::All)? {
+        let runtime = match self.open(wrap, &stage, Dispatch::All, self.seed)? {
             Ok(runtime) => runtime,
             Err(error) => {
                 found.violations.extend(not_opened(&error).violations);
@@ -85,8 +88,10 @@ impl Opener {
     pub(crate) fn record_opening(&self, image: &Image) -> Result<Tape, HarnessError> {
         let recorder = Recorder::new(self.place.path());
         let wrap = recorder.wrap_over(self.place.mount(image)?);
-        // The same image was opened and audited before.
-        let opened = self.open(wrap, &Stage::default(), Dispatch::None)?;
+        // The same image was opened and audited before. What is opened again after this one needs ids
+        // of its own.
+        let seed = self.seed ^ RECORDED;
+        let opened = self.open(wrap, &Stage::default(), Dispatch::None, seed)?;
         let runtime = opened.doing("open an image again that was opened before")?;
         // What could not be closed clean is one more state to recover from.
         let _ = self.tokio.block_on(runtime.close());
@@ -98,10 +103,11 @@ impl Opener {
         wrap: WrapBackend,
         stage: &Stage,
         dispatch: Dispatch,
+        seed: u64,
     ) -> Result<Result<Runtime, OpenError>, HarnessError> {
         let clock = limits::clock();
         clock.advance(LATER);
-        let mut options = limits::file_options(&clock, self.seed);
+        let mut options = limits::file_options(&clock, seed);
         options.wrap_backend = Some(wrap);
         let store = match FileStore::open(self.place.path(), options) {
             Ok(store) => store,
@@ -111,7 +117,7 @@ impl Opener {
                 return Ok(Err(error.into()));
             }
         };
-        let options = limits::runtime_options(stage.factory(), dispatch, &clock, self.seed)?;
+        let options = limits::runtime_options(stage.factory(), dispatch, &clock, seed)?;
         let opening = Runtime::open(Box::new(store), options);
         Ok(self.tokio.block_on(opening))
     }
