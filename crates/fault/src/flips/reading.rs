@@ -6,11 +6,11 @@ use std::{
 };
 
 use worker_runtime_core::{
-    Cursor, Event, Observation, PageSize, Position, Stream, TranscriptFrom, WorkerId,
+    Cursor, Event, EventType, Observation, PageSize, Position, Stream, TranscriptFrom, WorkerId,
     cursor::From as Start,
     open_read_only,
     store::Gap,
-    view::{TranscriptItem, WorkerView},
+    view::{DamagedView, TranscriptItem, WorkerView},
 };
 use worker_runtime_persist::ReadStore;
 
@@ -52,8 +52,10 @@ pub(super) struct Reading {
     pub(super) views: BTreeMap<WorkerId, WorkerView>,
     pub(super) position: Position,
     pub(super) went_back: bool,
-    /// Whose records are said to be damaged; `None` where it isn't known whose.
-    pub(super) damaged: BTreeSet<Option<WorkerId>>,
+    /// Records that are said to be damaged, one by one.
+    pub(super) damaged: Vec<DamagedView>,
+    /// Workers that are not there any more, as the log tells.
+    pub(super) deleted: BTreeSet<WorkerId>,
 }
 
 impl<T> StreamRead<T> {
@@ -86,7 +88,7 @@ impl Reading {
     }
 }
 
-/// Reads all of it; Workers that the truth has are asked for too.
+/// Reads all of it; Workers that the truth has, or had, are asked for too.
 pub(super) fn read(directory: &Path, truth: Option<&Reading>) -> Opened {
     let store = match ReadStore::open(directory) {
         Ok(store) => store,
@@ -118,16 +120,41 @@ pub(super) fn read(directory: &Path, truth: Option<&Reading>) -> Opened {
     workers.dedup();
     let stream = |worker_id: &WorkerId| (*worker_id, events(&seen, Stream::Worker(*worker_id)));
     let said = |worker_id: &WorkerId| (*worker_id, transcript(&seen, *worker_id));
-    let damaged = status.damaged.iter().chain(&list.damaged);
-    Opened::Read(Box::new(Reading {
-        log: events(&seen, Stream::Runtime),
+    let log = events(&seen, Stream::Runtime);
+    let mut reading = Reading {
+        deleted: deleted(&log),
+        log,
         events: workers.iter().map(stream).collect(),
         transcripts: workers.iter().map(said).collect(),
         views,
         position: status.position,
         went_back: status.went_back.is_some(),
-        damaged: damaged.map(|record| record.worker_id).collect(),
-    }))
+        damaged: status.damaged,
+    };
+    // Reading what was deleted is refused; what is served of it all the same is looked at.
+    for worker_id in truth.iter().flat_map(|truth| &truth.deleted) {
+        let (whose, stream) = stream(worker_id);
+        if !stream.found.is_empty() {
+            reading.events.insert(whose, stream);
+        }
+        let (whose, said) = said(worker_id);
+        if !said.found.is_empty() {
+            reading.transcripts.insert(whose, said);
+        }
+    }
+    Opened::Read(Box::new(reading))
+}
+
+/// Workers of whose end the log tells, or of which it tells nothing else any more.
+fn deleted(log: &StreamRead<Shown>) -> BTreeSet<WorkerId> {
+    let told = log.found.values().filter_map(|shown| match shown {
+        Shown::Redacted(worker_id) => Some(*worker_id),
+        Shown::Event(event) => {
+            let place = event.worker?;
+            (event.kind == EventType::WORKER_DELETED).then_some(place.worker_id)
+        }
+    });
+    told.collect()
 }
 
 fn events(seen: &Observation, stream: Stream) -> StreamRead<Shown> {
@@ -148,15 +175,7 @@ fn events(seen: &Observation, stream: Stream) -> StreamRead<Shown> {
         };
         read.gaps.extend(page.gap);
         for (_, event) in page.events {
-            match audit::redacted(&event) {
-                Some((from, worker_id)) => read
-                    .found
-                    .extend((from.0..=event.position.0).map(|at| (at, Shown::Redacted(worker_id)))),
-                None => {
-                    let at = event.position.0;
-                    read.found.insert(at, Shown::Event(Box::new(event)));
-                }
-            }
+            show(&mut read.found, event);
         }
         if page.up_to_date {
             return read;
@@ -169,6 +188,20 @@ fn events(seen: &Observation, stream: Stream) -> StreamRead<Shown> {
     // Not an error that it tells: whoever reads on reads on for ever.
     read.found.clear();
     read
+}
+
+/// Notes an event at each position that it stands for.
+pub(super) fn show(found: &mut BTreeMap<u64, Shown>, event: Event) {
+    match audit::redacted(&event) {
+        Some((from, worker_id)) => {
+            let places = from.0..=event.position.0;
+            found.extend(places.map(|at| (at, Shown::Redacted(worker_id))));
+        }
+        None => {
+            let at = event.position.0;
+            found.insert(at, Shown::Event(Box::new(event)));
+        }
+    }
 }
 
 fn transcript(seen: &Observation, worker_id: WorkerId) -> StreamRead<TranscriptItem> {
