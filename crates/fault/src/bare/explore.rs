@@ -20,6 +20,9 @@ use crate::{
     settings::{Progress, Settings},
 };
 
+/// Variants of each point of an opening, of which its share is taken.
+const RECOVERY_VARIANTS: usize = 8;
+
 /// A thread's directories, used for one image after another.
 pub(super) struct Explore<'a> {
     scratch: TempDir,
@@ -58,7 +61,6 @@ impl<'a> Explore<'a> {
         let mut session = Session::record(&live, seed, amount.batches)?;
         std::fs::remove_dir_all(&live).doing("remove a session's directory")?;
         found.count("recorded sessions", 1);
-        found.count("crash points", session.tape.len() as u64 + 1);
         if let Some(violation) = session.broken.take() {
             found.violated(format!("session {seed:#x}, no fault"), violation);
         }
@@ -96,6 +98,7 @@ impl<'a> Explore<'a> {
     ) -> Result<(), HarnessError> {
         let allowed = session.allowed(crash.index());
         let before = seen.0.len();
+        let mut is_audited = false;
         for variant in crash.variants(rng, share * 2) {
             let head = rng.choice(HeadChoice::ALL).unwrap_or(HeadChoice::AsOfThen);
             let image = crash.image(variant, head);
@@ -127,7 +130,11 @@ impl<'a> Explore<'a> {
                     found.violated(at(), violation);
                 }
             }
+            // A point counts by what was audited at it.
+            found.count("crash points", u64::from(!is_audited));
+            is_audited = true;
             found.count("audited images", 1);
+            found.count(variant.figure(), 1);
             self.progress.add(1);
             if seen.0.len() >= before + share || (self.until_violation && found.violations > 0) {
                 break;
@@ -156,22 +163,15 @@ impl<'a> Explore<'a> {
             session.seed,
             crash.index()
         );
-        let mut store = match FileStore::open(self.first.path(), options(rng.u64(..), wrap)) {
-            Ok(store) => store,
-            Err(error) => {
-                found.violated(at, Violation::new("I1 the store opens", error.to_string()));
-                return Ok(1);
-            }
-        };
-        let opened = usize::try_from(recorder.index()).unwrap_or(usize::MAX);
-        let state = match which(session, &mut store, &allowed, 64) {
-            Ok(state) => state,
+        let first = self.first_opening(session, (&recorder, wrap), &allowed, rng);
+        let (state, opened) = match first {
+            Ok(first) => first,
             Err(violation) => {
+                image.keep(("bare", &at), &(), std::slice::from_ref(&violation))?;
                 found.violated(at, violation);
                 return Ok(1);
             }
         };
-        drop(store);
         let tape = recorder.tape();
         let mut explorer = tape.explorer();
         let mut done = 0;
@@ -182,11 +182,18 @@ impl<'a> Explore<'a> {
             let share = how_many
                 .saturating_sub(done)
                 .div_ceil(tape.len() + 1 - index);
-            for variant in second.variants(rng, share) {
+            let mut variants = second.variants(rng, share.max(RECOVERY_VARIANTS));
+            rng.shuffle(&mut variants);
+            let mut new = 0;
+            for variant in variants {
                 let image = second.image(variant, HeadChoice::AsOfThen);
+                if new == share {
+                    break;
+                }
                 if seen.0.insert(image.fingerprint(), state).is_some() {
                     continue;
                 }
+                new += 1;
                 let wrap = self.second.mount(&image)?;
                 let openings = usize::from(index >= opened)..=1;
                 let again = again(session, self.second.path(), wrap, state, openings);
@@ -200,6 +207,21 @@ impl<'a> Explore<'a> {
             }
         }
         Ok(done.max(1))
+    }
+
+    /// Which state a recorded opening found, and after how many calls it was open.
+    fn first_opening(
+        &self,
+        session: &Session,
+        (recorder, wrap): (&Recorder, WrapBackend),
+        allowed: &std::ops::RangeInclusive<usize>,
+        rng: &mut Rng,
+    ) -> Result<(usize, usize), Violation> {
+        let mut store = FileStore::open(self.first.path(), options(rng.u64(..), wrap))
+            .map_err(|error| Violation::new("I1 the store opens", error.to_string()))?;
+        let opened = usize::try_from(recorder.index()).unwrap_or(usize::MAX);
+        let state = which(session, &mut store, allowed, 64)?;
+        Ok((state, opened))
     }
 }
 

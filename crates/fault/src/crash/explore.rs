@@ -192,6 +192,7 @@ impl Shared<'_> {
                 };
                 let found = found.doing(&at)?;
                 outcome.count(novelty.figure("audited images"), 1);
+                outcome.count(variant.figure(), u64::from(novelty == Novelty::Image));
                 // A point counts by what was audited at it.
                 outcome.count("crash points", u64::from(!is_audited));
                 is_audited = true;

@@ -144,6 +144,10 @@ impl Shared<'_> {
     ) -> Result<(), HarnessError> {
         let first = opener.audit(opening.image, self.expected, opening.look)?;
         let is_broken = !first.violations.is_empty();
+        let seen = ("recovery", opening.at.as_str());
+        opening
+            .image
+            .keep(seen, &self.session.journal, &first.violations)?;
         for violation in first.violations {
             outcome.violated(&opening.at, violation);
         }
@@ -176,12 +180,12 @@ impl Shared<'_> {
                     0 => opener.audit_and_ask(&image, self.expected, opening.look),
                     _ => opener.audit(&image, self.expected, opening.look),
                 };
-                let found = found.doing(&at)?;
+                let mut found = found.doing(&at)?;
                 outcome.count(novelty.figure("crashes during recovery"), 1);
                 if found.kept != first.kept && found.violations.is_empty() {
                     let detail = format!("{} was kept, and is {} now", first.kept, found.kept);
                     let promise = "I1 what an opening found stays";
-                    outcome.violated(&at, Violation::new(promise, detail));
+                    found.violations.push(Violation::new(promise, detail));
                 }
                 image.keep(("recovery", &at), &self.session.journal, &found.violations)?;
                 for violation in found.violations {

@@ -42,6 +42,21 @@ pub enum Variant {
     },
 }
 
+impl Variant {
+    /// The figure in which images of its kind are counted.
+    pub const fn figure(self) -> &'static str {
+        match self {
+            Self::None => "images with none",
+            Self::All => "images with all",
+            Self::Drop(_) => "images with one left out",
+            Self::Only(_) => "images with one alone",
+            Self::Subset(_) => "images with a subset",
+            Self::Reordered(_) => "images in another order",
+            Self::Torn { .. } => "images with a torn write",
+        }
+    }
+}
+
 /// The part of a torn write that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -195,8 +210,9 @@ impl Crash<'_> {
         self.pending.len()
     }
 
-    /// At most so many variants: none, all, each left out, each alone, and a sample of the rest.
-    /// Where that is too few, the single ones are sampled too.
+    /// At most so many variants: none, all, and then, as they come, each left out, each alone, and a
+    /// sample of the rest. However few are wanted, or looked at from the first on, those of the sample
+    /// have their share.
     pub fn variants(&self, rng: &mut Rng, how_many: usize) -> Vec<Variant> {
         let count = self.pending.len();
         let mut variants = vec![Variant::None];
@@ -204,28 +220,27 @@ impl Crash<'_> {
             return variants;
         }
         variants.push(Variant::All);
+        let more = how_many.saturating_sub(variants.len());
+        let mut others = Vec::new();
         if count > 1 {
-            let mut single: Vec<_> = (0..count)
-                .flat_map(|call| [Variant::Drop(call), Variant::Only(call)])
-                .collect();
-            // A few of the others also where there are more single ones than are wanted.
-            if single.len() + 2 > how_many {
-                rng.shuffle(&mut single);
-                single.truncate(how_many.saturating_sub(2) * 2 / 3);
-            }
-            variants.append(&mut single);
+            others.extend((0..count).flat_map(|call| [Variant::Drop(call), Variant::Only(call)]));
+            rng.shuffle(&mut others);
+            others.truncate(more.div_ceil(2));
         }
-        while variants.len() < how_many {
-            variants.push(self.sample(rng));
+        while others.len() < more {
+            others.push(self.sample(rng));
         }
+        rng.shuffle(&mut others);
+        variants.append(&mut others);
         variants.truncate(how_many);
         variants
     }
 
     fn sample(&self, rng: &mut Rng) -> Variant {
         match rng.u8(0..4) {
-            0 => Variant::Subset(rng.u64(..)),
-            1 => Variant::Reordered(rng.u64(..)),
+            // Of a single call these are none and all of it.
+            0 if self.pending.len() > 1 => Variant::Subset(rng.u64(..)),
+            1 if self.pending.len() > 1 => Variant::Reordered(rng.u64(..)),
             _ => {
                 let call = rng.usize(..self.pending.len().max(1));
                 let sectors = match self.call(call) {

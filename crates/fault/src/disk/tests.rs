@@ -230,3 +230,25 @@ fn a_call_fails_by_its_kind_and_number() {
         }
     }
 }
+
+#[test]
+fn every_kind_of_variant_has_its_share_of_however_few() {
+    let home = tempfile::tempdir().unwrap();
+    let (_store, _, recorder) = recorded(home.path(), 6);
+    let tape = recorder.tape();
+    let mut explorer = tape.explorer();
+    let mut rng = Rng::with_seed(3);
+    let mut few = std::collections::BTreeMap::<&str, u32>::new();
+    for index in 0..=tape.len() {
+        explorer.goto(index);
+        let crash = explorer.crash();
+        let variants = crash.variants(&mut rng, 26);
+        assert!(variants.len() <= 26);
+        // Whoever looks at a few of many from the first on sees all kinds, too.
+        for variant in variants.into_iter().take(8) {
+            *few.entry(variant.figure()).or_default() += 1;
+        }
+    }
+    assert_eq!(few.len(), 7, "{few:?}");
+    assert!(few.values().all(|times| *times >= 5), "{few:?}");
+}
