@@ -15,10 +15,15 @@ use std::{
     path::Path,
     pin::pin,
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::oneshot,
+};
 use worker_runtime_core::{
     Code, Runtime, RuntimeOptions, SystemClock, SystemEntropy, store::Store,
 };
@@ -44,6 +49,8 @@ use voice::Voice;
 pub(crate) const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7621);
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: u32 = 1_024;
+/// How long an address may be taken yet by what a killed server was starting.
+const FREED_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -96,7 +103,7 @@ pub(crate) fn run(
     if !args.origins.is_empty() {
         config.origins = args.origins;
     }
-    let socket = take(bind).map_err(|error| not_bound(bind, &error, &path))?;
+    let socket = take_soon(bind, &path)?;
     let is_new = !target::has_store(&path);
     let mut store = target::open_files(global, true)?;
     let voice = Voice {
@@ -139,6 +146,24 @@ pub(crate) fn run(
         say_ready(&voice, &server, &runtime, &path);
         until_asked(server, told, runtime, signals, &voice).await
     })
+}
+
+/// Takes the address. For a moment after a server was killed, a command that it was about to start may
+/// still hold the port with it: whoever starts the next one at once must not fail by that.
+fn take_soon(bind: SocketAddr, path: &Path) -> Result<TcpSocket, CliError> {
+    let began = Instant::now();
+    loop {
+        let error = match take(bind) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => error,
+        };
+        let may_pass = error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < FREED_WITHIN;
+        let told = not_bound(bind, &error, path);
+        if !may_pass || told.code == Code::StateLocked {
+            return Err(told);
+        }
+        thread::sleep(FREED_WITHIN / 20);
+    }
 }
 
 /// Why the address can't be had, before the store is held. Where it is served already, that is what a
@@ -199,6 +224,11 @@ fn say_ready(voice: &Voice<'_>, server: &Server, runtime: &Runtime, path: &Path)
     if !address.ip().is_loopback() {
         voice.warn(
             "other machines reach this address, and it speaks plain HTTP: put what encrypts in front",
+        );
+    }
+    if address.ip().is_unspecified() {
+        voice.warn(
+            "it is called by no other name than localhost: add those of this machine with --host",
         );
     }
     let runtime_id = runtime.observation().runtime_id().to_string();

@@ -101,6 +101,22 @@ async fn every_route_is_open_to_the_scopes_that_the_list_says_and_to_nobody_else
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_route_overlooks_what_it_does_not_take() {
+    let host = Host::start().await;
+    for (method, path, needs) in routes() {
+        if needs.is_none() {
+            continue;
+        }
+        let odd = format!("{path}?nobody=knows");
+        let reply = host.ask(method.clone(), &odd).token(&host.admin);
+        reply.send().await.refused(400, "WR-QUERY-INVALID");
+        let reply = host.ask(method.clone(), &path).token(&host.admin);
+        let reply = reply.json(&json!({ "nobody": "knows" }));
+        reply.send().await.refused(400, "WR-BODY-INVALID");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_route_answers_to_a_name_or_an_origin_of_somebody_else() {
     let host = Host::start().await;
     let port = host.address.port();

@@ -1,5 +1,5 @@
-//! The checks before a handler: the name that the request was sent to, where it came from, and what
-//! its access token allows (I11).
+//! The checks before a handler: the name that the request was sent to, where it came from, what its
+//! access token allows (I11), and that it says nothing that its route would not look at.
 
 use axum::{
     extract::{Request, State},
@@ -11,7 +11,7 @@ use worker_runtime_core::{Code, Timestamp};
 
 use super::tokens::Good;
 use crate::{
-    server::{app::App, refusal::Refusal},
+    server::{app::App, extract::bodiless, refusal::Refusal},
     wire::AccessScope,
 };
 
@@ -52,6 +52,14 @@ pub(in crate::server) struct Guarded {
     pub(in crate::server) app: App,
     /// `None`: anybody may ask.
     pub(in crate::server) needs: Option<AccessScope>,
+    pub(in crate::server) takes: Takes,
+}
+
+/// What a route looks at beside its path.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct Takes {
+    pub(in crate::server) query: bool,
+    pub(in crate::server) body: bool,
 }
 
 /// Lets a request through to its handler, or refuses it.
@@ -67,8 +75,25 @@ pub(in crate::server) async fn guard(
             }
             Err(refusal) => return refusal.into_response(),
         }
+        request = match only_what_is_taken(&guarded, request).await {
+            Ok(request) => request,
+            Err(refusal) => return refusal.into_response(),
+        };
     }
     next.run(request).await
+}
+
+/// Refuses what would be silently without effect: `?dry_run=true` where nothing is tried out.
+async fn only_what_is_taken(guarded: &Guarded, request: Request) -> Result<Request, Refusal> {
+    let query = request.uri().query().unwrap_or_default();
+    if !guarded.takes.query && !query.is_empty() {
+        let detail = "this takes no parameters";
+        return Err(Refusal::new(Code::QueryInvalid, detail));
+    }
+    match guarded.takes.body {
+        true => Ok(request),
+        false => bodiless(request, &guarded.app).await,
+    }
 }
 
 fn access(app: &App, headers: &HeaderMap, needed: AccessScope) -> Result<Access, Refusal> {
@@ -108,7 +133,11 @@ pub(in crate::server) fn check_names(app: &App, request: &Request) -> Result<(),
     if !app.0.hosts.iter().any(|known| known == &host) {
         let detail = match named {
             None => "the request has no `Host`, or more than one".to_owned(),
-            Some(_) => "the request's `Host` is not a name of this server".to_owned(),
+            Some(_) => {
+                "the request's `Host` is not a name of this server: whoever runs it adds names \
+                        with `serve --host`"
+                    .to_owned()
+            }
         };
         return Err(Refusal::new(Code::HostRefused, detail));
     }

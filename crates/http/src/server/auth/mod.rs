@@ -6,5 +6,5 @@
 mod guard;
 mod tokens;
 
-pub(super) use guard::{Access, Guarded, check_names, guard};
+pub(super) use guard::{Access, Guarded, Takes, check_names, guard};
 pub use tokens::{Tokens, TokensError};

@@ -1,7 +1,7 @@
 //! JSON bodies, bounded in bytes and time.
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes, HttpBody as _},
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
@@ -41,9 +41,30 @@ impl<T: DeserializeOwned + Serialize + Default> FromRequest<App> for OptionalJso
     }
 }
 
-async fn read(request: Request, app: &App) -> Result<(HeaderMap, Bytes), Refusal> {
-    let limits = &app.0.limits;
+/// A request whose route takes no body. Clients that always send an object may send one with nothing
+/// in it.
+///
+/// # Errors
+/// When it has a body that says something: it would be silently without effect.
+pub(in crate::server) async fn bodiless(request: Request, app: &App) -> Result<Request, Refusal> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
     let (parts, body) = request.into_parts();
+    let bytes = read_whole(body, app).await?;
+    match bytes.trim_ascii() {
+        b"" | b"{}" => Ok(Request::from_parts(parts, Body::empty())),
+        _ => Err(Refusal::new(Code::BodyInvalid, "this takes no body")),
+    }
+}
+
+async fn read(request: Request, app: &App) -> Result<(HeaderMap, Bytes), Refusal> {
+    let (parts, body) = request.into_parts();
+    Ok((parts.headers, read_whole(body, app).await?))
+}
+
+async fn read_whole(body: Body, app: &App) -> Result<Bytes, Refusal> {
+    let limits = &app.0.limits;
     let whole = Limited::new(body, limits.body_bytes_max).collect();
     let whole = tokio::time::timeout(limits.body_read_max, whole).await;
     let whole = whole.map_err(|_| {
@@ -58,7 +79,7 @@ async fn read(request: Request, app: &App) -> Result<(HeaderMap, Bytes), Refusal
             Refusal::new(Code::BodyInvalid, "the body broke off")
         }
     })?;
-    Ok((parts.headers, whole.to_bytes()))
+    Ok(whole.to_bytes())
 }
 
 /// A form of a web page has another type, and none of its kinds may be taken for JSON.

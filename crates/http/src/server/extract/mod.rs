@@ -7,5 +7,5 @@
 mod body;
 mod params;
 
-pub(super) use body::{Json, OptionalJson};
+pub(super) use body::{Json, OptionalJson, bodiless};
 pub(super) use params::{Path, Query, present};

@@ -13,7 +13,7 @@ use worker_runtime_core::Code;
 use super::list::routes;
 use crate::server::{
     app::App,
-    auth::{Guarded, check_names, guard},
+    auth::{Guarded, Takes, check_names, guard},
     refusal::{Refusal, finish},
 };
 
@@ -29,6 +29,10 @@ pub(in crate::server) fn router(app: &App) -> Router {
         let guarded = Guarded {
             app: app.clone(),
             needs: route.needs,
+            takes: Takes {
+                query: route.query.is_some(),
+                body: route.body.is_some(),
+            },
         };
         let handler = route
             .handler
