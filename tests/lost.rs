@@ -120,6 +120,37 @@ async fn a_scope_whose_record_was_damaged_is_held_under_a_new_fence() {
     host.end().await;
 }
 
+/// Whose the record is may be what is damaged: then it named nobody, its Worker held nothing any more,
+/// and another one was granted the same scope.
+#[tokio::test]
+async fn a_scope_whose_record_names_nobody_any_more_is_held_by_its_worker() {
+    let host = Host::open().await;
+    let request = CreateWorker {
+        scope: write("src"),
+        ..scripted()
+    };
+    let worker_id = host.create(request.clone()).await;
+    let before = host.view(worker_id).fence;
+    host.faults.find(move |loaded| {
+        loaded.allocations.clear();
+        loaded.damaged.push(DamagedRecord {
+            table: "allocation",
+            worker_id: Some(WorkerId::from_bytes([9; 16])),
+            seq: None,
+            detail: "the test wants it".into(),
+        });
+    });
+    let host = host.crash().await;
+    let view = host.view(worker_id);
+    assert!(view.fence > before, "{:?} after {before:?}", view.fence);
+    assert_eq!(view.scope.allow, request.scope.allow);
+    let again = host.runtime.catalog().create(request).await;
+    assert_eq!(again.unwrap_err().code(), Code::ScopeConflict);
+    let damaged = host.observation().runtime().damaged;
+    assert!(damaged.iter().any(|it| it.worker_id == Some(worker_id)));
+    host.end().await;
+}
+
 #[tokio::test]
 async fn an_input_whose_record_is_damaged_is_interrupted_and_the_next_one_runs() {
     let host = Host::open().await;

@@ -88,7 +88,7 @@ fn views(truth: &Reading, read: &Reading, found: &mut Vec<Violation>) {
 struct Strange {
     /// Of Workers: as many may be missing.
     workers: usize,
-    /// Of what a Worker holds, or was sent: as many may be shown without it.
+    /// Of what a Worker was sent: as many may be shown without it.
     parts: usize,
     /// Of openings: cursors may name another one.
     has_incarnations: bool,
@@ -107,7 +107,7 @@ impl Strange {
         };
         Self {
             workers: count(&["worker"]),
-            parts: count(&["allocation", "unfinished"]),
+            parts: count(&["unfinished"]),
             has_incarnations: count(&["incarnation"]) > 0,
         }
     }

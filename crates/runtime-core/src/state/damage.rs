@@ -21,27 +21,42 @@ use crate::{
 /// Stands for a fence that was lost, until the opening grants another one; none is ever 0.
 pub(super) const FENCE_LOST: Fence = Fence(0);
 
-/// A Worker whose allocation record is damaged still holds what it was granted at its creation.
+/// A Worker whose allocation record is damaged still holds what it was granted at its creation. So does
+/// one whose allocation record is gone: its key may be what is damaged, and names another one.
 pub(super) fn hold_undamaged(
     workers: &mut HashMap<WorkerId, WorkerState>,
-    damaged: &[DamagedRecord],
+    damaged: &mut Vec<DamagedRecord>,
 ) {
-    for record in damaged.iter().filter(|record| record.table == "allocation") {
-        let worker = record
-            .worker_id
-            .and_then(|worker_id| workers.get_mut(&worker_id));
-        let Some(worker) = worker.filter(|worker| worker.record.lifecycle == Lifecycle::Active)
-        else {
+    let mut lost = Vec::new();
+    for worker in workers.values_mut() {
+        let record = &worker.record;
+        if record.lifecycle != Lifecycle::Active || worker.allocation.is_some() {
+            continue;
+        }
+        let Some(scope) = record.scope.clone() else {
             continue;
         };
-        if let Some(scope) = worker.record.scope.clone() {
-            worker.allocation = Some(Arc::new(AllocationRecord {
-                worker_id: worker.record.worker_id,
-                parent: worker.record.spec.parent,
-                scope,
-                fence: FENCE_LOST,
-                granted_at: worker.record.created.at,
-            }));
+        lost.push(record.worker_id);
+        worker.allocation = Some(Arc::new(AllocationRecord {
+            worker_id: record.worker_id,
+            parent: record.spec.parent,
+            scope,
+            fence: FENCE_LOST,
+            granted_at: record.created.at,
+        }));
+    }
+    lost.sort_unstable();
+    for worker_id in lost {
+        let is_told = |record: &DamagedRecord| {
+            record.table == "allocation" && record.worker_id == Some(worker_id)
+        };
+        if !damaged.iter().any(is_told) {
+            damaged.push(DamagedRecord {
+                table: "allocation",
+                worker_id: Some(worker_id),
+                seq: None,
+                detail: "it is missing, and its Worker holds a scope".to_owned(),
+            });
         }
     }
 }

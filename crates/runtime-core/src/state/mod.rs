@@ -201,7 +201,7 @@ impl State {
         ownerless.extend(orphans.iter().map(|allocation| allocation.worker_id));
         let mut damaged = loaded.damaged;
         damage::name_lost(&mut damaged, ownerless);
-        damage::hold_undamaged(&mut workers, &damaged);
+        damage::hold_undamaged(&mut workers, &mut damaged);
         let mut aside = damage::set_aside(&mut workers, &*around.reader);
         damaged.append(&mut aside.damaged);
         orphans.append(&mut aside.orphans);
