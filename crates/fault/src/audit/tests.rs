@@ -360,11 +360,10 @@ fn a_trim_without_a_limit_that_was_passed_is_noticed() {
     }
 }
 
-/// What is seen when everything is asked again of the store that a session left.
-fn asked_again(session: &Session, journal: &Journal) -> Vec<String> {
+/// What is seen when everything is asked again of an image after `index` calls.
+fn asked_again(session: &Session, journal: &Journal, index: usize) -> Vec<String> {
     let directory = SETTINGS.scratch().unwrap();
     let opener = Opener::new(directory.path(), 1).unwrap();
-    let index = session.tape.len();
     let image = session
         .tape
         .crash(index)
@@ -383,7 +382,11 @@ fn asked_again(session: &Session, journal: &Journal) -> Vec<String> {
 #[test]
 fn a_receipt_that_is_another_than_the_first_is_noticed() {
     let session = session();
-    assert_eq!(asked_again(&session, &session.journal), [""; 0]);
+    let last = session.tape.len();
+    for index in (0..=last).rev().step_by(last / 8) {
+        let violations = asked_again(&session, &session.journal, index);
+        assert_eq!(violations, [""; 0], "at {index}");
+    }
     let mut journal = session.journal.clone();
     let cursors: Vec<_> = journal.told.values().map(|told| told.cursor).collect();
     let mut is_changed = false;
@@ -395,7 +398,7 @@ fn a_receipt_that_is_another_than_the_first_is_noticed() {
     }
     assert!(is_changed, "no input was acknowledged");
     assert_broken(
-        &asked_again(&session, &journal),
+        &asked_again(&session, &journal, last),
         "I5 the same id gives the first receipt",
     );
 }
