@@ -1,14 +1,17 @@
 //! Records of a Worker that are lost: its id stays its own, and so does what it holds (I5, I6, I7).
 
 use worker_runtime_core::{
-    Code, EventType, PageSize, Position, Stream, WorkerId,
+    Code, EventType, PageSize, Position, Runtime, RuntimeOptions, Stream, WorkerId,
     cursor::From as Start,
+    limits::Limits,
+    open_read_only,
     run::{OutcomeKind, StopReason},
     store::{DamagedRecord, WentBack},
     worker::CreateWorker,
 };
+use worker_runtime_persist::{FileOptions, FileStore, ReadStore};
 
-use crate::support::{Host, Lost, assistant, input, queued, scripted, write};
+use crate::support::{Host, Lost, Script, assistant, input, queued, scripted, write};
 
 const ID: WorkerId = WorkerId::from_bytes([7; 16]);
 
@@ -149,6 +152,39 @@ async fn a_scope_whose_record_names_nobody_any_more_is_held_by_its_worker() {
     let damaged = host.observation().runtime().damaged;
     assert!(damaged.iter().any(|it| it.worker_id == Some(worker_id)));
     host.end().await;
+}
+
+#[tokio::test]
+async fn a_stopped_store_shows_what_a_worker_holds_whose_record_names_nobody() {
+    let place = tempfile::tempdir().unwrap();
+    let script = Script::default();
+    let store = FileStore::open(place.path(), FileOptions::default()).unwrap();
+    let mut options = RuntimeOptions {
+        backends: vec![script.factory()],
+        ..RuntimeOptions::default()
+    };
+    options.mounts.set("repo", "/nonexistent/repo").unwrap();
+    let runtime = Runtime::open(Box::new(store), options).await.unwrap();
+    let request = CreateWorker {
+        scope: write("src"),
+        ..scripted()
+    };
+    let created = runtime.catalog().create(request.clone()).await.unwrap();
+    runtime.close().await.unwrap();
+
+    let store = ReadStore::open(place.path()).unwrap();
+    let mut loaded = store.load().unwrap();
+    loaded.allocations.clear();
+    let read = open_read_only(loaded, store.reader(), Vec::new(), Limits::default()).unwrap();
+    let view = read.worker(created.worker_id).unwrap();
+    assert_eq!(view.scope.allow, request.scope.allow);
+    assert_eq!(view.fence, None, "nobody knows it");
+    let damaged = read.runtime().damaged;
+    let named = damaged.iter().map(|it| (it.table.as_str(), it.worker_id));
+    assert_eq!(
+        named.collect::<Vec<_>>(),
+        [("allocation", Some(created.worker_id))]
+    );
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
         WorkerRecord,
     },
     sabotage::{self, Sabotage},
-    state::State,
+    state::{State, hold_undamaged},
     store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreReader, WentBack},
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
@@ -102,6 +102,10 @@ impl Shared {
                 worker.allocation = Some(allocation);
             }
         }
+        let mut damaged = loaded.damaged;
+        let held = workers.values_mut();
+        let held = held.map(|worker| (&*worker.record, &mut worker.allocation));
+        hold_undamaged(held, &mut damaged);
         for unfinished in loaded.unfinished {
             if let Some(worker) = workers.get_mut(&unfinished.worker_id) {
                 worker.unfinished.push_back(unfinished);
@@ -111,7 +115,7 @@ impl Shared {
             .values()
             .filter(|worker| worker.record.lifecycle == Lifecycle::Deleted)
             .map(|worker| worker.record.worker_id)
-            .chain(buried(&loaded.damaged, &*reader, position))
+            .chain(buried(&damaged, &*reader, position))
             .collect();
         let incarnation = loaded
             .incarnations
@@ -133,7 +137,7 @@ impl Shared {
                 runtime: loaded.runtime,
                 workers,
                 deleted,
-                damaged: loaded.damaged,
+                damaged,
                 went_back,
             }),
             news: Mutex::new(News::open(position)),

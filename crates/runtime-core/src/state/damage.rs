@@ -14,30 +14,29 @@ use super::{Head, State, WorkerState};
 use crate::{
     Fence, WorkerId,
     error::{CreateError, Unavailable, WorkerError},
-    record::{AllocationRecord, Lifecycle},
+    record::{AllocationRecord, Lifecycle, WorkerRecord},
     store::{DamagedRecord, StoreError, StoreReader},
 };
 
 /// Stands for a fence that was lost, until the opening grants another one; none is ever 0.
-pub(super) const FENCE_LOST: Fence = Fence(0);
+pub(crate) const FENCE_LOST: Fence = Fence(0);
 
 /// A Worker whose allocation record is damaged still holds what it was granted at its creation. So does
 /// one whose allocation record is gone: its key may be what is damaged, and names another one.
-pub(super) fn hold_undamaged(
-    workers: &mut HashMap<WorkerId, WorkerState>,
+pub(crate) fn hold_undamaged<'a>(
+    workers: impl Iterator<Item = (&'a WorkerRecord, &'a mut Option<Arc<AllocationRecord>>)>,
     damaged: &mut Vec<DamagedRecord>,
 ) {
     let mut lost = Vec::new();
-    for worker in workers.values_mut() {
-        let record = &worker.record;
-        if record.lifecycle != Lifecycle::Active || worker.allocation.is_some() {
+    for (record, allocation) in workers {
+        if record.lifecycle != Lifecycle::Active || allocation.is_some() {
             continue;
         }
         let Some(scope) = record.scope.clone() else {
             continue;
         };
         lost.push(record.worker_id);
-        worker.allocation = Some(Arc::new(AllocationRecord {
+        *allocation = Some(Arc::new(AllocationRecord {
             worker_id: record.worker_id,
             parent: record.spec.parent,
             scope,

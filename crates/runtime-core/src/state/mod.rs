@@ -24,6 +24,7 @@ use std::{
 
 pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
+pub(crate) use damage::{FENCE_LOST, hold_undamaged};
 pub(crate) use dispatch::{RunEnd, phase_of};
 pub(crate) use lifecycle::LifecycleOp;
 pub(crate) use recover::{ProvenWorker, partial_blocks};
@@ -201,7 +202,9 @@ impl State {
         ownerless.extend(orphans.iter().map(|allocation| allocation.worker_id));
         let mut damaged = loaded.damaged;
         damage::name_lost(&mut damaged, ownerless);
-        damage::hold_undamaged(&mut workers, &mut damaged);
+        let held = workers.values_mut();
+        let held = held.map(|worker| (&*worker.record, &mut worker.allocation));
+        damage::hold_undamaged(held, &mut damaged);
         let mut aside = damage::set_aside(&mut workers, &*around.reader);
         damaged.append(&mut aside.damaged);
         orphans.append(&mut aside.orphans);

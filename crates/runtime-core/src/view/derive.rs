@@ -6,7 +6,7 @@ use crate::{
     Cursor, Event, EventType, RuntimeId, Scope,
     backend::IncapableReason,
     runtime::{Backends, PublishedWorker},
-    state::phase_of,
+    state::{FENCE_LOST, phase_of},
     view::{ActionView, Activity, InputCapability, Phase, TranscriptItem, WorkerView, wire_rules},
 };
 
@@ -63,7 +63,8 @@ impl WorkerView {
             fence: worker
                 .allocation
                 .as_ref()
-                .map(|allocation| allocation.fence),
+                .map(|allocation| allocation.fence)
+                .filter(|fence| *fence != FENCE_LOST),
             last_run: record.last_run.as_ref().map(Into::into),
             usage: record.usage,
             status: status.collect(),

@@ -71,14 +71,18 @@ impl RunSink {
     /// Says what must not be lost, again and again until it is durable or the run is over.
     async fn send_until_taken(&self, op: impl Fn() -> SinkOp) -> Result<(), SinkError> {
         let mut wait = AGAIN_WAIT_MIN;
+        let mut is_in_doubt = false;
         loop {
             match self.send(op()).await {
+                // The commit whose outcome was unknown was durable after all, and this came too late.
+                Err(SinkError::Stale { .. }) if is_in_doubt => return Ok(()),
                 Err(SinkError::Unavailable(
                     Unavailable::OutcomeUnknown
                     | Unavailable::StorageFull
                     | Unavailable::Store { .. }
                     | Unavailable::Bug { .. },
                 )) => {
+                    is_in_doubt = true;
                     tokio::time::sleep(wait).await;
                     // The commit whose outcome was unknown was durable after all.
                     if self.is_over() {
