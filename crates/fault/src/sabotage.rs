@@ -52,12 +52,15 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::AcknowledgeBeforeCommit
         | Sabotage::PublishBeforeCommit
         | Sabotage::ServeBeyondPublished
-        | Sabotage::SkipSync
         | Sabotage::SkipDirectorySync
         | Sabotage::TrustFailedFile => &["I1"],
+        // What is lost first may be that somebody had opened it.
+        Sabotage::SkipSync => &["I1", "I5"],
         // An opening that believes it takes what is left for an older copy.
         Sabotage::WriteHeadBeforeCommit => &["I1", "I5", "I7"],
-        Sabotage::SwapEvents | Sabotage::AcceptForeignCursor => &["I2"],
+        // What was acknowledged is in another one's place.
+        Sabotage::SwapEvents => &["I1", "I2"],
+        Sabotage::AcceptForeignCursor => &["I2"],
         Sabotage::IgnoreTrim => &["I2", "I3"],
         Sabotage::DropOutcomeAtOpen
         | Sabotage::RunTwiceAfterRestart
