@@ -20,6 +20,9 @@ use std::{
 
 use crate::report::Violation;
 
+/// The store's file, in the state directory.
+const STORE: &str = "runtime.redb";
+
 /// What a call did that has ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -38,6 +41,10 @@ pub(super) enum Effect {
 pub(super) struct Entries {
     state: PathBuf,
     unsynced: BTreeSet<PathBuf>,
+    /// The store's file took the place of one that holds the same: until it is written to, either will do.
+    replaced: bool,
+    /// Whether there is a store's file.
+    has_store: bool,
     /// Files with changes that were not synced.
     changed: BTreeSet<PathBuf>,
     broken: Option<String>,
@@ -49,6 +56,8 @@ impl Entries {
         Self {
             state: state.to_owned(),
             unsynced: BTreeSet::new(),
+            replaced: false,
+            has_store: state.join(STORE).exists(),
             changed: BTreeSet::new(),
             broken: None,
         }
@@ -66,17 +75,25 @@ impl Entries {
                     let to = to.display();
                     self.break_at(format!("{to} was put in its place before it was synced"));
                 }
-                if to == self.state.join("runtime.redb") {
-                    self.unsynced.insert(to);
+                if to == self.state.join(STORE) {
+                    match std::mem::replace(&mut self.has_store, true) {
+                        true => self.replaced = true,
+                        false => drop(self.unsynced.insert(to)),
+                    }
                 }
             }
             Effect::Wrote(path) => {
+                if self.replaced && path == self.state.join(STORE) {
+                    self.replaced = false;
+                    self.unsynced.insert(path.clone());
+                }
                 self.changed.insert(path);
             }
             Effect::Synced(path) => {
                 self.changed.remove(&path);
                 let is_in_it = |entry: &PathBuf| entry.parent() == Some(&path);
                 self.unsynced.retain(|entry| !is_in_it(entry));
+                self.replaced &= path != self.state;
             }
         }
     }
@@ -91,7 +108,7 @@ impl Entries {
 
     /// Whether a power cut could take an entry on which the store stands.
     pub(super) fn are_open(&self) -> bool {
-        !self.unsynced.is_empty()
+        self.replaced || !self.unsynced.is_empty()
     }
 
     /// Nothing was acknowledged too early.

@@ -64,3 +64,15 @@ fn what_was_left_open_is_no_harm_while_nothing_is_acknowledged() {
     entries.note(Effect::Synced(state()));
     assert!(!entries.are_open());
 }
+
+#[test]
+fn a_file_in_the_place_of_an_equal_one_holds_until_it_is_written_to() {
+    let first = [renamed(), Effect::Synced(state())];
+    let write = || Effect::Wrote(state().join("runtime.redb"));
+    let with = |more: Vec<Effect>| after(first.clone().into_iter().chain(more));
+    assert!(with(vec![renamed()]).held().is_ok());
+    assert!(with(vec![renamed()]).are_open());
+    assert!(with(vec![renamed(), write()]).held().is_err());
+    let synced = vec![renamed(), Effect::Synced(state()), write()];
+    assert!(with(synced).held().is_ok());
+}
