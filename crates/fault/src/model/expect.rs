@@ -13,6 +13,7 @@ use super::{
     plain::Plain,
     stop::{Played, broken},
 };
+use crate::audit::items::bears_item;
 
 /// Stands for a value that only the Runtime can choose.
 pub(super) const CHOSEN: &str = "\u{1}chosen";
@@ -62,16 +63,6 @@ impl Expect {
         }
     }
 }
-
-/// The types that bear transcript, as `docs/events.md` lists them.
-const IN_TRANSCRIPT: &[&str] = &[
-    "input.accepted",
-    "run.requires_action",
-    "run.action_answered",
-    "block.finished",
-    "tool.call",
-    "tool.result",
-];
 
 /// Takes events into the model's log after checking each against what must come.
 pub(super) fn take(
@@ -146,7 +137,7 @@ pub(super) fn check_place(plain: &mut Plain, event: &Event, at: Timestamp) -> Pl
     let Some(place) = event.worker else {
         return Ok(());
     };
-    let bears = IN_TRANSCRIPT.contains(&event.kind.as_str());
+    let bears = bears_item(event);
     // A Worker that is being made is in the model before its first event.
     let Some(index) = plain.index_of(place.worker_id) else {
         return broken(promise, format!("{} of an unknown Worker", tell(event)));
