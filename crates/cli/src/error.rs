@@ -83,6 +83,7 @@ impl From<WorkerError> for CliError {
             WorkerError::Damaged { worker_id, .. } => {
                 told.hint(Suggestion::event_ls(Some(worker_id)))
             }
+            WorkerError::Changed(worker_id) => told.hint(Suggestion::worker_show(worker_id)),
             _ => told.hint(Suggestion::worker_ls()),
         }
     }

@@ -44,6 +44,7 @@ codes! {
     WorkerExists = "WR-WORKER-EXISTS";
     WorkerDeleted = "WR-WORKER-DELETED";
     WorkerDamaged = "WR-WORKER-DAMAGED";
+    WorkerChanged = "WR-WORKER-CHANGED";
     WorkerNotActive = "WR-WORKER-NOT-ACTIVE";
     WorkerNotEnded = "WR-WORKER-NOT-ENDED";
     WorkerLimit = "WR-WORKER-LIMIT";
@@ -102,6 +103,8 @@ codes! {
     BodyInvalid = "WR-BODY-INVALID";
     MediaType = "WR-MEDIA-TYPE";
     QueryInvalid = "WR-QUERY-INVALID";
+    HeaderInvalid = "WR-HEADER-INVALID";
+    HeadTooLarge = "WR-HEAD-TOO-LARGE";
     ServerBusy = "WR-SERVER-BUSY";
     ServerUnreachable = "WR-SERVER-UNREACHABLE";
     ServerBind = "WR-SERVER-BIND";

@@ -79,6 +79,9 @@ pub enum WorkerError {
         /// What is wrong.
         detail: String,
     },
+    /// It is not any more as it was seen, and the change was asked for only while it is.
+    #[error("Worker {0} has changed since it was seen")]
+    Changed(WorkerId),
 }
 
 impl WorkerError {
@@ -88,6 +91,7 @@ impl WorkerError {
             Self::Unknown(_) => Code::WorkerUnknown,
             Self::Deleted(_) => Code::WorkerDeleted,
             Self::Damaged { .. } => Code::WorkerDamaged,
+            Self::Changed(_) => Code::WorkerChanged,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{command::Command, handle::Runtime};
+use super::{command::Command, condition::Condition, handle::Runtime};
 use crate::{
     Cursor, WorkerId,
     error::{CreateError, LifecycleError, WorkerError},
@@ -66,11 +66,28 @@ pub struct EndOptions {
 #[derive(Clone)]
 pub struct Catalog {
     runtime: Runtime,
+    condition: Option<Condition>,
 }
 
 impl Catalog {
     pub(crate) fn new(runtime: Runtime) -> Self {
-        Self { runtime }
+        Self {
+            runtime,
+            condition: None,
+        }
+    }
+
+    /// The same, for changes of one Worker that are to be made only if that is as it has to be then: as
+    /// somebody saw it, so that what another did meanwhile is not undone. Else they are refused with
+    /// [`WorkerError::Changed`]. The writer looks right before the change, so that nothing comes between;
+    /// it waits for the condition, which has to be quick. Reads and creations are as ever.
+    #[must_use]
+    pub fn only_if(
+        mut self,
+        condition: impl Fn(&WorkerView) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.condition = Some(Condition::new(condition));
+        self
     }
 
     /// Makes a Worker: its record, its scope and its first input in one transaction, or nothing.
@@ -235,7 +252,10 @@ impl Catalog {
         op: LifecycleOp,
     ) -> Result<LifecycleReceipt, LifecycleError> {
         self.runtime
-            .ask(|reply| Command::Lifecycle(worker_id, op, reply))
+            .ask(|reply| {
+                let command = Command::Lifecycle(worker_id, op, reply);
+                command.only_if(self.condition.as_ref())
+            })
             .await
     }
 }

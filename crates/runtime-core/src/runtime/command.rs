@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use super::condition::Condition;
 use crate::{
     ActionId, Generation, Position, RunId, WorkerId,
     backend::BackendError,
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     ),
     CancelRun(WorkerId, RunId, Reply<CancelReceipt, RunError>),
     Answer(WorkerId, RunId, ActionId, String, Reply<Position, RunError>),
+    /// A change of one Worker, to be made only if that is as it has to be.
+    OnlyIf(Condition, Box<Self>),
     Sink(SinkMessage),
     StopRuntime {
         end_runs: bool,
@@ -114,6 +117,7 @@ impl Command {
             | Self::Submit(..)
             | Self::Answer(..)
             | Self::StartRuntime(_) => false,
+            Self::OnlyIf(_, command) => command.must_happen(),
             Self::Sink(message) => message.op.must_happen(),
             Self::Lifecycle(_, op, _) => op.must_happen(),
             // What a tick ends is seen when it is done.
@@ -138,6 +142,7 @@ impl Command {
             Self::Lifecycle(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::OnlyIf(_, command) => command.refuse(&failure),
             Self::Sink(message) => drop(message.reply.send(Err(failure.into()))),
             Self::StopRuntime { reply, .. }
             | Self::StartRuntime(reply)

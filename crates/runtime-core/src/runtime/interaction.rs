@@ -1,22 +1,38 @@
 //! Interaction: input, actions, and the end of runs.
 
-use super::{command::Command, handle::Runtime};
+use super::{command::Command, condition::Condition, handle::Runtime};
 use crate::{
     ActionId, Position, RunId, WorkerId,
     error::{RunError, SubmitError},
     input::{InputReceipt, SubmitInput},
-    view::CancelReceipt,
+    view::{CancelReceipt, WorkerView},
 };
 
 /// Input, actions, and the end of runs.
 #[derive(Clone)]
 pub struct Interaction {
     runtime: Runtime,
+    condition: Option<Condition>,
 }
 
 impl Interaction {
     pub(crate) fn new(runtime: Runtime) -> Self {
-        Self { runtime }
+        Self {
+            runtime,
+            condition: None,
+        }
+    }
+
+    /// The same, for changes of one Worker that are to be made only if that is as it has to be then, as
+    /// [`Catalog::only_if`](crate::Catalog::only_if). An input that was accepted before gets its receipt
+    /// all the same: that changes nothing.
+    #[must_use]
+    pub fn only_if(
+        mut self,
+        condition: impl Fn(&WorkerView) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.condition = Some(Condition::new(condition));
+        self
     }
 
     /// Sends an input. The same `input_id` gives the first receipt again for as long as the Worker
@@ -35,7 +51,10 @@ impl Interaction {
     ) -> Result<InputReceipt, SubmitError> {
         let prepared = self.runtime.inner().prepare_input(input)?;
         self.runtime
-            .ask(|reply| Command::Submit(worker_id, prepared, reply))
+            .ask(|reply| {
+                let command = Command::Submit(worker_id, prepared, reply);
+                command.only_if(self.condition.as_ref())
+            })
             .await
     }
 
@@ -53,7 +72,10 @@ impl Interaction {
         run_id: RunId,
     ) -> Result<CancelReceipt, RunError> {
         self.runtime
-            .ask(|reply| Command::CancelRun(worker_id, run_id, reply))
+            .ask(|reply| {
+                let command = Command::CancelRun(worker_id, run_id, reply);
+                command.only_if(self.condition.as_ref())
+            })
             .await
     }
 
@@ -73,7 +95,10 @@ impl Interaction {
     ) -> Result<Position, RunError> {
         self.runtime.inner().check_answer(&option)?;
         self.runtime
-            .ask(|reply| Command::Answer(worker_id, run_id, action_id, option, reply))
+            .ask(|reply| {
+                let command = Command::Answer(worker_id, run_id, action_id, option, reply);
+                command.only_if(self.condition.as_ref())
+            })
             .await
     }
 }

@@ -6,6 +6,7 @@
 //! - `writer`: the one loop that applies commands, commits, publishes and acknowledges (I1)
 //! - `failure`: what the loop does after a commit that failed
 //! - `command`: what the loop takes
+//! - `condition`: changes that are made only if a Worker is as it has to be
 //! - `alarm`: wakes the writer when something is due, and never else
 //! - `shared`: what is published: records, position, and who waits for news
 //! - `live`: blocks that have not ended; `delta`: their previews
@@ -21,6 +22,7 @@ mod backends;
 mod bounds;
 mod catalog;
 mod command;
+mod condition;
 mod delta;
 mod failure;
 mod handle;

@@ -172,8 +172,12 @@ impl Observation {
                 None => return Err(damaged(&snapshot, worker_id)),
             }
         };
-        let damaged = self.has_damaged_end(&worker);
-        Ok(self.view(&worker, damaged, position))
+        Ok(self.whole_view(&worker, position))
+    }
+
+    /// A Worker as [`worker`](Self::worker) shows it at a position.
+    pub(super) fn whole_view(&self, worker: &PublishedWorker, position: Position) -> WorkerView {
+        self.view(worker, self.has_damaged_end(worker), position)
     }
 
     /// Workers, filtered, sorted and paged. What is shown of each costs no read of the store: whether

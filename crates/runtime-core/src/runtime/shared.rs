@@ -27,7 +27,7 @@ use crate::{
         WorkerRecord,
     },
     sabotage::{self, Sabotage},
-    state::{State, hold_undamaged},
+    state::{State, WorkerState, hold_undamaged},
     store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreReader, WentBack},
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
@@ -41,6 +41,17 @@ pub(crate) struct PublishedWorker {
     pub(crate) record: Arc<WorkerRecord>,
     pub(crate) allocation: Option<Arc<AllocationRecord>>,
     pub(crate) unfinished: VecDeque<Arc<UnfinishedRecord>>,
+}
+
+impl PublishedWorker {
+    /// What is published of a Worker once its batch is committed.
+    pub(crate) fn of(worker: &WorkerState) -> Self {
+        Self {
+            record: worker.record.clone(),
+            allocation: worker.allocation.clone(),
+            unfinished: worker.unfinished.clone(),
+        }
+    }
 }
 
 /// All records, as they are published.
@@ -167,12 +178,9 @@ impl Shared {
                 if worker.record.lifecycle == Lifecycle::Deleted {
                     snapshot.deleted.insert(*worker_id);
                 }
-                let published = PublishedWorker {
-                    record: worker.record.clone(),
-                    allocation: worker.allocation.clone(),
-                    unfinished: worker.unfinished.clone(),
-                };
-                snapshot.workers.insert(*worker_id, published);
+                snapshot
+                    .workers
+                    .insert(*worker_id, PublishedWorker::of(worker));
             }
         }
         if snapshot.runtime != state.runtime {

@@ -181,6 +181,12 @@ impl Writer {
             Command::Answer(worker_id, run_id, action_id, option, reply) => {
                 Answer::new(reply, state.answer(worker_id, run_id, action_id, option))
             }
+            Command::OnlyIf(condition, command) => {
+                return match self.if_holds(&condition, *command) {
+                    Some(command) => self.apply(command),
+                    None => Turn::GoOn,
+                };
+            }
             Command::StopRuntime {
                 end_runs,
                 reason,

@@ -73,7 +73,7 @@ impl State {
     }
 
     /// The receipt of an input that was accepted before, as it was first given.
-    pub(super) fn first_receipt(
+    pub(crate) fn first_receipt(
         &self,
         worker_id: WorkerId,
         input_id: &InputId,
