@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use worker_runtime_core::{Code, Cursor, InputId, WorkerId};
+use worker_runtime_http::wire::AccessScope;
 
 use crate::shell;
 
@@ -73,6 +74,12 @@ impl Suggestion {
 
     pub(crate) fn token_ls() -> Self {
         Self::new(&["token", "ls"])
+    }
+
+    /// A token that allows more; whose file was named for this call may not make it.
+    pub(crate) fn token_create(scope: AccessScope) -> Self {
+        let scope = scope.as_str();
+        Self::new(&["token", "create", "--name", "NAME", "--scope", scope]).of(Whose::OursAnywhere)
     }
 
     pub(crate) fn token_revoke(token_id: &str) -> Self {

@@ -152,10 +152,39 @@ impl Resolving<'_> {
             &written.connections_max,
             &mut http.connections_max,
         );
+        let reserved = &mut http.connections_reserved;
+        self.number(
+            "serve.connections_reserved",
+            &written.connections_reserved,
+            reserved,
+        );
         self.number(
             "serve.waiting_max",
             &written.waiting_max,
             &mut http.waiting_max,
+        );
+        let of_token = &mut http.waiting_per_token_max;
+        self.number(
+            "serve.waiting_per_token_max",
+            &written.waiting_per_token_max,
+            of_token,
+        );
+        self.number(
+            "serve.headers_max",
+            &written.headers_max,
+            &mut http.headers_max,
+        );
+        let of_headers = &mut http.headers_bytes_max;
+        self.number(
+            "serve.headers_bytes_max",
+            &written.headers_bytes_max,
+            of_headers,
+        );
+        let of_target = &mut http.target_bytes_max;
+        self.number(
+            "serve.target_bytes_max",
+            &written.target_bytes_max,
+            of_target,
         );
         self.number(
             "serve.body_bytes_max",

@@ -2,6 +2,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use clap::Parser;
 use worker_runtime_core::{Code, InputId};
+use worker_runtime_http::wire::AccessScope;
 
 use super::{Suggestion, Whose};
 use crate::args::Cli;
@@ -39,6 +40,10 @@ fn each() -> Vec<(&'static str, Suggestion)> {
         ("copy", Suggestion::copy(path, "damaged")),
         ("line_of", Suggestion::line_of(path, 3)),
         ("token_ls", Suggestion::token_ls()),
+        (
+            "token_create",
+            Suggestion::token_create(AccessScope::Operate),
+        ),
         ("token_revoke", Suggestion::token_revoke("0123456789ab")),
         ("move_away", Suggestion::move_away(path)),
         ("listeners", Suggestion::listeners(7621)),

@@ -142,7 +142,12 @@ impl Remote {
             | Code::ScopeInvalid
             | Code::InputEmpty
             | Code::InputTooLarge => told.hint(Suggestion::help(about.command)),
-            Code::TokenScope | Code::HostRefused | Code::OriginRefused => told,
+            Code::TokenScope => match problem.scope {
+                Some(scope) => told.hint(Suggestion::token_create(scope)),
+                None => told,
+            },
+            Code::WorkerChanged => told.hint(show),
+            Code::HostRefused | Code::OriginRefused => told,
             _ => told.hint(Suggestion::status()),
         }
     }

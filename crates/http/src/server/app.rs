@@ -2,16 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use worker_runtime_core::{Clock, Entropy, Runtime};
 
-use super::{auth::Tokens, metrics::Metrics};
+use super::{auth::Tokens, metrics::Metrics, waits::Waits};
 
 /// What the server takes at most (I9).
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
-    /// Connections at a time; one more waits to be accepted.
+    /// Connections at a time.
     pub connections_max: usize,
+    /// Connections beyond those, on which only `/healthz` and `/readyz` are answered, once each; one more
+    /// waits to be accepted.
+    pub connections_reserved: usize,
+    /// How many headers a request may have.
+    pub headers_max: usize,
+    /// How large the headers of a request may be, all together.
+    pub headers_bytes_max: usize,
+    /// How long the address of a request may be.
+    pub target_bytes_max: usize,
     /// How long the headers of a request may take.
     pub header_read_max: Duration,
     /// How long the body of a request may take.
@@ -22,22 +31,36 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// Long-polls that wait at a time.
     pub waiting_max: usize,
+    /// Those of one access token.
+    pub waiting_per_token_max: usize,
     /// The longest that a long-poll waits.
     pub wait_max: Duration,
     /// How long an end in order waits for requests that are under way.
     pub drain_max: Duration,
 }
 
+impl HttpLimits {
+    /// How large the head of a request may be: its first line, and its headers.
+    pub(super) const fn head_bytes_max(&self) -> usize {
+        self.headers_bytes_max.saturating_add(self.target_bytes_max)
+    }
+}
+
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections_max: 4_096,
+            connections_reserved: 16,
+            headers_max: 64,
+            headers_bytes_max: 32 << 10,
+            target_bytes_max: 8 << 10,
             header_read_max: Duration::from_secs(10),
             body_read_max: Duration::from_secs(30),
             send_max: Duration::from_secs(30),
             // An input of the largest size, with what JSON may add to it.
             body_bytes_max: 4 << 20,
             waiting_max: 2_048,
+            waiting_per_token_max: 512,
             wait_max: Duration::from_secs(60),
             drain_max: Duration::from_secs(10),
         }
@@ -59,8 +82,8 @@ pub(super) struct AppParts {
     pub(super) hosts: Vec<String>,
     /// Origins that may ask.
     pub(super) origins: Vec<String>,
-    /// Long-polls that may begin to wait.
-    pub(super) waiting: Semaphore,
+    /// Long-polls that wait.
+    pub(super) waits: Waits,
     /// Turns true when the server is about to end.
     pub(super) draining: watch::Receiver<bool>,
 }

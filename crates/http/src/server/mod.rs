@@ -10,6 +10,7 @@
 //! - `metrics`: what is counted
 //! - `refusal`: every error as a problem, with its status
 //! - `send`: how long an answer may take to be sent
+//! - `waits`: how many long-polls wait at a time
 //! - `serve`: connections, their limits, and the end in order
 //!
 //! What it is given is a Runtime that is open; it opens and closes none.
@@ -23,6 +24,7 @@ mod refusal;
 mod routes;
 mod send;
 mod serve;
+mod waits;
 
 pub use app::HttpLimits;
 pub use auth::{Tokens, TokensError};

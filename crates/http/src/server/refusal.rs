@@ -17,7 +17,7 @@ use worker_runtime_core::{
 };
 
 use super::auth::TokensError;
-use crate::wire::Problem;
+use crate::wire::{AccessScope, Problem};
 
 /// Why a request was refused, on its way out.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ impl Refusal {
         self
     }
 
+    pub(super) fn with_scope(mut self, needed: AccessScope) -> Self {
+        self.0.scope = Some(needed);
+        self
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Problem)) -> Self {
         change(&mut self.0);
         self
@@ -59,7 +64,9 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         }
         Code::BackendConfig | Code::ParentUnknown => StatusCode::UNPROCESSABLE_ENTITY,
         Code::InputEmpty | Code::CursorMalformed => StatusCode::BAD_REQUEST,
-        Code::BodyInvalid | Code::QueryInvalid | Code::Usage => StatusCode::BAD_REQUEST,
+        Code::BodyInvalid | Code::QueryInvalid | Code::HeaderInvalid | Code::Usage => {
+            StatusCode::BAD_REQUEST
+        }
         Code::TokenMissing | Code::TokenInvalid => StatusCode::UNAUTHORIZED,
         Code::TokenScope | Code::OriginRefused | Code::StateDenied => StatusCode::FORBIDDEN,
         Code::WorkerUnknown | Code::RunUnknown | Code::ActionUnknown => StatusCode::NOT_FOUND,
@@ -75,6 +82,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::ActionOption => StatusCode::UNPROCESSABLE_ENTITY,
         Code::CursorAhead => StatusCode::RANGE_NOT_SATISFIABLE,
         Code::InputTooLarge | Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::WorkerChanged => StatusCode::PRECONDITION_FAILED,
+        Code::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::HostRefused => StatusCode::MISDIRECTED_REQUEST,
         Code::InputQueueFull | Code::InputQuota => StatusCode::TOO_MANY_REQUESTS,

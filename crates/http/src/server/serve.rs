@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -26,10 +26,17 @@ use worker_runtime_core::{Clock, Entropy, Runtime, SystemClock, SystemEntropy};
 use super::{
     app::{App, AppParts, HttpLimits},
     auth::Tokens,
-    metrics::{Counted, Metrics},
-    routes::router,
+    metrics::Metrics,
+    routes::{InReserve, router},
     send::SendWithin,
+    waits::Waits,
 };
+
+/// How much more hyper takes of a request's head than the limits say: within it, what is too much is
+/// answered with a problem; beyond it, hyper answers with the bare status.
+const HEAD_SLACK: usize = 4;
+/// How long the headers may take, and the sending of an answer, on a connection of the reserve.
+const RESERVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long is waited after the system had no descriptor or memory left for a connection.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -69,6 +76,8 @@ pub struct Server {
     address: SocketAddr,
     app: App,
     router: Router,
+    /// What serves connections of the reserve.
+    reserve: Router,
     limits: HttpLimits,
     draining: watch::Sender<bool>,
 }
@@ -123,16 +132,18 @@ impl Server {
             tokens,
             clock,
             entropy: Mutex::new(entropy),
-            waiting: Semaphore::new(limits.waiting_max),
+            waits: Waits::new(&limits),
             limits: limits.clone(),
             hosts: names(address, hosts),
             origins,
             draining: drained,
         }));
+        let router = router(&app);
         Ok(Self {
             listener,
             address,
-            router: router(&app),
+            reserve: router.clone().layer(Extension(InReserve)),
+            router,
             app,
             limits,
             draining,
@@ -147,7 +158,7 @@ impl Server {
     /// Serves until `shutdown` resolves; then takes no connection any more, ends long-polls, and waits
     /// for requests that are under way, for as long as its limits say.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let places = Places::new(&self.limits);
         let graceful = GracefulShutdown::new();
         tokio::pin!(shutdown);
         loop {
@@ -156,10 +167,7 @@ impl Server {
                 accepted = accept(&self.listener, &places) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => {
-                    let held = (place, self.app.0.metrics.connection());
-                    self.serve(stream, held, &graceful);
-                }
+                Ok((stream, place)) => self.serve(stream, place, &graceful),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
@@ -175,21 +183,27 @@ impl Server {
     }
 
     /// Serves a connection, which holds its place until it ends.
-    fn serve(
-        &self,
-        stream: TcpStream,
-        held: (OwnedSemaphorePermit, Counted),
-        graceful: &GracefulShutdown,
-    ) {
+    fn serve(&self, stream: TcpStream, place: Place, graceful: &GracefulShutdown) {
         // Answers are small and whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(self.router.clone());
-        let stream = SendWithin::new(stream, self.limits.send_max);
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.header_read_max)
-            .serve_connection(TokioIo::new(stream), service);
+        let limits = &self.limits;
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .max_headers(limits.headers_max.saturating_mul(HEAD_SLACK))
+            .max_header_size(limits.head_bytes_max().saturating_mul(HEAD_SLACK));
+        let (router, time_max) = match place.is_of_reserve() {
+            false => (&self.router, Duration::MAX),
+            true => {
+                http.keep_alive(false);
+                (&self.reserve, RESERVE_TIME_MAX)
+            }
+        };
+        http.header_read_timeout(limits.header_read_max.min(time_max));
+        let stream = SendWithin::new(stream, limits.send_max.min(time_max));
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let watched = graceful.watch(connection);
+        let held = (place, self.app.0.metrics.connection());
         tokio::spawn(async move {
             let _held = held;
             if let Err(error) = watched.await {
@@ -199,14 +213,48 @@ impl Server {
     }
 }
 
+/// The connections that there may be at a time.
+struct Places {
+    /// Every one, those of the reserve too.
+    all: Arc<Semaphore>,
+    ordinary: Arc<Semaphore>,
+}
+
+/// One of them, for as long as it is held.
+struct Place {
+    _any: OwnedSemaphorePermit,
+    ordinary: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    fn new(limits: &HttpLimits) -> Self {
+        let ordinary = limits.connections_max;
+        let all = ordinary.saturating_add(limits.connections_reserved);
+        Self {
+            all: Arc::new(Semaphore::new(all)),
+            ordinary: Arc::new(Semaphore::new(ordinary)),
+        }
+    }
+}
+
+impl Place {
+    /// Whether all ordinary places were taken when it came.
+    const fn is_of_reserve(&self) -> bool {
+        self.ordinary.is_none()
+    }
+}
+
 /// The next connection, once there is a place for it: until then it waits in the system's queue.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await;
-    let place = place.map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener, places: &Places) -> io::Result<(TcpStream, Place)> {
+    let any = Arc::clone(&places.all).acquire_owned().await;
+    let any = any.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
+    // Only now: an ordinary place may have become free while nobody came.
+    let ordinary = Arc::clone(&places.ordinary).try_acquire_owned().ok();
+    let place = Place {
+        _any: any,
+        ordinary,
+    };
     Ok((stream, place))
 }
 

@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use worker_runtime_core::{Code, Cursor, InputId, WorkerId, view::ScopeOwner};
 
+use super::AccessScope;
+
 /// Why a request was refused, as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
@@ -24,6 +26,9 @@ pub struct Problem {
     /// The field that can't be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The scope of access that is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<AccessScope>,
     /// The newest cursor of the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<Cursor>,
@@ -55,6 +60,7 @@ impl Problem {
             code,
             request_id: None,
             field: None,
+            scope: None,
             tail: None,
             earliest: None,
             fork_at: None,

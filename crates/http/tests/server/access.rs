@@ -1,50 +1,17 @@
 //! Every route against every kind of token, name and origin: the list says what each needs, and no
 //! route can be forgotten, as the suite walks the very list.
 
+use std::time::{Duration, Instant};
+
 use hyper::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use worker_runtime_core::SystemEntropy;
-use worker_runtime_http::{
-    server::route_table,
-    wire::{AccessScope, CreateToken},
+use worker_runtime_http::wire::{AccessScope, CreateToken};
+
+use crate::{
+    host::{DEADLINE, Host, clock_that_stands},
+    routes::routes,
 };
-
-use crate::host::{Host, Reply};
-
-/// Method, path with its ids filled in, and the scope that it needs.
-fn routes() -> Vec<(Method, String, Option<AccessScope>)> {
-    let table = route_table();
-    let rows = table.lines().skip(2).map(|row| {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let path = cells[2].trim_matches('`');
-        let filled = path
-            .replace("{worker_id}", "019c0000-0000-7000-8000-000000000001")
-            .replace("{run_id}", "019c0000-0000-7000-8000-000000000002")
-            .replace("{action_id}", "which")
-            .replace("{token_id}", "none")
-            .replace("{code}", "WR-BUG");
-        assert!(
-            !filled.contains('{'),
-            "{path} has an id that this suite does not know"
-        );
-        let scope = match cells[3] {
-            "-" => None,
-            "observe" => Some(AccessScope::Observe),
-            "operate" => Some(AccessScope::Operate),
-            "admin" => Some(AccessScope::Admin),
-            other => panic!("{other}"),
-        };
-        (cells[1].parse().unwrap(), filled, scope)
-    });
-    let routes: Vec<_> = rows.collect();
-    assert!(routes.len() > 25, "{table}");
-    routes
-}
-
-/// Whether the checks before the handler let it through.
-fn is_let_through(reply: &Reply) -> bool {
-    !matches!(reply.status.as_u16(), 401 | 403 | 421)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_open_to_the_scopes_that_the_list_says_and_to_nobody_else() {
@@ -62,11 +29,11 @@ async fn every_route_is_open_to_the_scopes_that_the_list_says_and_to_nobody_else
     assert!(host.tokens.revoke(&revoked.view.token_id).unwrap());
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     let almost = &host.admin[..host.admin.len() - 1];
-    for (method, path, needs) in routes() {
-        let ask = || host.ask(method.clone(), &path);
-        let what = format!("{method} {path}");
-        let Some(needs) = needs else {
-            assert!(is_let_through(&ask().send().await), "{what}");
+    for route in routes() {
+        let ask = || host.ask(route.method.clone(), &route.path);
+        let what = route.what();
+        let Some(needs) = route.needs else {
+            assert_eq!(ask().send().await.status, StatusCode::OK, "{what}");
             continue;
         };
         ask().send().await.refused(401, "WR-TOKEN-MISSING");
@@ -88,13 +55,11 @@ async fn every_route_is_open_to_the_scopes_that_the_list_says_and_to_nobody_else
             // The Runtime must not be stopped while others are asked.
             let reply = ask().token(token).body("{").send().await;
             if scope < needs {
-                reply.refused(403, "WR-TOKEN-SCOPE");
+                let problem = reply.refused(403, "WR-TOKEN-SCOPE");
+                assert_eq!(problem.scope, Some(needs), "{what}");
             } else {
-                assert!(
-                    is_let_through(&reply),
-                    "{what} with {scope}: {}",
-                    reply.text()
-                );
+                let (status, code) = route.answer_to_brace();
+                reply.refused(status, code);
             }
         }
     }
@@ -103,16 +68,44 @@ async fn every_route_is_open_to_the_scopes_that_the_list_says_and_to_nobody_else
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_overlooks_what_it_does_not_take() {
     let host = Host::start().await;
-    for (method, path, needs) in routes() {
-        if needs.is_none() {
+    for route in routes() {
+        let ask = |path: &str| host.ask(route.method.clone(), path).token(&host.admin);
+        let odd = format!("{}?nobody=knows", route.path);
+        if route.needs.is_none() {
+            // Whoever looks whether a server lives may say what it likes.
+            let reply = ask(&odd).json(&json!({ "nobody": "knows" }));
+            assert_eq!(reply.send().await.status, StatusCode::OK, "{odd}");
             continue;
         }
-        let odd = format!("{path}?nobody=knows");
-        let reply = host.ask(method.clone(), &odd).token(&host.admin);
-        reply.send().await.refused(400, "WR-QUERY-INVALID");
-        let reply = host.ask(method.clone(), &path).token(&host.admin);
-        let reply = reply.json(&json!({ "nobody": "knows" }));
+        let body = match (route.takes_query, route.takes_body) {
+            (true, true) => "{\"intent\":{\"type\":\"assistant\"}}",
+            _ => "",
+        };
+        let reply = ask(&odd).header("content-type", "application/json");
+        reply
+            .body(body)
+            .send()
+            .await
+            .refused(400, "WR-QUERY-INVALID");
+        let reply = ask(&route.path).json(&json!({ "nobody": "knows" }));
         reply.send().await.refused(400, "WR-BODY-INVALID");
+        for name in ["if-match", "if-none-match", "idempotency-key"] {
+            let sent = |value: &str| ask(&route.path).header(name, value).body("{").send();
+            match route.headers.iter().any(|taken| taken == name) {
+                true => {
+                    let (status, code) = route.answer_to_brace();
+                    sent("\"x\"").await.refused(status, code);
+                }
+                false => {
+                    let problem = sent("\"x\"").await.refused(400, "WR-HEADER-INVALID");
+                    assert_eq!(problem.field.as_deref(), Some(name));
+                }
+            }
+            for wrong in ["", "\"x", "x\""] {
+                let problem = sent(wrong).await.refused(400, "WR-HEADER-INVALID");
+                assert_eq!(problem.field.as_deref(), Some(name), "{wrong:?}");
+            }
+        }
     }
 }
 
@@ -120,8 +113,9 @@ async fn no_route_overlooks_what_it_does_not_take() {
 async fn no_route_answers_to_a_name_or_an_origin_of_somebody_else() {
     let host = Host::start().await;
     let port = host.address.port();
-    for (method, path, _) in routes() {
-        let ask = || host.ask(method.clone(), &path).token(&host.admin).body("{");
+    for route in routes() {
+        let ask = || host.ask(route.method.clone(), &route.path);
+        let ask = || ask().token(&host.admin).body("{");
         for name in [
             "evil.example",
             "localhost.evil.example",
@@ -239,11 +233,35 @@ async fn a_wait_ends_when_its_token_is_revoked() {
         .ask(Method::GET, "/v1/events?from=now&wait=60")
         .token(&made.token);
     let revoke = async {
-        // The wait may not have begun; then its token is refused, which is an end as well.
-        tokio::task::yield_now().await;
+        host.waiting_are(1).await;
         host.tokens.revoke(&made.view.token_id).unwrap();
     };
     let (reply, ()) = tokio::join!(waiting.send(), revoke);
-    let events: Value = reply.json();
-    assert!(reply.status == StatusCode::UNAUTHORIZED || events["events"] == json!([]));
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(reply.json()["events"], json!([]));
+    host.waiting_are(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_ends_when_its_token_expires() {
+    // Until the wait begins no time goes by, however late that is.
+    let host = Host::by(clock_that_stands()).await;
+    let request = CreateToken {
+        name: "a test".into(),
+        scope: AccessScope::Observe,
+        expires_in_seconds: Some(1),
+    };
+    let made = host.tokens.create(&request, &mut SystemEntropy).unwrap();
+    let before = Instant::now();
+    let waiting = host
+        .ask(Method::GET, "/v1/events?from=now&wait=60")
+        .token(&made.token);
+    let reply = waiting.send().await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(reply.json()["events"], json!([]));
+    let took = before.elapsed();
+    assert!(
+        (Duration::from_secs(1)..DEADLINE).contains(&took),
+        "{took:?}"
+    );
 }

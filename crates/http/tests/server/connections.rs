@@ -12,7 +12,7 @@ use worker_runtime_http::server::HttpLimits;
 
 use crate::host::{DEADLINE, Host, text};
 
-async fn read_all(mut stream: TcpStream) -> String {
+pub(crate) async fn read_all(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut bytes)).await;
     read.expect("the server ends the connection").unwrap();
@@ -56,24 +56,6 @@ async fn a_body_that_does_not_come_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_is_answered_and_the_server_goes_on() {
-    let host = Host::start().await;
-    for garbage in [
-        "\0\0\0\0\r\n\r\n",
-        "GET\r\n\r\n",
-        "GET / HTTP/9.9\r\n\r\n",
-        "\u{16}\u{3}\u{1}\r\n\r\n",
-    ] {
-        let mut stream = TcpStream::connect(host.address).await.unwrap();
-        stream.write_all(garbage.as_bytes()).await.unwrap();
-        stream.shutdown().await.unwrap();
-        let answer = read_all(stream).await;
-        assert!(!answer.contains(" 500 "), "{answer}");
-    }
-    assert_eq!(host.get("/v1/runtime").await.status, StatusCode::OK);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn more_long_polls_than_may_wait_are_told_so_and_polls_go_on() {
     let host = Host::with(HttpLimits {
         waiting_max: 0,
@@ -84,6 +66,89 @@ async fn more_long_polls_than_may_wait_are_told_so_and_polls_go_on() {
     reply.refused(503, "WR-SERVER-BUSY");
     assert_eq!(reply.header("retry-after"), "1");
     assert_eq!(host.get("/v1/events?from=now").await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_does_not_take_all_waits_from_the_others() {
+    let host = Host::with(HttpLimits {
+        waiting_max: 2,
+        waiting_per_token_max: 1,
+        ..HttpLimits::default()
+    })
+    .await;
+    let wait = |token: &str| {
+        let ask = host.ask(Method::GET, "/v1/events?from=now&wait=60");
+        ask.token(token).send()
+    };
+    let look = async {
+        host.waiting_are(1).await;
+        let refused = wait(&host.observe).await;
+        let problem = refused.refused(503, "WR-SERVER-BUSY");
+        assert!(problem.detail.contains("of this access token"));
+        assert_eq!(refused.header("retry-after"), "1");
+        let another = async {
+            host.waiting_are(2).await;
+            let problem = wait(&host.admin).await.refused(503, "WR-SERVER-BUSY");
+            assert!(problem.detail.contains("of all clients"));
+            // News end the waits.
+            host.worker().await;
+        };
+        let (reply, ()) = tokio::join!(wait(&host.operate), another);
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    };
+    let (reply, ()) = tokio::join!(wait(&host.observe), look);
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    // What has ended leaves its place.
+    host.waiting_are(0).await;
+    let reply = host.get("/v1/events?from=now&wait=1").await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_connections_and_waits_are_all_taken_says_that_it_lives() {
+    let host = Host::with(HttpLimits {
+        connections_max: 2,
+        connections_reserved: 1,
+        waiting_max: 2,
+        ..HttpLimits::default()
+    })
+    .await;
+    let mut taken = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(host.address).await.unwrap();
+        let wait = format!(
+            "GET /v1/events?from=now&wait=60 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+            host.observe
+        );
+        stream.write_all(wait.as_bytes()).await.unwrap();
+        taken.push(stream);
+    }
+    // Connections are taken in the order in which they came.
+    for _ in 0..3 {
+        for path in ["/healthz", "/readyz"] {
+            let reply = host.ask(Method::GET, path).send().await;
+            assert_eq!(reply.status, StatusCode::OK, "{path}");
+            assert_eq!(reply.header("connection"), "close");
+        }
+        for path in ["/v1/runtime", "/openapi.json", "/healthz/"] {
+            let refused = host.get(path).await;
+            refused.refused(503, "WR-SERVER-BUSY");
+            assert_eq!(refused.header("retry-after"), "1");
+        }
+    }
+    // One that says nothing keeps the place of the reserve for a moment only.
+    let silent = TcpStream::connect(host.address).await.unwrap();
+    let reply = host.ask(Method::GET, "/healthz").send().await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(read_all(silent).await, "");
+    drop(taken);
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while host.get("/v1/runtime").await.status != StatusCode::OK {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no place becomes free"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,11 +163,7 @@ async fn an_end_in_order_answers_who_waits_and_takes_nobody_new() {
         host.observe
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // Once another request is answered, this one has been read.
-    assert_eq!(
-        host.ask(Method::GET, "/healthz").send().await.status,
-        StatusCode::OK
-    );
+    host.waiting_are(1).await;
     let (answer, ()) = tokio::join!(read_all(stream), host.end());
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(

@@ -1,6 +1,10 @@
 //! A server over a Runtime in memory, and the short ways to ask it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use http_body_util::{BodyExt, Full};
@@ -14,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 use worker_runtime_core::{
-    Clock, Mounts, RunId, RunSink, Runtime, RuntimeOptions, SystemClock, SystemEntropy,
+    Clock, Mounts, RunId, RunSink, Runtime, RuntimeOptions, SystemClock, SystemEntropy, Timestamp,
     backend::{
         BackendError, BackendFactory, Cancelled, ExecutionBackend, RunRequest, StartWorker,
         Submitted,
@@ -77,6 +81,21 @@ impl ExecutionBackend for Shout {
     }
 }
 
+/// A clock that says the same moment for ever; what is slept by it is slept.
+pub(crate) fn clock_that_stands() -> Arc<dyn Clock> {
+    struct Stands(Timestamp);
+    impl Clock for Stands {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+    Arc::new(Stands(SystemClock::default().now()))
+}
+
 /// A server that runs, with a token of each scope.
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
@@ -106,7 +125,16 @@ impl Host {
         Self::over(HttpLimits::default(), store).await
     }
 
+    /// Whose server, and whose tokens, go by this clock.
+    pub(crate) async fn by(clock: Arc<dyn Clock>) -> Self {
+        Self::set_up(HttpLimits::default(), StoreOptions::memory(), clock).await
+    }
+
     async fn over(limits: HttpLimits, store: StoreOptions) -> Self {
+        Self::set_up(limits, store, Arc::new(SystemClock::default())).await
+    }
+
+    async fn set_up(limits: HttpLimits, store: StoreOptions, clock: Arc<dyn Clock>) -> Self {
         let mut mounts = Mounts::default();
         // Nothing is ever made there: scopes are compared as names.
         mounts.set("repo", "/nonexistent/repo").unwrap();
@@ -117,7 +145,6 @@ impl Host {
         };
         let store = MemoryStore::new(store).unwrap();
         let runtime = Runtime::open(Box::new(store), runtime).await.unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let tokens = Arc::new(Tokens::in_memory(clock.clone()));
         let make = |scope| {
             let request = CreateToken {
@@ -193,6 +220,16 @@ impl Host {
             .json(&body)
             .send()
             .await
+    }
+
+    /// Returns once the server says that so many long-polls wait.
+    pub(crate) async fn waiting_are(&self, count: usize) {
+        let told = format!("\nworker_runtime_http_long_polls_waiting {count}\n");
+        let deadline = Instant::now() + DEADLINE;
+        while !self.get("/metrics").await.text().contains(&told) {
+            assert!(Instant::now() < deadline, "{count} long-polls never wait");
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A Worker that shouts.

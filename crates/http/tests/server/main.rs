@@ -4,6 +4,9 @@
 //! - `commands`: what each command does, and says when it is repeated
 //! - `access`: every route against every kind of token, name and origin
 //! - `client`: the typed client; `observe`: one suite for its stream and a host's own
+//! - `conditions`: changes and reads that depend on what a client has seen
+//! - `routes`: the list that the suites walk; `paths`: every route, under paths that are not its own
+//! - `heads`: addresses and headers that are too large, and what is no request at all
 //! - `refusals`: bodies, parameters, paths and methods that are wrong
 //! - `events`: poll and long-poll, cursors of every kind
 //! - `document`: the OpenAPI document against the routes and what they answer
@@ -22,10 +25,14 @@
 mod access;
 mod client;
 mod commands;
+mod conditions;
 mod connections;
 mod document;
 mod events;
+mod heads;
 mod host;
 mod metrics;
 mod observe;
+mod paths;
 mod refusals;
+mod routes;

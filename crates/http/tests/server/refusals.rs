@@ -137,7 +137,7 @@ async fn parameters_that_are_wrong_are_named() {
         .json(&shouting())
         .send()
         .await;
-    reply.refused(400, "WR-QUERY-INVALID");
+    reply.refused(400, "WR-HEADER-INVALID");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,11 @@ use worker_runtime_core::{Code, Timestamp};
 
 use super::tokens::Good;
 use crate::{
-    server::{app::App, extract::bodiless, refusal::Refusal},
+    server::{
+        app::App,
+        extract::{Header, bodiless},
+        refusal::Refusal,
+    },
     wire::AccessScope,
 };
 
@@ -32,12 +36,17 @@ impl Access {
             "this needs an access token of scope {needed}, and this one's is {}",
             self.good.scope
         );
-        Err(Refusal::new(Code::TokenScope, detail))
+        Err(Refusal::new(Code::TokenScope, detail).with_scope(needed))
     }
 
     /// Whether the token is still good.
     pub(in crate::server) fn is_good(&self, app: &App) -> bool {
         app.0.tokens.is_good(&self.good)
+    }
+
+    /// Which token it is.
+    pub(in crate::server) fn token_id(&self) -> &str {
+        &self.good.token_id
     }
 
     /// When it stops being good.
@@ -60,6 +69,7 @@ pub(in crate::server) struct Guarded {
 pub(in crate::server) struct Takes {
     pub(in crate::server) query: bool,
     pub(in crate::server) body: bool,
+    pub(in crate::server) headers: &'static [Header],
 }
 
 /// Lets a request through to its handler, or refuses it.
@@ -85,6 +95,14 @@ pub(in crate::server) async fn guard(
 
 /// Refuses what would be silently without effect: `?dry_run=true` where nothing is tried out.
 async fn only_what_is_taken(guarded: &Guarded, request: Request) -> Result<Request, Refusal> {
+    for header in Header::ALL {
+        let is_there = request.headers().contains_key(header.name());
+        match guarded.takes.headers.contains(&header) {
+            true => header.check(request.headers())?,
+            false if is_there => return Err(header.refused("this does not look at it")),
+            false => {}
+        }
+    }
     let query = request.uri().query().unwrap_or_default();
     if !guarded.takes.query && !query.is_empty() {
         let detail = "this takes no parameters";

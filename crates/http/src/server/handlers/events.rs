@@ -110,10 +110,7 @@ async fn page(
     let page = if wait.is_zero() {
         observation.events(stream, start, size)?
     } else {
-        let _place = app.0.waiting.try_acquire().map_err(|_| {
-            let detail = "as many long-polls wait as may; ask without `wait`, or later";
-            Refusal::new(Code::ServerBusy, detail)
-        })?;
+        let _place = app.0.waits.begin(access.token_id())?;
         let _waiting = app.0.metrics.waiting();
         let until = until(app, access, wait);
         observation
@@ -132,7 +129,8 @@ async fn until(app: &App, access: &Access, wait: Duration) {
     let left = access.expires_at().map(|at| at.since(now));
     let time = tokio::time::sleep(left.map_or(wait, |left| left.min(wait)));
     tokio::pin!(time);
-    loop {
+    // It may have been revoked between the look at it and the first look at changes.
+    while access.is_good(app) {
         tokio::select! {
             () = &mut time => return,
             ended = draining.wait_for(|draining| *draining) => {
@@ -140,7 +138,7 @@ async fn until(app: &App, access: &Access, wait: Duration) {
                 return;
             }
             changed = revoked.changed() => {
-                if changed.is_err() || !access.is_good(app) {
+                if changed.is_err() {
                     return;
                 }
             }

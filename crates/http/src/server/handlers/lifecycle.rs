@@ -1,6 +1,6 @@
 //! The lives of Workers.
 
-use axum::{Extension, Json, extract::State};
+use axum::{Extension, Json, extract::State, http::HeaderMap};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use worker_runtime_core::{EndOptions, WorkerId, view::LifecycleReceipt};
@@ -10,6 +10,7 @@ use crate::{
         app::App,
         auth::Access,
         extract::{OptionalJson, Path, Query},
+        handlers::seen::catalog,
         refusal::Refusal,
     },
     wire::{AccessScope, EndWorker},
@@ -40,64 +41,71 @@ fn options(access: &Access, request: EndWorker) -> Result<EndOptions, Refusal> {
 pub(in crate::server) async fn stop(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
     Extension(access): Extension<Access>,
     OptionalJson(request): OptionalJson<EndWorker>,
 ) -> Changed {
     let options = options(&access, request)?;
     Ok(Json(
-        app.0.runtime.catalog().stop(worker_id, options).await?,
+        catalog(&app, &headers)?.stop(worker_id, options).await?,
     ))
 }
 
 pub(in crate::server) async fn cancel(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
     Extension(access): Extension<Access>,
     OptionalJson(request): OptionalJson<EndWorker>,
 ) -> Changed {
     let options = options(&access, request)?;
     Ok(Json(
-        app.0.runtime.catalog().cancel(worker_id, options).await?,
+        catalog(&app, &headers)?.cancel(worker_id, options).await?,
     ))
 }
 
 pub(in crate::server) async fn pause(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
 ) -> Changed {
-    Ok(Json(app.0.runtime.catalog().pause(worker_id).await?))
+    Ok(Json(catalog(&app, &headers)?.pause(worker_id).await?))
 }
 
 pub(in crate::server) async fn resume(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
 ) -> Changed {
-    Ok(Json(app.0.runtime.catalog().resume(worker_id).await?))
+    Ok(Json(catalog(&app, &headers)?.resume(worker_id).await?))
 }
 
 pub(in crate::server) async fn archive(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
 ) -> Changed {
-    Ok(Json(app.0.runtime.catalog().archive(worker_id).await?))
+    Ok(Json(catalog(&app, &headers)?.archive(worker_id).await?))
 }
 
 pub(in crate::server) async fn restore(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
 ) -> Changed {
-    Ok(Json(app.0.runtime.catalog().restore(worker_id).await?))
+    Ok(Json(catalog(&app, &headers)?.restore(worker_id).await?))
 }
 
 pub(in crate::server) async fn delete(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
     Extension(access): Extension<Access>,
     Query(query): Query<DeleteQuery>,
 ) -> Changed {
     if query.purge {
         access.require(AccessScope::Admin)?;
     }
-    let catalog = app.0.runtime.catalog();
+    let catalog = catalog(&app, &headers)?;
     Ok(Json(catalog.delete(worker_id, query.purge).await?))
 }

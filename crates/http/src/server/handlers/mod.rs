@@ -6,6 +6,7 @@ pub(super) mod input;
 pub(super) mod lifecycle;
 pub(super) mod meta;
 pub(super) mod runtime;
+mod seen;
 pub(super) mod tokens;
 pub(super) mod transcript;
 pub(super) mod workers;

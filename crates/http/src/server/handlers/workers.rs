@@ -10,10 +10,12 @@ use axum::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use worker_runtime_core::{
-    Code, ListOrder, WorkerFilter, WorkerId,
+    Code, InputId, ListOrder, RuntimeId, WorkerFilter, WorkerId,
+    error::WorkerError,
     record::Lifecycle,
-    view::{LifecycleReceipt, WorkerView},
+    view::LifecycleReceipt,
     worker::{CreateWorker, UpdateWorker},
 };
 
@@ -21,8 +23,8 @@ use crate::{
     server::{
         app::App,
         auth::Access,
-        extract::{Json as Body, Path, Query, present},
-        handlers::input::idempotency_key,
+        extract::{Header, Json as Body, Path, Query, idempotency_key, present, tags},
+        handlers::seen::{catalog, entity_tag},
         refusal::Refusal,
     },
     wire::{AccessScope, WorkersBody, WouldCreate},
@@ -171,7 +173,7 @@ pub(in crate::server) async fn create(
     }
     if request.worker_id.is_none() {
         let runtime_id = app.0.runtime.observation().runtime_id();
-        request.worker_id = idempotency_key(&headers)?.map(|key| key.worker_id(runtime_id));
+        request.worker_id = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id));
     }
     if query.dry_run {
         let would_create = app.0.runtime.catalog().would_create(request).await?;
@@ -190,6 +192,22 @@ pub(in crate::server) async fn create(
     Ok(response)
 }
 
+/// The Worker that an idempotency key makes in this Runtime: the same one each time.
+fn named_by(key: &InputId, runtime_id: RuntimeId) -> WorkerId {
+    let digest = Sha256::new()
+        .chain_update(runtime_id.to_bytes())
+        .chain_update(key.as_str())
+        .finalize();
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(digest) {
+        *to = from;
+    }
+    // A UUID of version 8: its bits are whoever's makes it (RFC 9562, 5.8).
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    WorkerId::from_bytes(bytes)
+}
+
 pub(in crate::server) async fn get(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
@@ -198,20 +216,17 @@ pub(in crate::server) async fn get(
     let view = app.0.runtime.catalog().get(worker_id)?;
     let cursor = HeaderValue::from_str(&view.cursor.to_string());
     let tag = entity_tag(&view)?;
-    let is_known = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|known| known.to_str().ok())
-        .is_some_and(|known| {
-            known
-                .split(',')
-                .any(|known| known.trim() == tag || known.trim() == "*")
-        });
+    if tags(&headers, Header::IfMatch)?.is_some_and(|wanted| !wanted.have_strongly(&tag)) {
+        return Err(WorkerError::Changed(worker_id).into());
+    }
+    let known = tags(&headers, Header::IfNoneMatch)?;
+    let is_known = known.is_some_and(|known| known.have_weakly(&tag));
     let mut response = match is_known {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => Json(view).into_response(),
     };
     let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
         headers.insert(header::ETAG, tag);
     }
     // The representation may be as it was while the stream went on.
@@ -223,22 +238,13 @@ pub(in crate::server) async fn get(
     Ok(response)
 }
 
-/// The digest of the representation without its cursor, which moves with the Runtime.
-fn entity_tag(view: &WorkerView) -> Result<String, Refusal> {
-    let bug = |error: serde_json::Error| Refusal::new(Code::Bug, error.to_string());
-    let mut value = serde_json::to_value(view).map_err(bug)?;
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("cursor");
-    }
-    let digest = worker_runtime_core::Digest::of(value.to_string().as_bytes());
-    Ok(format!("\"{digest}\""))
-}
-
 pub(in crate::server) async fn update(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
     Body(request): Body<UpdateWorker>,
 ) -> Result<Json<LifecycleReceipt>, Refusal> {
-    let receipt = app.0.runtime.catalog().update(worker_id, request).await?;
+    let catalog = catalog(&app, &headers)?;
+    let receipt = catalog.update(worker_id, request).await?;
     Ok(Json(receipt))
 }

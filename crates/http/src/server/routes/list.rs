@@ -14,6 +14,7 @@ use worker_runtime_core::{
 
 use super::route::Route;
 use crate::{
+    server::extract::Header,
     server::handlers::{
         events::{self, EventsQuery},
         input,
@@ -117,6 +118,7 @@ fn of_workers() -> Vec<Route> {
             "Makes a Worker: its record, its scope and its first input at once, or nothing",
             workers::create,
         )
+        .looks_at(&[Header::IdempotencyKey])
         .query::<CreateQuery>()
         .body::<CreateWorker>()
         .answers::<CreateReceipt>(StatusCode::CREATED, "It was made")
@@ -131,6 +133,7 @@ fn of_workers() -> Vec<Route> {
             "One Worker; ended ones too",
             workers::get,
         )
+        .looks_at(&[Header::IfMatch, Header::IfNoneMatch])
         .answers::<WorkerView>(OK, "The Worker")
         .answers_nothing(
             StatusCode::NOT_MODIFIED,
@@ -147,6 +150,7 @@ fn of_workers() -> Vec<Route> {
             "Changes what a Worker is called",
             workers::update,
         )
+        .looks_at(&[Header::IfMatch])
         .body::<UpdateWorker>()
         .answers::<LifecycleReceipt>(OK, "It is changed"),
         Route::delete(
@@ -155,6 +159,7 @@ fn of_workers() -> Vec<Route> {
             "Deletes an ended Worker; its id is never used again",
             lifecycle::delete,
         )
+        .looks_at(&[Header::IfMatch])
         .query::<DeleteQuery>()
         .answers::<LifecycleReceipt>(OK, "It is deleted"),
         Route::post(
@@ -163,6 +168,7 @@ fn of_workers() -> Vec<Route> {
             "Sends an input; the same `input_id` gives the first receipt again",
             input::send,
         )
+        .looks_at(&[Header::IdempotencyKey, Header::IfMatch])
         .body::<SubmitInput>()
         .answers::<InputReceipt>(
             StatusCode::ACCEPTED,
@@ -175,6 +181,7 @@ fn of_workers() -> Vec<Route> {
             "Asks for the end of a run; its Worker lives on",
             input::cancel_run,
         )
+        .looks_at(&[Header::IfMatch])
         .answers::<CancelReceipt>(StatusCode::ACCEPTED, "It is asked for"),
         Route::post(
             "/v1/workers/{worker_id}/runs/{run_id}/actions/{action_id}",
@@ -182,6 +189,7 @@ fn of_workers() -> Vec<Route> {
             "Answers an action that a run waits for",
             input::answer,
         )
+        .looks_at(&[Header::IfMatch])
         .body::<AnswerAction>()
         .answers::<PositionBody>(OK, "It is answered"),
     ]
@@ -196,6 +204,7 @@ fn of_lives() -> Vec<Route> {
             "Ends a Worker so that it can be restored",
             lifecycle::stop,
         )
+        .looks_at(&[Header::IfMatch])
         .optional_body::<EndWorker>()
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
@@ -204,6 +213,7 @@ fn of_lives() -> Vec<Route> {
             "Ends a Worker for good",
             lifecycle::cancel,
         )
+        .looks_at(&[Header::IfMatch])
         .optional_body::<EndWorker>()
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
@@ -212,6 +222,7 @@ fn of_lives() -> Vec<Route> {
             "Holds dispatch; what runs goes on",
             lifecycle::pause,
         )
+        .looks_at(&[Header::IfMatch])
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
             "/v1/workers/{worker_id}/resume",
@@ -219,6 +230,7 @@ fn of_lives() -> Vec<Route> {
             "Dispatches again",
             lifecycle::resume,
         )
+        .looks_at(&[Header::IfMatch])
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
             "/v1/workers/{worker_id}/archive",
@@ -226,6 +238,7 @@ fn of_lives() -> Vec<Route> {
             "Puts an ended Worker away",
             lifecycle::archive,
         )
+        .looks_at(&[Header::IfMatch])
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
             "/v1/workers/{worker_id}/restore",
@@ -233,6 +246,7 @@ fn of_lives() -> Vec<Route> {
             "Starts the next epoch of a stopped Worker, with the scope that it had",
             lifecycle::restore,
         )
+        .looks_at(&[Header::IfMatch])
         .answers::<LifecycleReceipt>(OK, changed),
     ]
 }

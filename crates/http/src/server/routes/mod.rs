@@ -12,4 +12,4 @@ mod route;
 mod router;
 
 pub use openapi::{openapi, route_table};
-pub(super) use router::router;
+pub(super) use router::{InReserve, router};

@@ -59,6 +59,15 @@ fn operation(route: &Route, routes: &[Route], generator: &mut SchemaGenerator) -
     if let Some(query) = route.query {
         parameters.extend(query_parameters(&query(generator)));
     }
+    parameters.extend(route.headers.iter().map(|header| {
+        json!({
+            "name": header.as_str(),
+            "in": "header",
+            "required": false,
+            "description": header.about(),
+            "schema": header.schema(),
+        })
+    }));
     let mut responses = Map::new();
     // What it tells is in its first answer: another may be of a repetition, or of a try.
     for (index, answer) in route.answers.iter().enumerate() {

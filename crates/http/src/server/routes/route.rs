@@ -7,7 +7,10 @@ use axum::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::{server::app::App, wire::AccessScope};
+use crate::{
+    server::{app::App, extract::Header},
+    wire::AccessScope,
+};
 
 /// Makes the schema of a type, known by its name from then on.
 pub(in crate::server) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -37,6 +40,8 @@ pub(in crate::server) struct Route {
     pub(in crate::server) needs: Option<AccessScope>,
     pub(in crate::server) query: Option<SchemaOf>,
     pub(in crate::server) body: Option<Body>,
+    /// The headers that it looks at, of those that not every route does.
+    pub(in crate::server) headers: &'static [Header],
     pub(in crate::server) answers: Vec<Answer>,
     /// Which parameters of other routes an answer tells, each as the expression that finds it there.
     pub(in crate::server) tells: &'static [(&'static str, &'static str)],
@@ -108,6 +113,7 @@ impl Route {
             needs: None,
             query: None,
             body: None,
+            headers: &[],
             answers: Vec::new(),
             tells: &[],
             handler,
@@ -126,6 +132,11 @@ impl Route {
 
     pub(super) fn query<T: JsonSchema>(mut self) -> Self {
         self.query = Some(whole_schema_of::<T>);
+        self
+    }
+
+    pub(super) fn looks_at(mut self, headers: &'static [Header]) -> Self {
+        self.headers = headers;
         self
     }
 

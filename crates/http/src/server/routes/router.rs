@@ -32,6 +32,7 @@ pub(in crate::server) fn router(app: &App) -> Router {
             takes: Takes {
                 query: route.query.is_some(),
                 body: route.body.is_some(),
+                headers: route.headers,
             },
         };
         let handler = route
@@ -52,6 +53,53 @@ async fn unknown() -> Refusal {
 
 async fn refused() -> Refusal {
     Refusal::new(Code::MethodRefused, "this path does not take this method")
+}
+
+/// A mark on requests that came while all ordinary places of connections were taken.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct InReserve;
+
+/// # Errors
+/// What is kept free is for whoever asks whether the server lives.
+fn check_place(request: &Request) -> Result<(), Refusal> {
+    let is_kept_for = ["/healthz", "/readyz"].contains(&request.uri().path());
+    if is_kept_for || request.extensions().get::<InReserve>().is_none() {
+        return Ok(());
+    }
+    let detail = "as many connections are open as may; ask later";
+    Err(Refusal::new(Code::ServerBusy, detail))
+}
+
+/// hyper has limits of its own for these, farther out, and tells them without a body.
+///
+/// # Errors
+/// When the address or the headers are larger than is taken (I9).
+fn check_head(app: &App, request: &Request) -> Result<(), Refusal> {
+    let limits = &app.0.limits;
+    let refused = |detail| Err(Refusal::new(Code::HeadTooLarge, detail));
+    let target = request.uri().to_string().len();
+    if target > limits.target_bytes_max {
+        let max = limits.target_bytes_max;
+        let detail = format!("the address has {target} bytes, and the limit is {max}");
+        return refused(detail).map_err(|told| told.with_status(StatusCode::URI_TOO_LONG));
+    }
+    let (count, max) = (request.headers().len(), limits.headers_max);
+    if count > max {
+        return refused(format!("there are {count} headers, and the limit is {max}"));
+    }
+    // As they are sent: with a colon, a space, and the end of the line.
+    let headers = request.headers().iter();
+    let bytes = headers.fold(0_usize, |bytes, (name, value)| {
+        let line = name.as_str().len().saturating_add(value.len());
+        bytes.saturating_add(line).saturating_add(4)
+    });
+    let max = limits.headers_bytes_max;
+    if bytes > max {
+        return refused(format!(
+            "the headers have {bytes} bytes, and the limit is {max}"
+        ));
+    }
+    Ok(())
 }
 
 /// Around every request, whatever its path: its id, the names it bears, and the body of a refusal.
@@ -75,7 +123,10 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     let began = app.0.clock.monotonic();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let response = match check_names(&app, &request) {
+    let checked = check_head(&app, &request)
+        .and_then(|()| check_names(&app, &request))
+        .and_then(|()| check_place(&request));
+    let response = match checked {
         Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(refusal) => refusal.into_response(),
     };
