@@ -59,10 +59,13 @@ impl Header {
         match self {
             Self::IfMatch | Self::IfNoneMatch => json_schema!({
                 "type": "string",
+                "minLength": 1,
                 "pattern": "^(\\*|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$",
             }),
             Self::IdempotencyKey => json_schema!({
                 "type": "string",
+                "minLength": 1,
+                "maxLength": 258,
                 "pattern": "^(\"[ -~]{1,256}\"|[!#-~]|[!#-~][ -~]{0,254}[!#-~])$",
             }),
         }
