@@ -5,10 +5,15 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use worker_runtime_core::SystemEntropy;
 use worker_runtime_http::wire::{AccessScope, CreateToken};
 
 use crate::{
+    connections::read_all,
     host::{DEADLINE, Host, clock_that_stands},
     routes::routes,
 };
@@ -240,6 +245,33 @@ async fn a_wait_ends_when_its_token_is_revoked() {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     assert_eq!(reply.json()["events"], json!([]));
     host.waiting_are(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_revoked_before_its_wait_begins_does_not_wait() {
+    let host = Host::start().await;
+    let request = CreateToken {
+        name: "a test".into(),
+        scope: AccessScope::Observe,
+        expires_in_seconds: None,
+    };
+    let made = host.tokens.create(&request, &mut SystemEntropy).unwrap();
+    let mut stream = TcpStream::connect(host.address).await.unwrap();
+    let head = format!(
+        "GET /v1/events?from=now&wait=60 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Authorization: Bearer {}\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+        made.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The body is asked for once the token was found good.
+    let mut line = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut line).await.unwrap();
+    assert!(line.starts_with(b"HTTP/1.1 100 "));
+    host.tokens.revoke(&made.view.token_id).unwrap();
+    stream.write_all(b"{}").await.unwrap();
+    let answer = read_all(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\"events\":[]"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,8 @@ async fn a_server_whose_connections_and_waits_are_all_taken_says_that_it_lives()
     let host = Host::with(HttpLimits {
         connections_max: 2,
         connections_reserved: 1,
+        // Not what frees a place of the reserve.
+        header_read_max: DEADLINE * 3,
         waiting_max: 2,
         ..HttpLimits::default()
     })
