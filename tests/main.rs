@@ -25,6 +25,7 @@ mod block_ends;
 mod blocks;
 mod bounds;
 mod cancels;
+mod conditions;
 mod crash;
 mod create;
 mod cursors;
