@@ -135,6 +135,11 @@ async fn no_route_answers_to_a_name_or_an_origin_of_somebody_else() {
                 .await
                 .refused(421, "WR-HOST-REFUSED");
         }
+        // What a request is sent to in its first line comes before its `Host`.
+        let elsewhere = format!("http://evil.example{}", route.path);
+        let reply = host.ask(route.method.clone(), &elsewhere);
+        let reply = reply.token(&host.admin).body("{");
+        reply.send().await.refused(421, "WR-HOST-REFUSED");
         ask()
             .without("host")
             .send()
