@@ -37,7 +37,7 @@ use worker_runtime_core::{
 
 pub use address::PublicAddress;
 pub use closed::ClosedStore;
-pub use read_only::{ReadStore, Serving, StoreAccount, serving};
+pub use read_only::{Held, ReadStore, Serving, StoreAccount, held, serving};
 
 use crate::{
     OpenError, StoreOptions,

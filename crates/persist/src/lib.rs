@@ -42,7 +42,8 @@ pub use error::OpenError;
 pub use file::WrapBackend;
 #[cfg(feature = "fs-store")]
 pub use file::{
-    ClosedStore, FileOptions, FileStore, PublicAddress, ReadStore, Serving, StoreAccount, serving,
+    ClosedStore, FileOptions, FileStore, Held, PublicAddress, ReadStore, Serving, StoreAccount,
+    held, serving,
 };
 #[cfg(any(test, feature = "memory-store"))]
 pub use memory::MemoryStore;

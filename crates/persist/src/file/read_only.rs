@@ -63,6 +63,38 @@ pub fn serving(path: &Path) -> Option<Serving> {
     })
 }
 
+/// Who has a state directory open for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// Nobody.
+    Free,
+    /// A process that serves it.
+    Serves(Serving),
+    /// A process that serves nobody: not yet, not any more, or not at all.
+    Otherwise {
+        /// Which process, when it named itself.
+        pid: Option<u32>,
+    },
+}
+
+/// Who has a state directory open for writing now. The store itself is not opened.
+///
+/// # Errors
+/// [`OpenError`] when there is no store, or the lock can't be looked at.
+pub fn held(path: &Path) -> Result<Held, OpenError> {
+    let dir = StateDir::open_for_reading(path)?;
+    Ok(match crate::fs::holder(&dir)? {
+        None => Held::Free,
+        Some(holder) => match holder.address() {
+            Some(address) => Held::Serves(Serving {
+                pid: holder.pid(),
+                address: address.to_owned(),
+            }),
+            None => Held::Otherwise { pid: holder.pid() },
+        },
+    })
+}
+
 impl ReadStore {
     /// Opens the store of a directory beside other readers; a writer is refused meanwhile, and its
     /// opening waits a while for us to finish.

@@ -263,16 +263,24 @@ impl ReaderLock {
     }
 }
 
-/// Who holds the lock for writing and serves, when somebody does. Takes nothing that a writer would be
-/// refused by, but for a moment.
-pub(crate) fn serving(dir: &StateDir) -> Option<(u32, String)> {
+/// Who holds the lock for writing, when somebody does. Takes nothing that a writer would be refused by,
+/// but for a moment.
+///
+/// # Errors
+/// [`LockError::Io`].
+pub(crate) fn holder(dir: &StateDir) -> Result<Option<Holder>, LockError> {
     match ReaderLock::acquire(dir) {
-        Err(LockError::Held { holder, .. }) => {
-            let address = holder.address()?.to_owned();
-            holder.pid().map(|pid| (pid, address))
-        }
-        _ => None,
+        Ok(_) => Ok(None),
+        Err(LockError::Held { holder, .. }) => Ok(Some(holder)),
+        Err(error) => Err(error),
     }
+}
+
+/// Who holds the lock for writing and serves, when somebody does. As [`holder`].
+pub(crate) fn serving(dir: &StateDir) -> Option<(u32, String)> {
+    let holder = holder(dir).ok()??;
+    let address = holder.address()?.to_owned();
+    holder.pid().map(|pid| (pid, address))
 }
 
 /// False when somebody else holds a lock that excludes this one.

@@ -24,6 +24,6 @@ pub(crate) use ballast::BATCH_BYTES;
 pub(crate) use ballast::{BALLAST_BYTES_DEFAULT, Ballast, is_storage_full};
 pub(crate) use dir::{DirError, StateDir, WhenMissing};
 pub(crate) use head::{HeadFile, HeadRead, Witness};
-pub(crate) use lock::{Address, LockError, ReaderLock, WriterLock, serving};
+pub(crate) use lock::{Address, LockError, ReaderLock, WriterLock, holder, serving};
 pub(crate) use replace::{ReplaceError, StagedStore};
 pub(crate) use suspect::Suspect;

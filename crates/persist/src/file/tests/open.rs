@@ -19,7 +19,7 @@ use worker_runtime_core::{
 
 use super::{close, crashed_copy, open, options, seeded};
 use crate::{
-    FileOptions, FileStore, OpenError, ReadStore, codec,
+    FileOptions, FileStore, Held, OpenError, ReadStore, codec, held,
     layout::{
         incarnation,
         meta::{self, FORMAT_VERSION, Format},
@@ -78,11 +78,17 @@ fn a_second_writer_is_refused_and_told_who_has_it() {
     let serving = crate::serving(directory.path()).unwrap();
     assert_eq!(serving.pid, Some(std::process::id()));
     assert_eq!(serving.address, "127.0.0.1:7621");
+    assert_eq!(held(directory.path()).unwrap(), Held::Serves(serving));
     close(store);
     assert_eq!(crate::serving(directory.path()), None, "nobody holds it");
+    assert_eq!(held(directory.path()).unwrap(), Held::Free);
     let store = open(directory.path());
     assert_eq!(crate::serving(directory.path()), None, "it serves nobody");
+    let pid = Some(std::process::id());
+    assert_eq!(held(directory.path()).unwrap(), Held::Otherwise { pid });
     close(store);
+    let nothing = held(&directory.path().join("nothing")).unwrap_err();
+    assert_eq!(nothing.code(), Code::StateMissing);
 }
 
 /// A client sends its access token to the address: who is told of it must be who wrote it.
