@@ -64,10 +64,16 @@ macro_rules! uuid_id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                Uuid::try_parse(text).map(Self).map_err(|_| IdError {
+                let reason = match Uuid::try_parse(text) {
+                    // Nobody mints it: it stands for an id that was left out.
+                    Ok(uuid) if uuid.is_nil() => "it is the UUID that names nothing",
+                    Ok(uuid) => return Ok(Self(uuid)),
+                    Err(_) => "it is no UUID",
+                };
+                Err(IdError {
                     kind: $kind,
                     text: text.chars().take(64).collect(),
-                    reason: "it is no UUID",
+                    reason,
                 })
             }
         }

@@ -50,9 +50,18 @@ macro_rules! schemas {
 }
 
 schemas! {
-    RuntimeId: { "type": "string", "format": "uuid", "description": "The Runtime" };
-    WorkerId: { "type": "string", "format": "uuid", "description": "A Worker inside one Runtime" };
-    RunId: { "type": "string", "format": "uuid", "description": "One execution of one input" };
+    RuntimeId: {
+        "type": "string", "format": "uuid", "not": { "const": "00000000-0000-0000-0000-000000000000" },
+        "description": "The Runtime"
+    };
+    WorkerId: {
+        "type": "string", "format": "uuid", "not": { "const": "00000000-0000-0000-0000-000000000000" },
+        "description": "A Worker inside one Runtime"
+    };
+    RunId: {
+        "type": "string", "format": "uuid", "not": { "const": "00000000-0000-0000-0000-000000000000" },
+        "description": "One execution of one input"
+    };
     InputId: {
         "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
         "description": "The caller's idempotency key: 1 to 256 bytes without control characters"

@@ -2,7 +2,10 @@
 
 use super::{FieldInvalid, SubmitError, Unavailable, WorkerError};
 use crate::{
-    Code, ScopeError, WorkerId, backend::BackendError, profile::ProfileUnknown, view::ScopeOwner,
+    Code, ScopeError, WorkerId,
+    backend::{BackendError, IncapableReason},
+    profile::ProfileUnknown,
+    view::ScopeOwner,
 };
 
 /// Why no Worker was made.
@@ -72,6 +75,15 @@ pub enum CreateError {
         /// Every owner, deepest rule first.
         owners: Vec<ScopeOwner>,
     },
+    /// Nothing could run the initial input, so no Worker was made (I8).
+    #[error(
+        "initial input: the Worker could not execute it: {}",
+        super::describe_incapable(reason)
+    )]
+    Incapable {
+        /// Why.
+        reason: IncapableReason,
+    },
     /// The initial input was refused, so no Worker was made.
     #[error("initial input: {0}")]
     Input(#[from] SubmitError),
@@ -97,6 +109,7 @@ impl CreateError {
             Self::ParentUnknown(_) => Code::ParentUnknown,
             Self::Scope(_) => Code::ScopeInvalid,
             Self::ScopeConflict { .. } => Code::ScopeConflict,
+            Self::Incapable { .. } => Code::InputIncapable,
             Self::Input(error) => error.code(),
             Self::Unavailable(error) => error.code(),
         }

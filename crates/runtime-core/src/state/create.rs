@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{State, WorkerState, draft, submit::PreparedInput};
 use crate::{
     AsJson, Digest, Epoch, EventType, Generation, HeldScope, Revision, WorkerId,
-    error::{CreateError, SubmitError},
+    error::CreateError,
     profile::ResolvedProfile,
     record::{AllocationRecord, Lifecycle, Recorded, WorkerRecord},
     run::Usage,
@@ -152,11 +152,7 @@ impl State {
             }
             let selection = checked.backend.as_ref();
             if let Err(reason) = self.around.backends.input_capable(selection) {
-                let worker_id = request.worker_id.unwrap_or(WorkerId::from_bytes([0; 16]));
-                return Err(CreateError::Input(SubmitError::Incapable {
-                    worker_id,
-                    reason,
-                }));
+                return Err(CreateError::Incapable { reason });
             }
         }
         Ok(())
