@@ -13,6 +13,8 @@ use crate::{commands, exit::Exit, logging::LogFormat, output, suggest::Suggestio
 #[derive(Debug, Parser)]
 #[command(
     name = "worker-runtime",
+    // Or usage would tell the path by which the program was started, which nobody needs to type.
+    bin_name = "worker-runtime",
     version,
     after_help = Exit::HELP,
     arg_required_else_help = true,

@@ -60,6 +60,11 @@ impl Suggestion {
         Self::new(&["ls", "-ld", &path.display().to_string()]).of(Whose::System)
     }
 
+    /// A file for its owner alone.
+    pub(crate) fn close_to_others(path: &Path) -> Self {
+        Self::new(&["chmod", "600", &path.display().to_string()]).of(Whose::System)
+    }
+
     /// A copy of the state directory, before anything else is tried.
     pub(crate) fn copy(path: &Path, suffix: &str) -> Self {
         let path = path.display().to_string();

@@ -60,8 +60,11 @@ pub(crate) fn find(target: &Target, text: &str) -> Result<WorkerView, CliError> 
 /// # Errors
 /// When none is meant, or more than one: the message names them.
 pub(crate) fn find_id(target: &Target, text: &str) -> Result<WorkerId, CliError> {
-    if let Ok(worker_id) = text.parse::<WorkerId>() {
-        return Ok(worker_id);
+    match text.parse::<WorkerId>() {
+        Ok(worker_id) => return Ok(worker_id),
+        // A whole id that is none is no beginning and no name either.
+        Err(error) if is_nil(text) => return Err(error.into()),
+        Err(_) => {}
     }
     let mut whole = all(target)?;
     whole.retain(|worker| means(text, worker.worker_id, worker.display_name.as_deref()));
@@ -74,6 +77,12 @@ pub(crate) fn find_id(target: &Target, text: &str) -> Result<WorkerId, CliError>
         [] => Err(unknown(text)),
         _ => Err(ambiguous(text, &whole, &damaged)),
     }
+}
+
+/// Whether it is the UUID that names nothing.
+fn is_nil(text: &str) -> bool {
+    let digits: Vec<char> = text.chars().filter(|c| *c != '-').collect();
+    digits.len() == 32 && digits.iter().all(|digit| *digit == '0')
 }
 
 fn means(text: &str, worker_id: WorkerId, name: Option<&str>) -> bool {

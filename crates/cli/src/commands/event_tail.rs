@@ -16,7 +16,7 @@ use crate::{
     foreground::{Events, tail},
     output::{Printer, summary::event_summary},
     suggest::Suggestion,
-    target::{self, Server, Target},
+    target::{self, Current, Server, Target},
     worker_name,
 };
 
@@ -127,18 +127,22 @@ fn follow(
     let printer = &*printer;
     let tailed = server.block_on(async {
         let mut signals = target::signals()?;
+        let current = Current::new(server.remote.clone());
         let runtime = server.remote.client.runtime();
         let status = server
             .remote
             .or_told(target::About::RUNTIME, runtime)
             .await?;
-        let events = Events::of_server(&server.remote, stream_of(worker_id), start).await?;
+        let events = Events::of_server(&current, stream_of(worker_id), start).await?;
         let show = |observed: &Observed| text(observed, status.runtime_id, printer);
         tail(events, printer, &mut signals, show).await
     })?;
+    if tailed.stopped {
+        printer.words("the server has ended and nobody runs this store, so nothing more comes");
+    }
     if let Some(cursor) = tailed.cursor {
         printer.words(format_args!("next cursor: {cursor}"));
-        if tailed.interrupted {
+        if tailed.interrupted || tailed.stopped {
             printer.hint(&Suggestion::event_tail(worker_id, Some(cursor)));
         }
     }

@@ -79,8 +79,15 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When it is something else.
 pub(crate) fn parse_bind(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("{text:?} is no address with a port, such as 127.0.0.1:7621"))
+    text.parse().map_err(|_| match text.rsplit_once(':') {
+        // What a name means may change between two starts, and it may mean two addresses at once.
+        Some(("localhost", port)) => {
+            format!(
+                "{text:?} is a name with a port; give an address: 127.0.0.1:{port} or [::1]:{port}"
+            )
+        }
+        _ => format!("{text:?} is no address with a port, such as 127.0.0.1:7621"),
+    })
 }
 
 pub(crate) fn run(

@@ -16,7 +16,7 @@ use crate::{
     foreground::{Events, tail},
     output::Printer,
     suggest::Suggestion,
-    target::{self, Server, Target},
+    target::{self, Current, Server, Target},
     worker_name,
 };
 
@@ -64,10 +64,14 @@ fn follow(
     let (stream, start) = (Stream::Worker(worker_id), Start::After(page.cursor));
     let tailed = server.block_on(async {
         let mut signals = target::signals()?;
-        let events = Events::of_server(&server.remote, stream, start).await?;
+        let current = Current::new(server.remote.clone());
+        let events = Events::of_server(&current, stream, start).await?;
         let show = |observed: &Observed| text(observed, printer);
         tail(events, printer, &mut signals, show).await
     })?;
+    if tailed.stopped {
+        printer.words("the server has ended and nobody runs this store, so nothing more is said");
+    }
     if !tailed.interrupted {
         return Ok(Exit::Done);
     }

@@ -6,7 +6,7 @@ use worker_runtime_core::{
     run::{Outcome, OutcomeKind, StopReason},
 };
 
-use super::{Ended, Followed, Seen};
+use super::{Contact, Ended, Followed, Seen};
 use crate::{
     error::{CliError, Failure},
     output::{Printer, duration_text},
@@ -85,12 +85,16 @@ impl Account<'_> {
         if let Ended::Waits { paused: true } = self.seen.ended {
             rows.push(("resume it", Suggestion::worker_resume(worker_id)));
         }
-        match self.seen.ended {
-            Ended::Waits { .. } | Ended::Left if self.served => {
+        match (&self.seen.ended, self.seen.contact) {
+            (Ended::Waits { .. } | Ended::Left, Contact::Kept) if self.served => {
                 rows.push(("go on", Suggestion::worker_attach(worker_id)));
             }
-            Ended::Waits { .. } => rows.push(("go on", Suggestion::worker_run(worker_id))),
-            Ended::Left | Ended::Outcome(_) => {}
+            (Ended::Left, Contact::Lost) => {
+                rows.push(("what it does", Suggestion::worker_show(worker_id)));
+            }
+            (Ended::Waits { .. }, _) => rows.push(("go on", Suggestion::worker_run(worker_id))),
+            (Ended::Lost, _) => rows.push(("decide it", Suggestion::worker_run(worker_id))),
+            (Ended::Left | Ended::Outcome(_), _) => {}
         }
         if let Some(code) = self.code() {
             rows.push(("details", Suggestion::explain(code)));
@@ -129,8 +133,20 @@ impl Account<'_> {
             Ended::Waits { paused: false } => {
                 return printer.bad("waiting:", "the input is kept and was not run");
             }
-            Ended::Left if self.served => {
+            Ended::Left if self.served && self.seen.contact == Contact::Kept => {
                 return printer.bad("left:", "the run goes on at the server");
+            }
+            Ended::Left if self.served => {
+                return printer.bad(
+                    "left:",
+                    "the server can't be reached, and what the run does is not known",
+                );
+            }
+            Ended::Lost => {
+                return printer.bad(
+                    "lost:",
+                    "the server ended while it ran, and nobody runs the store: the next opening ends what is left of it and records its outcome",
+                );
             }
             Ended::Left => return printer.bad("left:", "nobody waited for the run's end"),
         };
@@ -161,7 +177,7 @@ impl Account<'_> {
     fn code(&self) -> Option<Code> {
         match &self.seen.ended {
             Ended::Outcome(end) => code_of(&end.outcome.stop),
-            Ended::Waits { .. } | Ended::Left => None,
+            Ended::Waits { .. } | Ended::Left | Ended::Lost => None,
         }
     }
 
@@ -171,6 +187,7 @@ impl Account<'_> {
             Ended::Outcome(end) => outcome_word(end.outcome.kind),
             Ended::Waits { .. } => "waiting",
             Ended::Left => "left",
+            Ended::Lost => "lost",
         }
     }
 
@@ -178,7 +195,7 @@ impl Account<'_> {
     pub(crate) fn summary(&self) -> impl Serialize {
         let end = match &self.seen.ended {
             Ended::Outcome(end) => Some(end),
-            Ended::Waits { .. } | Ended::Left => None,
+            Ended::Waits { .. } | Ended::Left | Ended::Lost => None,
         };
         let duration = end.and_then(|end| Some(end.at.since(end.started_at?)));
         Summary {

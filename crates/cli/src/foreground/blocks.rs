@@ -23,19 +23,29 @@ impl Blocks {
         if self.finished.contains(&delta.block) {
             return String::new();
         }
-        let printed = self.printed.entry(delta.block).or_default();
-        let rest = match &delta.op {
-            DeltaOp::Replace { text } => text.strip_prefix(printed.as_str()),
+        match &delta.op {
+            DeltaOp::Replace { text } => self.picture(delta.block, text),
             DeltaOp::Append { offset_bytes, text } => {
+                let printed = self.printed.entry(delta.block).or_default();
                 let at = usize::try_from(*offset_bytes).unwrap_or(usize::MAX);
                 // From a later offset: something is not here yet, and the block's end brings it.
                 let seen = printed.len().checked_sub(at);
-                seen.and_then(|seen| text.get(seen..))
+                let rest = seen.and_then(|seen| text.get(seen..)).unwrap_or_default();
+                printed.push_str(rest);
+                rest.to_owned()
             }
-        };
-        let rest = rest.unwrap_or_default().to_owned();
-        printed.push_str(&rest);
-        rest
+        }
+    }
+
+    /// What the whole text that a block has so far adds.
+    pub(super) fn picture(&mut self, block: BlockId, text: &str) -> String {
+        if self.finished.contains(&block) {
+            return String::new();
+        }
+        let printed = self.printed.entry(block).or_default();
+        let rest = text.strip_prefix(printed.as_str()).unwrap_or_default();
+        printed.push_str(rest);
+        rest.to_owned()
     }
 
     /// What the whole block adds.

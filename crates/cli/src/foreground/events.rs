@@ -1,5 +1,8 @@
-//! A stream of events, from a Runtime in this process or from a server. A server that is lost is asked
-//! again from where the stream was, so that nothing is missing (I2, I10).
+//! A stream of events, from a Runtime in this process or from a server. A server that is lost is looked
+//! for and asked again from where the stream was, so that nothing is missing (I2, I10); when it has ended
+//! and no other takes its place, what is left is read from its store.
+
+mod pump;
 
 use tokio::{sync::mpsc, time::Duration};
 use tokio_stream::StreamExt;
@@ -8,21 +11,73 @@ use worker_runtime_http::client::{self, Client, ClientError, Reconnect};
 
 use crate::{
     error::CliError,
-    target::{About, Remote},
+    output::Printer,
+    target::{About, Current},
 };
+use pump::Pump;
 
-/// How long is waited before a server that was lost is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long is waited for another server when one has ended: whoever restarts servers does it within
+/// moments, and nobody else does it at all.
+pub(super) const ANOTHER_WITHIN: Duration = Duration::from_secs(5);
 /// How many items wait for a slow reader.
 const ITEMS_MAX: usize = 64;
 
 /// What comes of a stream.
 pub(crate) enum Item {
     Observed(Observed),
-    /// The server does not answer any more, and is asked again.
+    /// Something about the server itself.
+    News(News),
+    /// The server has ended, nobody runs its store, and everything in there was given.
+    Stopped,
+}
+
+/// What is known of a server that was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It does not answer any more, and is asked again.
     Lost(String),
+    /// It takes no requests any more, and has not ended.
+    Ending,
+    /// Somebody has its store who serves nobody.
+    Held(Option<u32>),
+    /// It has ended; another one is waited for.
+    Ended,
     /// It answers again; nothing is missing.
     Back,
+    /// Another one has the store, at this address, and answers; nothing is missing.
+    Another(String),
+}
+
+impl News {
+    /// Whether a server answers.
+    pub(super) const fn is_good(&self) -> bool {
+        matches!(self, Self::Back | Self::Another(_))
+    }
+
+    /// Says it; that nothing is known now also to a program that reads JSON.
+    pub(super) fn tell(&self, printer: &Printer) {
+        match self {
+            Self::Lost(why) => printer.warn(format_args!(
+                "{why}; it is asked again, from where it was, until it answers"
+            )),
+            Self::Ending => printer.warn("the server is ending; its end is waited for"),
+            Self::Held(pid) => {
+                let holder =
+                    pid.map_or("another process".to_owned(), |pid| format!("process {pid}"));
+                printer.warn(format_args!(
+                    "the server has ended, and {holder} has its store and serves nobody; that is waited for"
+                ));
+            }
+            Self::Ended => printer.warn(format_args!(
+                "the server has ended; waiting {} s for another",
+                ANOTHER_WITHIN.as_secs()
+            )),
+            Self::Back => printer.words("the server answers again, and nothing is missing"),
+            Self::Another(address) => printer.words(format_args!(
+                "another server has the store, at {address}; it is followed from there, and nothing is missing"
+            )),
+        }
+    }
 }
 
 /// A stream, wherever it comes from. Taking the next item can be given up at any time.
@@ -37,43 +92,40 @@ impl Events {
     /// # Errors
     /// When the server can't be asked, or the stream can't be followed.
     pub(crate) async fn of_server(
-        remote: &Remote,
+        current: &Current,
         stream: Stream,
         start: From,
     ) -> Result<Self, CliError> {
+        let remote = current.remote();
         let first = observe(&remote.client, stream, start);
         let first = remote.or_told(about(stream), first).await?;
-        Ok(Self::pumped(remote, stream, start, Ok(first)))
+        Ok(Self::pumped(current, stream, start, Ok(first)))
     }
 
     /// The same of a server that has acknowledged what is followed: who can't be reached now is lost,
     /// and asked again.
     pub(super) async fn of_server_that_knows(
-        remote: &Remote,
+        current: &Current,
         stream: Stream,
         start: From,
     ) -> Result<Self, CliError> {
+        let remote = current.remote();
         match observe(&remote.client, stream, start).await {
             Err(error) if !error.is_transient() => {
                 remote.or_told(about(stream), async { Err(error) }).await
             }
-            first => Ok(Self::pumped(remote, stream, start, first)),
+            first => Ok(Self::pumped(current, stream, start, first)),
         }
     }
 
     fn pumped(
-        remote: &Remote,
+        current: &Current,
         stream: Stream,
         start: From,
         first: Result<client::ObserveStream, ClientError>,
     ) -> Self {
         let (sender, items) = mpsc::channel(ITEMS_MAX);
-        let pump = Pump {
-            remote: remote.clone(),
-            stream,
-            start,
-            sender,
-        };
+        let pump = Pump::new(current.clone(), stream, start, sender);
         tokio::spawn(pump.run(first));
         Self::Server(items)
     }
@@ -110,67 +162,4 @@ async fn observe(
         ..client::ObserveOptions::default()
     };
     client.observe(stream, start, options).await
-}
-
-/// Passes on what comes of a server, and asks one that was lost until it is back, from where it was.
-struct Pump {
-    remote: Remote,
-    stream: Stream,
-    start: From,
-    sender: mpsc::Sender<Result<Item, CliError>>,
-}
-
-/// Nobody takes what comes any more, or nothing will come.
-struct Over;
-
-impl Pump {
-    async fn run(mut self, first: Result<client::ObserveStream, ClientError>) {
-        let mut came = first;
-        let mut is_lost = false;
-        loop {
-            let lost = match came {
-                Ok(items) => {
-                    if is_lost && self.send(Ok(Item::Back)).await.is_err() {
-                        return;
-                    }
-                    is_lost = false;
-                    match self.pass_on(items).await {
-                        Ok(lost) => lost,
-                        Err(Over) => return,
-                    }
-                }
-                Err(error) => error,
-            };
-            if !lost.is_transient() {
-                let _ = self.send(Err(self.remote.told(&lost))).await;
-                return;
-            }
-            if !is_lost && self.send(Ok(Item::Lost(lost.to_string()))).await.is_err() {
-                return;
-            }
-            is_lost = true;
-            tokio::select! {
-                () = self.sender.closed() => return,
-                () = tokio::time::sleep(AGAIN_AFTER) => {}
-            }
-            came = observe(&self.remote.client, self.stream, self.start).await;
-        }
-    }
-
-    /// Until the server is lost.
-    async fn pass_on(&mut self, mut items: client::ObserveStream) -> Result<ClientError, Over> {
-        loop {
-            let observed = match items.next().await {
-                None => return Err(Over),
-                Some(Err(error)) => return Ok(error),
-                Some(Ok(observed)) => observed,
-            };
-            self.start = observed.cursor().map_or(self.start, From::After);
-            self.send(Ok(Item::Observed(observed))).await?;
-        }
-    }
-
-    async fn send(&self, item: Result<Item, CliError>) -> Result<(), Over> {
-        self.sender.send(item).await.map_err(|_| Over)
-    }
 }

@@ -3,29 +3,26 @@
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use worker_runtime_core::{
-    ActionId, Code, Cursor, Event, EventType, Observed, Position, RunId, Timestamp, WireEvent,
-    WorkerId,
+    Cursor, Event, EventType, Observed, Position, RunId, Timestamp, WireEvent, WorkerId,
     error::Unavailable,
     run::{Outcome, OutcomeKind, StopReason},
     view::{Phase, WorkerView},
 };
 
 mod print;
+mod signal;
+mod stopped;
 
 use super::{
-    Ended, Followed, RunEnd, Seen, Signals,
+    Contact, Ended, Followed, RunEnd, Seen, Signals,
     blocks::Blocks,
-    events::{Events, Item},
+    events::{Events, Item, News},
     host::Host,
     outlet::Outlet,
+    previews::{Picture, Previews},
     question::{Question, Questions},
-    signals::Asked,
 };
-use crate::{
-    args::Format,
-    error::Failure,
-    output::{Printer, write_words},
-};
+use crate::{args::Format, error::Failure, output::Printer, target::is_passing};
 
 pub(super) struct Follow<'a> {
     host: &'a Host,
@@ -37,6 +34,10 @@ pub(super) struct Follow<'a> {
     run_id: Option<RunId>,
     started_at: Option<Timestamp>,
     blocks: Blocks,
+    /// Pictures of blocks that have not ended, where no deltas come.
+    previews: Option<Previews>,
+    /// Whether who runs it can be asked.
+    contact: Contact,
     /// What waits for room on its way to stdout.
     piece: String,
     /// Whether what was sent there last ends a line.
@@ -65,6 +66,8 @@ impl<'a> Follow<'a> {
             events,
             started_at: None,
             blocks: Blocks::default(),
+            previews: None,
+            contact: Contact::Kept,
             piece: String::new(),
             ends_line: true,
             settles_at: None,
@@ -81,6 +84,10 @@ impl<'a> Follow<'a> {
 
     pub(super) const fn worker_id(&self) -> WorkerId {
         self.followed.worker_id
+    }
+
+    pub(super) const fn printer(&self) -> &Printer {
+        self.printer
     }
 
     /// Whether the user wants no more of it.
@@ -103,10 +110,7 @@ impl<'a> Follow<'a> {
                     pipe_closed = true;
                     self.piece.clear();
                     if self.ended.is_none() {
-                        self.printer.words(match self.followed.only_looks_on {
-                            false => "nothing more can be printed; the run goes on, and Ctrl-C cancels it",
-                            true => "nothing more can be printed; the run goes on",
-                        });
+                        self.printer.words(self.nothing_more_printed());
                     }
                 }
                 (action_id, option) = self.questions.answer(), if self.ended.is_none() => {
@@ -130,6 +134,9 @@ impl<'a> Follow<'a> {
                     if pipe_closed {
                         self.piece.clear();
                     }
+                }
+                picture = next_picture(&mut self.previews), if self.piece.is_empty() && self.ended.is_none() && !pipe_closed => {
+                    self.picture(picture);
                 }
             }
         }
@@ -157,96 +164,18 @@ impl<'a> Follow<'a> {
             ends_line: self.ends_line,
             at_once: false,
             cursor: self.cursor,
+            contact: self.contact,
         }
-    }
-
-    /// Does what a signal asks; `true` when the program is to end at once.
-    async fn asked(&mut self, asked: Asked) -> bool {
-        match asked {
-            Asked::Interrupt if self.cancelling || self.closing.is_some() => {
-                self.printer.words(match self.host {
-                    Host::Here(_) => "ending at once; the next command tells how the run ended",
-                    Host::Server(_) => "ending at once; the server tells how the run ends",
-                });
-                true
-            }
-            Asked::Interrupt | Asked::Terminate if self.followed.only_looks_on => {
-                self.printer.words("looking away; the run goes on");
-                self.ended = Some(Ended::Left);
-                false
-            }
-            Asked::Interrupt => {
-                self.printer
-                    .words("cancelling the run; Ctrl-C again ends at once");
-                self.cancel().await;
-                false
-            }
-            Asked::Terminate if self.host.is_server() => {
-                self.printer.words("leaving; the run goes on at the server");
-                self.ended = Some(Ended::Left);
-                false
-            }
-            Asked::Terminate => {
-                if self.closing.is_none() {
-                    self.printer.words("closing: what runs is interrupted");
-                    let host = self.host.clone();
-                    self.closing = Some(tokio::spawn(async move { host.close().await }));
-                }
-                false
-            }
-        }
-    }
-
-    /// Asks for the end of the run. Its outcome comes as an event when all is quiet.
-    async fn cancel(&mut self) {
-        self.cancelling = true;
-        let worker_id = self.followed.worker_id;
-        let run_id = match self.run_id {
-            Some(run_id) => Some(run_id),
-            None => self.running().await,
-        };
-        match run_id {
-            Some(run_id) => {
-                let (host, pause) = (self.host.clone(), self.followed.others_wait);
-                tokio::spawn(async move { host.cancel_run(worker_id, run_id, pause).await });
-            }
-            // It waits behind another one: it stays where it is.
-            None => self.ended = Some(Ended::Waits { paused: false }),
-        }
-    }
-
-    /// The run of our input, as the Worker's record has it.
-    async fn running(&self) -> Option<RunId> {
-        let worker = self.host.worker(self.followed.worker_id).await.ok()?;
-        let is_ours = worker.activity.input_id.as_ref() == Some(&self.followed.input_id);
-        worker.activity.run_id.filter(|_| is_ours)
-    }
-
-    /// Sends a user's answer; what became of it comes as an event.
-    fn answer(&self, action_id: ActionId, option: String) {
-        let Some(run_id) = self.run_id else { return };
-        let (host, worker_id) = (self.host.clone(), self.followed.worker_id);
-        tokio::spawn(async move {
-            let answered = host.answer(worker_id, run_id, action_id, option);
-            if let Err(error) = answered.await {
-                write_words(&format!("the answer was not taken: {error}\n"));
-            }
-        });
     }
 
     async fn came(&mut self, item: Item) -> Result<(), Failure> {
         let observed = match item {
             Item::Observed(observed) => observed,
-            Item::Lost(why) => {
-                self.printer.warn(format_args!(
-                    "{why}; it is asked again, and nothing is lost"
-                ));
+            Item::News(news) => {
+                self.news(&news).await;
                 return Ok(());
             }
-            Item::Back => {
-                self.printer.words("the server answers again");
-                return Ok(());
-            }
+            Item::Stopped => return self.stopped().await,
         };
         match observed {
             Observed::Started(cursor) => self.cursor = cursor,
@@ -268,7 +197,33 @@ impl<'a> Follow<'a> {
             Observed::UpToDate(_) => self.up_to_date().await?,
             Observed::Delta(delta) => self.delta(&delta),
         }
+        self.follow_previews();
         Ok(())
+    }
+
+    /// While the run is under way, what its blocks have so far is asked for where nobody tells it.
+    fn follow_previews(&mut self) {
+        match &self.previews {
+            _ if self.ended.is_some() || self.run_id.is_none() => self.previews = None,
+            Some(previews) => previews.seen(self.cursor),
+            None if self.prints_text() => {
+                self.previews = self.host.previews(self.followed.worker_id, self.cursor);
+            }
+            None => {}
+        }
+    }
+
+    /// What is known of the server now.
+    async fn news(&mut self, news: &News) {
+        news.tell(self.printer);
+        self.contact = match news.is_good() {
+            true => Contact::Kept,
+            false => Contact::Lost,
+        };
+        if news.is_good() && self.cancelling && self.ended.is_none() {
+            // Nobody knows whether it was heard the first time; a run that has ended is not cancelled.
+            self.cancel().await;
+        }
     }
 
     /// The outcome as the Worker's record has it, where its event was not seen: it was trimmed, or
@@ -298,7 +253,7 @@ impl<'a> Follow<'a> {
             // It was deleted meanwhile, and its stream ends.
             (Err(_), Host::Here(_)) => return Ok(()),
             // Lost between: it is asked again, and tells again that it is up to date.
-            (Err(error), Host::Server(_)) if error.code == Code::ServerUnreachable => {
+            (Err(error), Host::Server(_)) if is_passing(&error) => {
                 return self.ask_again().await;
             }
             (Err(error), Host::Server(_)) => return Err(error.into()),
@@ -308,7 +263,7 @@ impl<'a> Follow<'a> {
         let newest = self.host.newest_after(worker.worker_id, self.cursor).await;
         self.settles_at = match (newest, self.host) {
             (Ok(newest), _) => newest,
-            (Err(error), Host::Server(_)) if error.code == Code::ServerUnreachable => {
+            (Err(error), Host::Server(_)) if is_passing(&error) => {
                 return self.ask_again().await;
             }
             // What can't be read is told by the stream.
@@ -392,6 +347,14 @@ impl<'a> Follow<'a> {
 
     fn is_our_run(&self, run_id: Option<RunId>) -> bool {
         run_id.is_some() && run_id == self.run_id
+    }
+}
+
+/// The next picture. Never ready without previews.
+async fn next_picture(previews: &mut Option<Previews>) -> Option<Picture> {
+    match previews {
+        Some(previews) => previews.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use worker_runtime_core::{
     ActionId, Cursor, EndOptions, ObserveOptions, PageSize, Position, RunId, Runtime, RuntimeId,
-    Stream, WorkerId,
+    Stream, TranscriptFrom, WorkerId,
     cursor::From,
     error::Unavailable,
     input::{InputReceipt, SubmitInput},
-    view::{CreateReceipt, WorkerView},
+    view::{CreateReceipt, UnfinishedBlock, WorkerView},
     worker::CreateWorker,
 };
 use worker_runtime_http::wire::EndWorker;
 
-use super::Events;
+use super::{Events, previews::Previews};
 use crate::{
     error::{CliError, Failure},
-    target::{self, About, Remote},
+    target::{self, About, Answer, Answered, Current, Remote, is_passing},
 };
 
 /// Who runs it. Clones are the same.
@@ -32,7 +32,8 @@ pub(crate) enum Host {
 /// A server, and what was known of it before the call.
 #[derive(Clone)]
 pub(crate) struct Served {
-    pub(crate) remote: Remote,
+    /// Whichever server it is by now.
+    pub(super) current: Current,
     runtime_id: RuntimeId,
     /// What stands at or before this happened before the call.
     known: Position,
@@ -50,7 +51,7 @@ impl Host {
         Ok(Self::Server(Served {
             runtime_id: status.runtime_id,
             known: status.position,
-            remote,
+            current: Current::new(remote),
         }))
     }
 
@@ -72,7 +73,8 @@ impl Host {
     pub(crate) async fn create(&self, request: CreateWorker) -> Result<CreateReceipt, CliError> {
         match self {
             Self::Here(runtime) => Ok(runtime.catalog().create(request).await?),
-            Self::Server(Served { remote, .. }) => {
+            Self::Server(served) => {
+                let remote = served.current.remote();
                 let about = About::RUNTIME.of(&["worker", "create"]);
                 let call = async || remote.client.create_worker(&request).await;
                 Ok(remote.insist(about, call).await?.answer)
@@ -91,7 +93,8 @@ impl Host {
     ) -> Result<InputReceipt, CliError> {
         match self {
             Self::Here(runtime) => Ok(runtime.interaction().send_input(worker_id, input).await?),
-            Self::Server(Served { remote, .. }) => {
+            Self::Server(served) => {
+                let remote = served.current.remote();
                 let about = About::worker(worker_id).of(&["worker", "send"]);
                 let call = async || remote.client.send_input(worker_id, &input).await;
                 Ok(remote.insist(about, call).await?.answer)
@@ -106,7 +109,8 @@ impl Host {
     pub(crate) async fn worker(&self, worker_id: WorkerId) -> Result<WorkerView, CliError> {
         match self {
             Self::Here(runtime) => Ok(runtime.catalog().get(worker_id)?),
-            Self::Server(Served { remote, .. }) => {
+            Self::Server(served) => {
+                let remote = served.current.remote();
                 let call = remote.client.worker(worker_id);
                 remote.or_told(About::worker(worker_id), call).await
             }
@@ -132,9 +136,38 @@ impl Host {
                 let observed = runtime.observation().observe(stream, start, options)?;
                 Ok(Events::Here(observed))
             }
-            Self::Server(Served { remote, .. }) => {
-                Events::of_server_that_knows(remote, stream, start).await
+            Self::Server(served) => {
+                Events::of_server_that_knows(&served.current, stream, start).await
             }
+        }
+    }
+
+    /// The Worker as it is in the store of a server that has ended, with what its run has not ended;
+    /// `None` when somebody has the store again.
+    ///
+    /// # Errors
+    /// When there is no such Worker, or the store can't be read.
+    pub(super) async fn stopped(
+        &self,
+        worker_id: WorkerId,
+    ) -> Result<Option<(WorkerView, Vec<UnfinishedBlock>)>, CliError> {
+        let Self::Server(served) = self else {
+            return Ok(None);
+        };
+        let read = served.current.read_stopped(move |store| {
+            let worker = store.observation.worker(worker_id)?;
+            let nothing = TranscriptFrom::Item(u64::MAX);
+            let page = store.observation.transcript(worker_id, nothing, 1)?;
+            Ok((worker, page.unfinished))
+        });
+        read.await
+    }
+
+    /// Pictures of what a Worker's run has not ended, where its events bring none.
+    pub(super) fn previews(&self, worker_id: WorkerId, after: Cursor) -> Option<Previews> {
+        match self {
+            Self::Here(_) => None,
+            Self::Server(served) => Some(Previews::start(served.current.clone(), worker_id, after)),
         }
     }
 
@@ -156,7 +189,8 @@ impl Host {
                     .events(stream, start, PageSize::default())?;
                 Ok(page.events.last().map(|(cursor, _)| cursor.position()))
             }
-            Self::Server(Served { remote, .. }) => {
+            Self::Server(served) => {
+                let remote = served.current.remote();
                 let count = PageSize::default().events_max;
                 let call = remote.client.events(stream, start, count, Duration::ZERO);
                 let page = remote.or_told(About::worker(worker_id), call).await?;
@@ -178,7 +212,15 @@ impl Host {
     }
 
     /// Asks for the end of a run; with `pause`, what waits behind it goes on waiting.
-    pub(super) async fn cancel_run(&self, worker_id: WorkerId, run_id: RunId, pause: bool) {
+    ///
+    /// # Errors
+    /// When the server may not have heard of it.
+    pub(super) async fn cancel_run(
+        &self,
+        worker_id: WorkerId,
+        run_id: RunId,
+        pause: bool,
+    ) -> Result<(), CliError> {
         // Refused when the Worker ends, and then nothing of it begins either; or when the run has ended
         // meanwhile, and then its outcome is on its way.
         match self {
@@ -187,26 +229,32 @@ impl Host {
                     let _ = runtime.catalog().pause(worker_id).await;
                 }
                 let _ = runtime.interaction().cancel_run(worker_id, run_id).await;
+                Ok(())
             }
-            Self::Server(Served { remote, .. }) => {
+            Self::Server(served) => {
+                let remote = served.current.remote();
+                let about = About::worker(worker_id);
                 if pause {
-                    let _ = remote.client.pause_worker(worker_id).await;
+                    let call = || remote.client.pause_worker(worker_id);
+                    heard(remote.insist(about, call).await)?;
                 }
-                let _ = remote.client.cancel_run(worker_id, run_id).await;
+                let call = || remote.client.cancel_run(worker_id, run_id);
+                heard(remote.insist(about, call).await)
             }
         }
     }
 
-    /// Answers what a run asks for.
+    /// Answers what a run asks for, which it did before the cursor.
     ///
     /// # Errors
     /// As it is refused.
-    pub(crate) async fn answer(
+    pub(super) async fn answer(
         &self,
         worker_id: WorkerId,
         run_id: RunId,
         action_id: ActionId,
         option: String,
+        after: Cursor,
     ) -> Result<Position, CliError> {
         match self {
             Self::Here(runtime) => {
@@ -215,15 +263,24 @@ impl Host {
                     .answer(worker_id, run_id, action_id, option)
                     .await?)
             }
-            Self::Server(Served { remote, .. }) => {
-                let call = remote.client.answer(worker_id, run_id, &action_id, option);
-                remote.or_told(About::worker(worker_id), call).await
+            Self::Server(served) => {
+                let remote = served.current.remote();
+                let answer = Answer {
+                    worker_id,
+                    run_id,
+                    action_id,
+                    option,
+                };
+                remote.answer(&answer, after).await
             }
         }
     }
 
     /// Ends a Worker whose run is over.
-    pub(super) async fn stop_worker(&self, worker_id: WorkerId) {
+    ///
+    /// # Errors
+    /// When the server may not have heard of it.
+    pub(super) async fn stop_worker(&self, worker_id: WorkerId) -> Result<(), CliError> {
         let reason = Some("its run is over".to_owned());
         // Refused only when it has ended already, and then there is nothing left to do.
         match self {
@@ -233,13 +290,16 @@ impl Host {
                     ..EndOptions::default()
                 };
                 let _ = runtime.catalog().stop(worker_id, options).await;
+                Ok(())
             }
-            Self::Server(Served { remote, .. }) => {
+            Self::Server(served) => {
+                let remote = served.current.remote();
                 let end = EndWorker {
                     reason,
                     ..EndWorker::default()
                 };
-                let _ = remote.client.stop_worker(worker_id, &end).await;
+                let call = || remote.client.stop_worker(worker_id, &end);
+                heard(remote.insist(About::worker(worker_id), call).await)
             }
         }
     }
@@ -261,5 +321,13 @@ impl Host {
             Self::Here(runtime) => target::closed_after(runtime, error).await,
             Self::Server(_) => error.into(),
         }
+    }
+}
+
+/// Whether the server heard of it, whatever it said.
+fn heard<T>(answered: Result<Answered<T>, CliError>) -> Result<(), CliError> {
+    match answered {
+        Err(error) if is_passing(&error) => Err(error),
+        _ => Ok(()),
     }
 }

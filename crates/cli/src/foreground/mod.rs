@@ -3,8 +3,8 @@
 //! # Layout
 //! - `follow`: the loop over events, signals and output
 //! - `host`: who runs it, a Runtime here or a server
-//! - `events`: what comes, and a server that is asked again
-//! - `blocks`: which text of a block is still to be printed
+//! - `events`: what comes, and a server that is asked again or whose place another one takes
+//! - `blocks`: which text of a block is still to be printed; `previews`: what a block at a server has so far
 //! - `outlet`: stdout, written by a thread of its own
 //! - `question`: what a run asks for, and who answers
 //! - `signals`: Ctrl-C and what asks a process to end
@@ -13,7 +13,8 @@
 //!
 //! The first Ctrl-C cancels the run and waits until everything that ran is quiet; a second one ends
 //! the program at once, and with it its commands. SIGTERM and SIGHUP close the Runtime properly. A run
-//! at a server goes on when the program ends.
+//! at a server goes on when the program ends. When that server ends, another one is followed from where the
+//! stream was; without one, the store tells what became of the run.
 
 mod account;
 mod blocks;
@@ -21,6 +22,7 @@ mod events;
 mod follow;
 mod host;
 mod outlet;
+mod previews;
 mod question;
 mod signals;
 mod tail;
@@ -47,6 +49,19 @@ pub(crate) enum Ended {
     },
     /// Nobody waited for the end: a second Ctrl-C, or the Runtime closed first.
     Left,
+    /// Its server ended while it ran, and nobody runs the store: the next opening decides.
+    Lost,
+}
+
+/// Whether who runs what is followed can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// It can.
+    Kept,
+    /// It can't now, so nothing is known of the run.
+    Lost,
+    /// It has ended, and nobody runs the store.
+    Stopped,
 }
 
 /// The end of a run, as its event tells it.
@@ -113,6 +128,8 @@ pub(crate) struct Seen {
     pub(crate) at_once: bool,
     /// The last cursor that was seen.
     pub(crate) cursor: Cursor,
+    /// Whether who runs it could be asked at the end.
+    pub(crate) contact: Contact,
 }
 
 /// Follows an input to its outcome and closes the Runtime, if it is one of this process.
@@ -147,6 +164,15 @@ async fn watch<'a>(
         Ok(watched) => return Ok(watched),
         Err(failure) => failure,
     };
+    if !host.is_server() {
+        let why = match &failure {
+            Failure::Error(error) => error.message.as_str(),
+            Failure::ClosedPipe => "nobody reads what it says",
+        };
+        printer.warn(format_args!(
+            "the run can't be followed any more: {why}; closing, which ends what runs, and Ctrl-C ends it at once"
+        ));
+    }
     tokio::select! {
         closed = host.close() => if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed clean");
@@ -204,8 +230,12 @@ async fn close(
         if let Some(closing) = closing {
             return closing.await.unwrap_or(Ok(()));
         }
-        if after == Afterwards::Stops {
-            host.stop_worker(follow.worker_id()).await;
+        if after == Afterwards::Stops
+            && let Err(error) = host.stop_worker(follow.worker_id()).await
+        {
+            follow.printer().warn(format_args!(
+                "the Worker may not have been stopped: {error}"
+            ));
         }
         host.close().await
     };
@@ -230,6 +260,7 @@ impl Seen {
         match &self.ended {
             Ended::Waits { .. } => Exit::Partly,
             Ended::Left => Exit::Interrupted,
+            Ended::Lost => Exit::TryAgain,
             Ended::Outcome(end) => match end.outcome.kind {
                 OutcomeKind::Completed => Exit::Done,
                 OutcomeKind::Failed => Exit::Failed,
@@ -238,3 +269,6 @@ impl Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

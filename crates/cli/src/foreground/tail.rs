@@ -11,6 +11,8 @@ pub(crate) struct Tailed {
     pub(crate) cursor: Option<Cursor>,
     /// Whether the user ended it; else nothing more will come.
     pub(crate) interrupted: bool,
+    /// Whether its server has ended, and nobody runs the store.
+    pub(crate) stopped: bool,
 }
 
 /// Prints what `show` makes of each item. A slow reader of stdout keeps no signal from being heard.
@@ -25,6 +27,7 @@ pub(crate) async fn tail(
 ) -> Result<Tailed, Failure> {
     let outlet = Outlet::open().map_err(|error| Failure::of_output(&error))?;
     let (mut cursor, mut piece) = (None, None::<(Option<Cursor>, String)>);
+    let mut stopped = false;
     let interrupted = loop {
         tokio::select! {
             biased;
@@ -41,13 +44,13 @@ pub(crate) async fn tail(
                     None => break false,
                     Some(item) => match item? {
                         Item::Observed(observed) => observed,
-                        Item::Lost(why) => {
-                            printer.warn(format_args!("{why}; it is asked again, and nothing is lost"));
+                        Item::News(news) => {
+                            news.tell(printer);
                             continue;
                         }
-                        Item::Back => {
-                            printer.words("the server answers again");
-                            continue;
+                        Item::Stopped => {
+                            stopped = true;
+                            break false;
                         }
                     },
                 };
@@ -67,5 +70,6 @@ pub(crate) async fn tail(
     Ok(Tailed {
         cursor,
         interrupted,
+        stopped,
     })
 }

@@ -37,6 +37,7 @@ fn each() -> Vec<(&'static str, Suggestion)> {
         ("other_state", Suggestion::other_state()),
         ("process", Suggestion::process(7)),
         ("directory", Suggestion::directory(path)),
+        ("close_to_others", Suggestion::close_to_others(path)),
         ("copy", Suggestion::copy(path, "damaged")),
         ("line_of", Suggestion::line_of(path, 3)),
         ("token_ls", Suggestion::token_ls()),

@@ -32,12 +32,16 @@ impl Remote {
     ///
     /// # Errors
     /// What the server refuses, or that it can't be reached.
-    pub(crate) async fn insist<T>(
+    pub(crate) async fn insist<T, F>(
         &self,
         about: About,
-        call: impl AsyncFn() -> Result<T, ClientError>,
-    ) -> Result<Answered<T>, CliError> {
-        self.insist_or(about, call, async |_| None).await
+        call: impl Fn() -> F,
+    ) -> Result<Answered<T>, CliError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let nothing = |_| std::future::ready(None);
+        self.insist_or(about, call, nothing).await
     }
 
     /// The same for a call that is refused when it was done before: then `done` tells what the first
@@ -45,12 +49,17 @@ impl Remote {
     ///
     /// # Errors
     /// As [`insist`](Self::insist).
-    pub(crate) async fn insist_or<T>(
+    pub(crate) async fn insist_or<T, F, D>(
         &self,
         about: About,
-        call: impl AsyncFn() -> Result<T, ClientError>,
-        done: impl AsyncFn(Code) -> Option<T>,
-    ) -> Result<Answered<T>, CliError> {
+        call: impl Fn() -> F,
+        done: impl Fn(Code) -> D,
+    ) -> Result<Answered<T>, CliError>
+    where
+        // No `AsyncFn`, whose futures can't be shown to be `Send` where this is spawned.
+        F: Future<Output = Result<T, ClientError>>,
+        D: Future<Output = Option<T>>,
+    {
         let mut pauses = PAUSES.into_iter();
         let mut again = false;
         loop {
@@ -85,6 +94,11 @@ impl Remote {
             return Err(told);
         }
     }
+}
+
+/// Whether the same call may be answered later: nothing is wrong with the call itself.
+pub(crate) fn is_passing(error: &CliError) -> bool {
+    is_unknown(error) || matches!(error.code, Code::ServerBusy | Code::RuntimeClosed)
 }
 
 /// Whether a change may have been done or not, and only the same again can tell.

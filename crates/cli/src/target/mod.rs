@@ -1,8 +1,10 @@
 //! What a command is about: the state directory that is meant, or the server that runs it.
 //!
 //! - `place`: which state directory
-//! - `server`: the server that was named, or that the lock of the state directory tells; `answered`:
-//!   what it refused; `again`: what is asked again when its answer was lost
+//! - `server`: the server that was named, or that the lock of the state directory tells; `current`:
+//!   whichever is there by now; `token`: the access token
+//! - `answered`: what a server refused; `again`: what is asked again when its answer was lost; `answer`:
+//!   an answer to what a run asks for
 //! - `reads`: what is read, the same from a store and from a server
 //! - `store`: the store, opened by this process; `refused`: why it can't be
 //!
@@ -11,19 +13,24 @@
 //! process left behind, changes, and closes.
 
 mod again;
+mod answer;
 mod answered;
+mod current;
 mod place;
 mod reads;
 mod refused;
 mod server;
 mod store;
+mod token;
 
 use std::io;
 
 use worker_runtime_core::{Code, Mounts};
 
-pub(crate) use again::{Answered, is_unknown};
+pub(crate) use again::{Answered, is_passing, is_unknown};
+pub(crate) use answer::Answer;
 pub(crate) use answered::About;
+pub(crate) use current::{Current, Now};
 pub(crate) use place::{has_store, path};
 pub(crate) use reads::{Source, Target, open};
 pub(crate) use server::{Remote, Server, server};

@@ -12,7 +12,7 @@ use worker_runtime_core::{
     view::{Diagnostic, EventPage, RuntimeStatus, TranscriptPage, WorkerView},
 };
 use worker_runtime_http::client::EventsPage;
-use worker_runtime_persist::{OpenError, ReadStore};
+use worker_runtime_persist::{OpenError, ReadStore, Serving};
 
 use super::{
     About, ReadTarget, Server, path,
@@ -70,7 +70,10 @@ pub(crate) fn open(global: &Global, printer: &Printer) -> Result<Target, CliErro
             pid,
             address: Some(address),
             ..
-        }) => holding(global, path, pid, &address, printer).map(Target::Server),
+        }) => {
+            let serving = Serving { pid, address };
+            holding(global, path, &serving, printer).map(Target::Server)
+        }
         Err(error) => Err(error.into()),
     }
 }

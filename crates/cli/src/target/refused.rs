@@ -7,9 +7,11 @@ use worker_runtime_persist::OpenError;
 
 use crate::{error::CliError, suggest::Suggestion};
 
+/// The command that serves.
+const SERVE: &str = "serve";
 /// The words of commands that change a store.
 const VERBS: &[&str] = &[
-    "serve", "run", "worker", "create", "send", "stop", "cancel", "pause", "resume", "archive",
+    SERVE, "run", "worker", "create", "send", "stop", "cancel", "pause", "resume", "archive",
     "restore", "rm",
 ];
 
@@ -25,7 +27,12 @@ impl From<OpenError> for CliError {
                     false => Suggestion::other_state(),
                 },
             ),
-            OpenError::Locked { pid, detail, .. } => locked(pid, &detail),
+            OpenError::Locked {
+                pid,
+                address,
+                detail,
+                ..
+            } => locked(pid, address.is_some(), &detail),
             OpenError::Damaged { path, detail } => Self::new(code, detail)
                 .hint(Suggestion::state_info())
                 .hint(Suggestion::copy(&path, "damaged")),
@@ -50,12 +57,15 @@ fn is_free(path: &Path) -> bool {
 }
 
 /// That another process has the store, and what that process is, where the system tells.
-fn locked(pid: Option<u32>, detail: &str) -> CliError {
+fn locked(pid: Option<u32>, serves: bool, detail: &str) -> CliError {
     let Some(pid) = pid else {
         return CliError::new(Code::StateLocked, detail).hint(Suggestion::state_info());
     };
-    let message = match verb_of(pid) {
+    let message = match verb_of(pid).as_deref() {
         None => detail.to_owned(),
+        Some(SERVE) if !serves => format!(
+            "{detail}, a server that is starting or ending and takes no requests now; try again, or give it time with --wait 30s"
+        ),
         Some(verb) => format!("{detail}, busy with `{verb}`"),
     };
     CliError::new(Code::StateLocked, message).hint(Suggestion::process(pid))

@@ -5,18 +5,14 @@
 //! is in no message.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use worker_runtime_core::Code;
-use worker_runtime_http::{
-    client::{Client, ClientError, ClientOptions, StillServes},
-    server::Tokens,
-};
-use worker_runtime_persist::ReadStore;
+use worker_runtime_http::client::{Client, ClientError, ClientOptions, StillServes};
+use worker_runtime_persist::{ReadStore, Serving};
 
-use super::{About, Answered, path, store::waiting, tokio_runtime};
+use super::{About, Answered, path, store::waiting, token, tokio_runtime};
 use crate::{
     args::Global,
     error::{CliError, Failure},
@@ -24,18 +20,18 @@ use crate::{
     suggest::Suggestion,
 };
 
-/// Where the access token is when no file is named.
-const TOKEN_VARIABLE: &str = "WORKER_RUNTIME_TOKEN";
-/// The longest file of a token that is read.
-const TOKEN_BYTES_MAX: usize = 4096;
-
 /// How a server was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) enum Found {
     /// The user named it.
     Named,
     /// It holds the state directory that is meant.
-    Holds { path: PathBuf, pid: Option<u32> },
+    Holds {
+        path: PathBuf,
+        pid: Option<u32>,
+        /// What was typed, for whoever looks there again.
+        global: Arc<Global>,
+    },
 }
 
 /// A server, as asynchronous code asks it. Clones are the same.
@@ -52,22 +48,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn new(url: &str, token: Option<String>, found: Found) -> Result<Self, CliError> {
-        let mut options = ClientOptions::new(url, token);
-        if let Found::Holds { path, .. } = &found {
-            options.still_serves = Some(still_holds(path.clone(), url.to_owned()));
-        }
-        let client = Client::new(&options).map_err(|error| {
-            let told = CliError::new(error.code(), error.to_string());
-            match error {
-                ClientError::Token => told.hint(Suggestion::with_token_file()),
-                _ => told.hint(Suggestion::other_server()),
-            }
-        })?;
-        Ok(Self {
-            tokio: tokio_runtime()?,
-            remote: Remote { client, found },
-        })
+    fn new(remote: Remote) -> Result<Self, CliError> {
+        let tokio = tokio_runtime()?;
+        Ok(Self { tokio, remote })
     }
 
     /// The state directory that it holds, where that is known.
@@ -103,11 +86,14 @@ impl Server {
     ///
     /// # Errors
     /// As [`ask`](Self::ask).
-    pub(crate) fn insist<T>(
+    pub(crate) fn insist<T, F>(
         &self,
         about: About,
-        call: impl AsyncFn() -> Result<T, ClientError>,
-    ) -> Result<Answered<T>, CliError> {
+        call: impl Fn() -> F,
+    ) -> Result<Answered<T>, CliError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         self.tokio.block_on(self.remote.insist(about, call))
     }
 
@@ -135,6 +121,42 @@ impl Server {
 }
 
 impl Remote {
+    fn new(url: &str, token: Option<String>, found: Found) -> Result<Self, CliError> {
+        let mut options = ClientOptions::new(url, token);
+        if let Found::Holds { path, .. } = &found {
+            options.still_serves = Some(still_holds(path.clone(), url.to_owned()));
+        }
+        let client = Client::new(&options).map_err(|error| {
+            let told = CliError::new(error.code(), error.to_string());
+            match error {
+                ClientError::Token => told.hint(Suggestion::with_token_file()),
+                _ => told.hint(Suggestion::other_server()),
+            }
+        })?;
+        Ok(Self { client, found })
+    }
+
+    /// The one that serves a state directory.
+    ///
+    /// # Errors
+    /// When its access token can't be read, or what it says of itself is no address.
+    pub(super) fn serving(
+        global: Arc<Global>,
+        path: PathBuf,
+        serving: &Serving,
+    ) -> Result<Self, CliError> {
+        let token = match &global.token_file {
+            Some(file) => token::of_file(file)?,
+            None => token::of_state(&path)?,
+        };
+        let found = Found::Holds {
+            path,
+            pid: serving.pid,
+            global,
+        };
+        Self::new(&serving.address, Some(token), found)
+    }
+
     /// What a call gives, or what the user is to be told.
     ///
     /// # Errors
@@ -164,7 +186,7 @@ pub(crate) fn server(global: &Global, printer: &Printer) -> Result<Option<Server
     until_told(global, &path);
     let serving = worker_runtime_persist::serving(&path);
     serving
-        .map(|serving| holding(global, path, serving.pid, &serving.address, printer))
+        .map(|serving| holding(global, path, &serving, printer))
         .transpose()
 }
 
@@ -202,64 +224,23 @@ pub(super) fn named(global: &Global) -> Result<Option<Server>, CliError> {
         let message = "--server (or WORKER_RUNTIME_SERVER) is empty; it must be a URL, such as http://127.0.0.1:7621";
         return Err(CliError::usage(message, &[]));
     }
-    Server::new(url, token(global)?, Found::Named).map(Some)
+    let remote = Remote::new(url, token::of_user(global)?, Found::Named)?;
+    Server::new(remote).map(Some)
 }
 
 /// The server that holds the state directory of this call.
 pub(super) fn holding(
     global: &Global,
     path: PathBuf,
-    pid: Option<u32>,
-    address: &str,
+    serving: &Serving,
     printer: &Printer,
 ) -> Result<Server, CliError> {
-    let token = match &global.token_file {
-        Some(file) => read_token(file)?,
-        None => read_token(&Tokens::local_file(&path))?,
-    };
-    let server = Server::new(address, Some(token), Found::Holds { path, pid })?;
-    let process = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+    let remote = Remote::serving(Arc::new(global.clone()), path, serving)?;
+    let process = serving.pid.map(|pid| format!(" (pid {pid})"));
     printer.words(format_args!(
-        "asking the server at {}{process}",
-        server.remote.client.address()
+        "asking the server at {}{}",
+        remote.client.address(),
+        process.unwrap_or_default()
     ));
-    Ok(server)
-}
-
-/// The token that the user has for a server that was named. Without one it is asked all the same, and
-/// says itself that it wants one.
-fn token(global: &Global) -> Result<Option<String>, CliError> {
-    if let Some(file) = &global.token_file {
-        return read_token(file).map(Some);
-    }
-    match std::env::var(TOKEN_VARIABLE) {
-        Ok(token) if token.trim().is_empty() => Ok(None),
-        Ok(token) => Ok(Some(token)),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => {
-            let message = format!("{TOKEN_VARIABLE} holds no access token: it is no plain text");
-            Err(CliError::new(Code::TokenInvalid, message).hint(Suggestion::with_token_file()))
-        }
-    }
-}
-
-fn read_token(file: &Path) -> Result<String, CliError> {
-    let text = fs::read_to_string(file).map_err(|error| {
-        let code = match error.kind() {
-            io::ErrorKind::PermissionDenied => Code::StateDenied,
-            io::ErrorKind::InvalidData => Code::TokenInvalid,
-            _ => Code::TokenMissing,
-        };
-        let message = format!(
-            "the access token in {} can't be read: {error}",
-            file.display()
-        );
-        CliError::new(code, message).hint(Suggestion::directory(file))
-    })?;
-    let token = text.trim();
-    if token.is_empty() || token.len() > TOKEN_BYTES_MAX || token.contains(char::is_whitespace) {
-        let message = format!("{} holds no access token", file.display());
-        return Err(CliError::new(Code::TokenInvalid, message).hint(Suggestion::directory(file)));
-    }
-    Ok(token.to_owned())
+    Server::new(remote)
 }

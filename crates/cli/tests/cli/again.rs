@@ -1,6 +1,7 @@
 //! A change whose answer is lost on the way is asked again with the same id, and done once.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     sync::{
@@ -10,8 +11,9 @@ use std::{
 };
 
 use crate::{
+    live_runs::ASKS,
     serving::{Serving, token_file},
-    support::{Place, Ran, snapshot},
+    support::{Place, Ran, Running, snapshot, until},
 };
 
 /// Between a command and the server. It passes everything on; of so many changes it swallows the answer,
@@ -230,4 +232,44 @@ fn an_input_without_an_id_is_taken_once_and_its_fate_is_told() {
     );
     serving.end();
     snapshot(&place, "answer_never_comes", &calls);
+}
+
+/// An action takes one answer, so the second attempt of one whose own answer was lost is refused: it was
+/// told as not taken, although it was.
+#[test]
+fn an_answer_that_was_taken_is_told_so_although_its_receipt_was_lost() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let between = Between::new(serving.address());
+    fs::write(place.project().join("asks.sh"), ASKS).unwrap();
+    let run = [
+        "run", "--name", "w", "--mode", "lines", "--input", "go", "--", "sh", "asks.sh",
+    ];
+    let running = Running::start(&place, &run);
+    until("it asks", || {
+        let shown = place.run(&["worker", "show", "w", "-o", "json"]);
+        shown.code == Some(0) && shown.json()["activity"]["phase"] == "requires_action"
+    });
+    let answer = ["worker", "answer", "w", "write", "deny", "-o", "json"];
+    let ran = between.run(&place, 1, &answer);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_eq!(between.changes.load(Ordering::SeqCst), 2);
+    let events = place.run(&["event", "ls", "w", "-o", "jsonl"]);
+    let mut answered = events
+        .stdout
+        .lines()
+        .filter(|line| line.contains("\"run.action_answered\""));
+    let told: serde_json::Value = serde_json::from_str(answered.next().unwrap()).unwrap();
+    assert_eq!(ran.json()["position"], told["position"]);
+    assert_eq!(answered.next(), None);
+    let (code, stdout, stderr) = running.wait();
+    assert_eq!(
+        (code, stdout.as_slice()),
+        (Some(0), &["told to deny".to_owned()][..]),
+        "{stderr}"
+    );
+    // Nothing waits for an answer now, and that is told as what it is.
+    let late = between.run(&place, 1, &answer);
+    assert_eq!(late.code, Some(1), "{late}");
+    serving.end();
 }

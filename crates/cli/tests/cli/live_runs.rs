@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Asks once whether it may write, and says what it was told.
-const ASKS: &str = r#"
+pub(crate) const ASKS: &str = r#"
 printf '{"type":"hello","protocol":1}\n'
 read -r line
 read -r line
@@ -123,7 +123,7 @@ fn a_run_is_followed_over_the_death_of_its_server() {
     let (code, _, stderr) = running.wait();
     assert_eq!(code, Some(130), "{stderr}");
     assert!(
-        stderr.contains("it is asked again, and nothing is lost"),
+        stderr.contains("another server has the store, at "),
         "{stderr}"
     );
     assert!(

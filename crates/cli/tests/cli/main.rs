@@ -17,6 +17,8 @@ mod damage;
 mod each_verb;
 mod lines;
 mod live;
+mod live_end;
+mod live_growth;
 mod live_mistakes;
 mod live_reads;
 mod live_runs;

@@ -166,3 +166,37 @@ fn a_second_run_in_the_same_scope_is_told_what_frees_it() {
     assert_eq!(place.run(&run).code, Some(0));
     snapshot(&place, "scope_conflict", &[place.run(&run)]);
 }
+
+#[test]
+fn usage_names_the_program_and_not_the_file_that_was_started() {
+    let place = Place::new();
+    let link = place.project().join("another-name");
+    std::os::unix::fs::symlink(crate::support::PROGRAM, &link).unwrap();
+    for args in [&["worker", "show"][..], &["worker", "ls", "--help"]] {
+        let output = std::process::Command::new(&link)
+            .args(args)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("Usage: worker-runtime worker "), "{said}");
+        assert!(!said.contains("another-name"), "{said}");
+    }
+}
+
+#[test]
+fn the_uuid_that_names_nothing_is_no_worker() {
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let place = Place::new();
+    assert_eq!(place.run(&["run", "--", "true"]).code, Some(0));
+    for args in [
+        &["worker", "show", nil][..],
+        &["worker", "create", "--worker-id", nil],
+        &["worker", "create", "--parent", nil],
+        &["worker", "show", "00000000000000000000000000000000"],
+    ] {
+        let ran = place.run(args);
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.stderr.contains("names nothing"), "{ran}");
+    }
+}

@@ -389,3 +389,16 @@ fn what_it_takes_is_told() {
     assert!(calls.iter().all(|ran| ran.code == Some(0)));
     snapshot(&place, "serve_help", &calls);
 }
+
+#[test]
+fn a_name_is_no_address_to_listen_at() {
+    let place = Place::new();
+    let ran = place.run(&["serve", "--bind", "localhost:0"]);
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("give an address: 127.0.0.1:0 or [::1]:0"),
+        "{ran}"
+    );
+    assert!(!place.state().exists(), "a mistake made a store");
+}

@@ -1,7 +1,8 @@
 //! A server of the real binary, and a client of it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, ChildStderr, Command, Stdio},
 };
@@ -59,6 +60,21 @@ impl Serving {
     /// Where it listens, without the scheme.
     pub(crate) fn address(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
+    }
+
+    /// How many long-polls wait there, as it counts them.
+    pub(crate) fn waiting(&self, place: &Place) -> u32 {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let (address, token) = (self.address(), local_token(place));
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let series = "worker_runtime_http_long_polls_waiting ";
+        let count = answer.lines().find_map(|line| line.strip_prefix(series));
+        count.unwrap_or_else(|| panic!("{answer}")).parse().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant, SystemTime},
@@ -199,15 +199,34 @@ pub(crate) fn snapshot(place: &Place, name: &str, calls: &[Ran]) {
 pub(crate) struct Running {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    stderr: BufReader<std::process::ChildStderr>,
+    /// What it said on stderr so far.
+    said: String,
 }
 
 impl Running {
     pub(crate) fn start(place: &Place, args: &[&str]) -> Self {
-        let mut command = place.command(args);
+        Self::of(place.command(args))
+    }
+
+    /// Starts this command.
+    pub(crate) fn of(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        Self {
+            lines: BufReader::new(child.stdout.take().unwrap()).lines(),
+            stderr: BufReader::new(child.stderr.take().unwrap()),
+            said: String::new(),
+            child,
+        }
+    }
+
+    /// Reads stderr until this was said there.
+    pub(crate) fn until_said(&mut self, text: &str) {
+        while !self.said.contains(text) {
+            let read = self.stderr.read_line(&mut self.said).unwrap();
+            assert!(read > 0, "it ended and did not say {text:?}: {}", self.said);
+        }
     }
 
     /// The next line that it prints.
@@ -234,11 +253,20 @@ impl Running {
 
     /// Waits for its end: exit code, the rest of stdout, stderr.
     pub(crate) fn wait(self) -> (Option<i32>, Vec<String>, String) {
-        let Self { child, lines } = self;
+        let Self {
+            mut child,
+            lines,
+            mut stderr,
+            mut said,
+        } = self;
+        // Both at once, or one that is full would keep the other from being written.
+        let words = std::thread::spawn(move || {
+            stderr.read_to_string(&mut said).unwrap();
+            said
+        });
         let rest: Vec<String> = lines.map(Result::unwrap).collect();
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), rest, stderr)
+        let code = child.wait().unwrap().code();
+        (code, rest, words.join().unwrap())
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use worker_runtime_core::Code;
 
 use crate::{
-    serving::{Serving, block_on, local_token},
+    serving::{Serving, block_on, local_token, token_file},
     support::{Place, Ran, Running, snapshot, until},
 };
 
@@ -229,4 +229,38 @@ fn tokens_are_not_changed_behind_the_back_of_whoever_holds_the_store() {
         assert!(ran.stdout.is_empty(), "{ran}");
     }
     assert!(!place.state().join("access-tokens.json").exists());
+}
+
+/// A token that others could read, or that is none, went to the server without a word.
+#[test]
+fn a_token_file_that_others_may_read_or_that_holds_none_is_not_used() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let file = token_file(&place);
+    let secret = fs::read_to_string(&file).unwrap();
+    for mode in [0o644, 0o640, 0o602] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = place.run(&["worker", "ls"]);
+        assert_eq!(ran.code, Some(12), "{ran}");
+        assert!(ran.stderr.contains("chmod 600 "), "{ran}");
+        assert!(!ran.stderr.contains(secret.trim()), "{ran}");
+    }
+    // A file that the user names is the user's business: what mounts secrets has modes of its own.
+    let named = place.run(&["--token-file", file.to_str().unwrap(), "worker", "ls"]);
+    assert_eq!(named.code, Some(0), "{named}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    for other in [
+        "wr_0123",
+        "nothing of ours\n",
+        &secret.replace("wr_", "wr-"),
+    ] {
+        fs::write(&file, other).unwrap();
+        let ran = place.run(&["worker", "ls"]);
+        assert_eq!(ran.code, Some(12), "{ran}");
+        assert!(ran.stderr.contains("WR-TOKEN-INVALID"), "{ran}");
+        assert!(ran.stderr.contains("holds no access token"), "{ran}");
+    }
+    fs::write(&file, &secret).unwrap();
+    assert_eq!(place.run(&["worker", "ls"]).code, Some(0));
+    serving.end();
 }

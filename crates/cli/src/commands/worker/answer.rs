@@ -12,7 +12,7 @@ use crate::{
     exit::Exit,
     output::{Printer, one_line},
     suggest::Suggestion,
-    target::{self, About, Target},
+    target::{self, Answer, Target},
     worker_name,
 };
 
@@ -42,13 +42,14 @@ pub(crate) fn run(
     };
     let worker_id = worker.worker_id;
     let (run_id, action_id) = waiting(&worker, &args.action)?;
-    let client = &server.remote.client;
-    let call = async || {
-        let option = args.option.clone();
-        client.answer(worker_id, run_id, &action_id, option).await
+    let answer = Answer {
+        worker_id,
+        run_id,
+        action_id: action_id.clone(),
+        option: args.option.clone(),
     };
     // An action takes one answer: a second one is refused, and that is told.
-    let position = server.insist(About::worker(worker_id), call)?.answer;
+    let position = server.wait_for(server.remote.answer(&answer, worker.cursor))?;
     match printer.format() {
         Format::Json | Format::Jsonl => printer.json(&json!({
             "worker_id": worker_id,

@@ -15,7 +15,8 @@ use crate::{
     error::{CliError, Failure},
     exit::Exit,
     foreground::{
-        Account, Afterwards, Ended, Followed, Host, Seen, stop_text, to_outcome, to_outcomes,
+        Account, Afterwards, Contact, Ended, Followed, Host, Seen, stop_text, to_outcome,
+        to_outcomes,
     },
     here::Here,
     output::Printer,
@@ -109,6 +110,14 @@ fn served(server: &Server, worker: &WorkerView, printer: &mut Printer) -> Result
             ..Done::default()
         };
         loop {
+            if done
+                .seen
+                .last()
+                .is_some_and(|seen| seen.contact != Contact::Kept)
+            {
+                // Nobody can be asked what waits.
+                return Ok(done);
+            }
             let now = host.worker(worker.worker_id).await?;
             done.waiting = now.activity.queued;
             let is_over = done.seen.last().is_some_and(|seen| {

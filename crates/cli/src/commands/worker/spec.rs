@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use clap::Args;
 use worker_runtime_core::{
-    Clock, Code, SystemClock, SystemEntropy, WorkerId,
+    Clock, Code, IdError, SystemClock, SystemEntropy, WorkerId,
     profile::{ProfileSelector, is_builtin},
     worker::{CreateWorker, Intent},
 };
@@ -163,8 +163,8 @@ fn selector(name: String) -> ProfileSelector {
 }
 
 fn id_of(option: &str, text: &str) -> Result<WorkerId, CliError> {
-    text.parse().map_err(|_| {
-        let message = format!("{option}: {text:?} is no UUID");
+    text.parse().map_err(|error: IdError| {
+        let message = format!("{option}: {error}");
         CliError::new(Code::FieldInvalid, message).hint(Suggestion::help(&["worker", "create"]))
     })
 }

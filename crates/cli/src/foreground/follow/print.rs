@@ -2,9 +2,9 @@
 //! programs. Called by the loop alone.
 
 use serde_json::Value;
-use worker_runtime_core::{BlockId, Code, Delta, store::BlockKind};
+use worker_runtime_core::{BlockId, Code, Delta, store::BlockKind, view::UnfinishedBlock};
 
-use super::Follow;
+use super::{Follow, Picture};
 use crate::{
     error::{CliError, Failure},
     output::write_words,
@@ -37,6 +37,26 @@ impl Follow<'_> {
         if is_ours && self.prints_text() && delta.kind == BlockKind::Text {
             let rest = self.blocks.preview(delta);
             self.piece.push_str(&rest);
+        }
+    }
+
+    /// What a server's blocks have so far, if nothing was seen since.
+    pub(super) fn picture(&mut self, picture: Option<Picture>) {
+        match picture {
+            None => self.previews = None,
+            Some(picture) if picture.after == self.cursor => self.unfinished(picture.blocks),
+            Some(_) => {}
+        }
+    }
+
+    /// What blocks of our run have so far.
+    pub(super) fn unfinished(&mut self, blocks: Vec<UnfinishedBlock>) {
+        let is_shown = self.run_id.is_some() && self.prints_text();
+        for block in blocks {
+            if is_shown && block.kind == BlockKind::Text {
+                let rest = self.blocks.picture(block.block, &block.text);
+                self.piece.push_str(&rest);
+            }
         }
     }
 
