@@ -1,6 +1,8 @@
 //! The store fails while a run tells something: each input has one outcome and runs once, answers
 //! and cancels arrive once, output is there once, and no scope is free too early (I4, I6).
 
+use std::time::Duration;
+
 use serde_json::json;
 use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
@@ -16,6 +18,9 @@ use crate::support::{
 };
 
 const UNKNOWN: [Fault; 2] = [Fault::UnknownBefore, Fault::UnknownAfter];
+
+/// More than a sink waits before it says an end for the second time.
+const SAID_AGAIN_WITHIN: Duration = Duration::from_millis(100);
 
 fn texts(host: &Host, worker_id: WorkerId) -> Vec<String> {
     let from = worker_runtime_core::TranscriptFrom::Item(0);
@@ -58,6 +63,31 @@ async fn an_end_in_a_failed_commit_is_one_end_and_the_next_input_runs_once() {
         assert_eq!(texts(&host, worker_id), ["do one", "do two", "half a word"]);
         host.end().await;
     }
+}
+
+#[tokio::test]
+async fn an_end_that_was_durable_is_no_late_one_when_it_is_said_again_before_the_store_is_back() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let run = host.start(worker_id, "one").await;
+    host.faults.fail_next([Fault::UnknownAfter]);
+    host.faults.hold_recover();
+    let mut finish = Box::pin(run.sink.finish(StopReason::EndTurn, None));
+    assert!(poll_once(finish.as_mut()).await, "its commit is in doubt");
+    host.faults.until_held().await;
+    // It is said again, and waits for the writer: this time passes only when nobody can go on.
+    tokio::time::pause();
+    tokio::time::sleep(SAID_AGAIN_WITHIN).await;
+    tokio::time::resume();
+    host.faults.release();
+    within("an end", finish).await.unwrap();
+    let stop = StopReason::EndTurn;
+    host.ends(worker_id, "one", OutcomeKind::Completed, stop)
+        .await;
+    assert_eq!(host.count(worker_id, EventType::RUN_FINISHED), 1);
+    let late = run.sink.finish(StopReason::EndTurn, None).await;
+    assert!(late.is_err(), "one that nobody is in doubt of is late");
+    host.end().await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -40,6 +40,7 @@ struct Plan {
     load_failures: usize,
     idle_fault: Option<Fault>,
     held: bool,
+    recover_held: bool,
     recovers_fail: bool,
     /// Workers whose records are lost, and how much else of them.
     lost: Vec<Lost>,
@@ -189,28 +190,38 @@ impl Faults {
         self.plan(|plan| plan.held = true);
     }
 
-    /// Waits until a commit waits.
-    pub(crate) async fn until_held(&self) {
-        let mut waiting = self.0.waiting.subscribe();
-        let _ = within(
-            "a commit that is held",
-            waiting.wait_for(|waiting| *waiting),
-        )
-        .await;
+    /// The next recovery waits for [`release`](Self::release).
+    pub(crate) fn hold_recover(&self) {
+        self.0.waiting.send_replace(false);
+        self.plan(|plan| plan.recover_held = true);
     }
 
-    /// Lets the commit go on.
+    /// Waits until a commit or a recovery waits.
+    pub(crate) async fn until_held(&self) {
+        let mut waiting = self.0.waiting.subscribe();
+        let _ = within("a store that is held", waiting.wait_for(|waiting| *waiting)).await;
+    }
+
+    /// Lets what is held go on.
     pub(crate) fn release(&self) {
-        self.plan(|plan| plan.held = false);
+        self.plan(|plan| {
+            plan.held = false;
+            plan.recover_held = false;
+        });
         self.0.released.notify_all();
     }
 
-    fn next_fault(&self, must_happen: bool) -> Option<Fault> {
+    fn wait_while(&self, is_held: impl Fn(&Plan) -> bool) -> MutexGuard<'_, Plan> {
         let mut plan = self.0.plan.lock().unwrap();
-        while plan.held {
+        while is_held(&plan) {
             self.0.waiting.send_replace(true);
             plan = self.0.released.wait(plan).unwrap();
         }
+        plan
+    }
+
+    fn next_fault(&self, must_happen: bool) -> Option<Fault> {
+        let mut plan = self.wait_while(|plan| plan.held);
         match plan.full || (plan.no_room && !must_happen) {
             true => Some(Fault::Full),
             false => plan.commits.pop_front(),
@@ -277,6 +288,7 @@ impl Store for Reopenable {
     }
 
     fn recover(&mut self) -> Result<(), StoreError> {
+        drop(self.0.wait_while(|plan| plan.recover_held));
         let fails = self.0.plan(|plan| {
             let fails = plan.recover_failures > 0 || plan.recovers_fail;
             plan.recover_failures = plan.recover_failures.saturating_sub(1);
