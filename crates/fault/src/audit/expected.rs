@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     report::Violation,
-    workload::{Asked, Journal, SinkCall},
+    workload::{Asked, Journal, SinkCall, journal::Beginning},
 };
 
 /// That a position is durable from some call on.
@@ -20,6 +20,28 @@ use crate::{
 struct Need {
     since: u64,
     position: Position,
+}
+
+/// How much is promised. It grows from call to call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Promises {
+    /// What is durable.
+    pub(crate) position: Position,
+    /// How many texts of blocks are kept.
+    pub(crate) texts: usize,
+    /// What was told to be trimmed.
+    pub(crate) trimmed_to: Position,
+}
+
+impl Promises {
+    /// All that either of them promises.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            position: self.position.max(other.position),
+            texts: self.texts.max(other.texts),
+            trimmed_to: self.trimmed_to.max(other.trimmed_to),
+        }
+    }
 }
 
 /// What must be found.
@@ -90,9 +112,20 @@ impl<'a> Expected<'a> {
 
     /// How much is promised after so many calls: an image that is right at one call need not be right
     /// at a later one, when this has grown.
-    pub fn promises(&self, index: u64) -> (Position, usize) {
-        let texts = self.texts_since.partition_point(|since| *since <= index);
-        (self.promised(index), texts)
+    pub(crate) fn promises(&self, index: u64) -> Promises {
+        Promises {
+            position: self.promised(index),
+            texts: self.texts_since.partition_point(|since| *since <= index),
+            trimmed_to: self
+                .told_beginning(index)
+                .map_or(Position(0), |seen| seen.trimmed_to),
+        }
+    }
+
+    /// Where the log was last told to begin.
+    pub(super) fn told_beginning(&self, index: u64) -> Option<&Beginning> {
+        let mut seen = self.journal.beginnings.iter().rev();
+        seen.find(|seen| seen.seen_at <= index)
     }
 
     fn follow(&mut self) {

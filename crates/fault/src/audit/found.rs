@@ -256,9 +256,8 @@ impl Expected<'_> {
 
     /// What was told to be trimmed stays so.
     fn check_told_trims(&self, trimmed_to: Position, index: u64, found: &mut Vec<Violation>) {
-        let seen = self.journal.beginnings.iter().rev();
-        let mut seen = seen.skip_while(|seen| seen.seen_at > index);
-        if let Some(seen) = seen.next().filter(|seen| seen.trimmed_to > trimmed_to) {
+        let seen = self.told_beginning(index);
+        if let Some(seen) = seen.filter(|seen| seen.trimmed_to > trimmed_to) {
             let detail = format!(
                 "the log began after {} when it was at {}, and now after {trimmed_to}",
                 seen.trimmed_to, seen.position

@@ -36,6 +36,7 @@ pub mod world;
 mod tests;
 
 pub use expected::Expected;
+pub(crate) use expected::Promises;
 pub use found::{Found, Look};
 pub(crate) use streams::redacted;
 pub use world::World;

@@ -5,10 +5,7 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 
-use worker_runtime_core::Position;
-
-/// How much was promised: a position, and how many texts.
-type Promises = (Position, usize);
+use crate::audit::Promises;
 
 /// Images by their fingerprint, each with the promises that it was last audited against.
 #[derive(Debug, Default)]
@@ -45,9 +42,8 @@ impl Known {
             }
             // Threads take calls out of order: what is promised least is no news.
             Entry::Occupied(mut entry) => {
-                let (position, texts) = *entry.get();
-                let most = (position.max(promises.0), texts.max(promises.1));
-                match most == (position, texts) {
+                let most = entry.get().and(promises);
+                match most == *entry.get() {
                     true => Novelty::None,
                     false => {
                         entry.insert(most);
@@ -58,3 +54,6 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
