@@ -1,6 +1,6 @@
 //! Each promise is seen broken: a journal is changed so that the store can't fit it any more.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use worker_runtime_core::{Digest, EventType, Position, Stream, run::StopReason};
 use worker_runtime_persist::RetentionPolicy;
@@ -20,8 +20,14 @@ const SETTINGS: Settings = Settings {
     until_violation: false,
 };
 
+/// Played once; each test has a journal of its own.
 fn session() -> Session {
-    Session::play(&SETTINGS, 7, 110).unwrap()
+    static PLAYED: LazyLock<Session> = LazyLock::new(|| Session::play(&SETTINGS, 7, 110).unwrap());
+    Session {
+        seed: PLAYED.seed,
+        tape: PLAYED.tape.clone(),
+        journal: PLAYED.journal.clone(),
+    }
 }
 
 /// What an image after `index` calls shows, for this journal.

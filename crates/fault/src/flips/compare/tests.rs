@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::{path::Path, sync::LazyLock};
 
 use worker_runtime_core::{
     Digest, EventType, Position,
@@ -35,9 +35,8 @@ fn read_at(directory: &Path, truth: Option<&Reading>) -> Reading {
 /// A store read twice: what the changed reading breaks beside the other one.
 fn broken(change: impl FnOnce(&Reading, &mut Reading)) -> Vec<String> {
     let directory = SETTINGS.scratch().unwrap();
-    let made = made::make(&SETTINGS, 13).unwrap();
-    let files: &Files = &made.last;
-    files.put(directory.path()).unwrap();
+    static MADE: LazyLock<Files> = LazyLock::new(|| made::make(&SETTINGS, 13).unwrap().last);
+    MADE.put(directory.path()).unwrap();
     let truth = read_at(directory.path(), None);
     let mut read = read_at(directory.path(), Some(&truth));
     assert!(truth.views.len() > 1, "it has too few Workers");
