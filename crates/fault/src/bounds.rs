@@ -4,14 +4,19 @@
 //! written, so after a while the file must have all the room it needs: pages of what was trimmed are used
 //! again, unless something holds on to them. And every trim is looked at: it takes whole packs, and no
 //! more of them than a limit asks for.
+//!
+//! Then, with less: a limit of age (`aged`), and a pin (`pinned`).
+
+mod aged;
+mod pinned;
 
 use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use fastrand::Rng;
 use serde_json::json;
 use worker_runtime_core::{
-    Cursor, Dispatch, Event, EventDraft, EventType, ManualClock, PageSize, Position, RunSink,
-    Runtime, Stream, TranscriptFrom, WorkerId, cursor::From as Start,
+    Cursor, Dispatch, Event, EventDraft, EventType, ListOrder, ManualClock, PageSize, Position,
+    RunSink, Runtime, Stream, TranscriptFrom, WorkerFilter, WorkerId, cursor::From as Start,
 };
 use worker_runtime_persist::{FileStore, RetentionPolicy};
 
@@ -64,6 +69,10 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
         written_bytes,
         &mut outcome,
     ))?;
+    let aged = settings.scratch()?;
+    tokio.block_on(aged::load(settings, aged.path(), &mut outcome))?;
+    let pinned = settings.scratch()?;
+    tokio.block_on(pinned::load(settings, pinned.path(), &mut outcome))?;
     Ok(outcome)
 }
 
@@ -73,7 +82,8 @@ async fn load(
     written_bytes: u64,
     outcome: &mut Outcome,
 ) -> Result<(), HarnessError> {
-    let mut load = Load::open(settings.seed, directory).await?;
+    let store = open_store(settings.seed, directory, RETENTION)?;
+    let mut load = Load::open(settings.seed, store).await?;
     let kept_bytes = RETENTION.runtime_bytes_max + RETENTION.log_bytes_max;
     let bytes_max = 4 * kept_bytes + SPARE_BYTES;
     let progress = settings.progress(PART, written_bytes);
@@ -82,6 +92,9 @@ async fn load(
         while load.told_bytes < written_bytes / LOOKS * look {
             progress.add(load.tell().await?);
             load.look_at_trims(outcome)?;
+        }
+        if settings.until_violation && outcome.violations > 0 {
+            break;
         }
         let bytes = file_bytes(directory)?;
         largest_bytes = bytes.max(largest_bytes);
@@ -96,7 +109,25 @@ async fn load(
     }
     outcome.count("bytes of events told", load.told_bytes);
     outcome.count("bytes of the file at most", largest_bytes);
-    load.runtime.close().await.doing("close the Runtime")
+    load.close().await
+}
+
+/// A store that is under load, and the clock that it was opened with.
+struct Opened {
+    store: FileStore,
+    clock: ManualClock,
+}
+
+fn open_store(
+    seed: u64,
+    directory: &Path,
+    retention: RetentionPolicy,
+) -> Result<Opened, HarnessError> {
+    let clock = clock();
+    let mut options = file_options(&clock, seed);
+    options.store.retention = retention;
+    let store = FileStore::open(directory, options).doing("open a store")?;
+    Ok(Opened { store, clock })
 }
 
 struct Load {
@@ -113,11 +144,8 @@ struct Load {
 }
 
 impl Load {
-    async fn open(seed: u64, directory: &Path) -> Result<Self, HarnessError> {
-        let (clock, stage) = (clock(), Stage::default());
-        let mut options = file_options(&clock, seed);
-        options.store.retention = RETENTION;
-        let store = FileStore::open(directory, options).doing("make a store")?;
+    async fn open(seed: u64, Opened { store, clock }: Opened) -> Result<Self, HarnessError> {
+        let stage = Stage::default();
         let options = runtime_options(stage.factory(), Dispatch::All, &clock, seed)?;
         let runtime = Runtime::open(Box::new(store), options).await;
         let runtime = runtime.doing("open the Runtime")?;
@@ -160,6 +188,17 @@ impl Load {
     async fn tell(&mut self) -> Result<u64, HarnessError> {
         // Some tell more than others: those meet their own limit, and the others that of them all.
         let which = self.rng.usize(0..WORKERS).min(self.rng.usize(0..WORKERS));
+        let bytes = self.tell_of(which).await?;
+        if self.rng.u8(0..32) == 0 {
+            // The store becomes idle, and is made quick to open.
+            self.clock.advance(Duration::from_millis(20));
+            tokio::task::yield_now().await;
+        }
+        Ok(bytes)
+    }
+
+    /// A few events of this run.
+    async fn tell_of(&mut self, which: usize) -> Result<u64, HarnessError> {
         let Some(run) = self.runs.get(which).cloned() else {
             return Err(HarnessError::new("tell events", "nothing runs"));
         };
@@ -176,37 +215,45 @@ impl Load {
         if self.rng.u8(0..8) == 0 {
             self.read(run.worker_id())?;
         }
-        if self.rng.u8(0..32) == 0 {
-            // The store becomes idle, and is made quick to open.
-            self.clock.advance(Duration::from_millis(20));
-            tokio::task::yield_now().await;
-        }
         Ok(bytes)
     }
 
-    /// Whether what was trimmed since the last look was over a limit.
-    fn look_at_trims(&mut self, outcome: &mut Outcome) -> Result<(), HarnessError> {
+    /// Where the streams begin: of every Worker, and the log.
+    fn begins(&self) -> Result<BTreeMap<Stream, Position>, HarnessError> {
         let seen = self.runtime.observation();
-        let of_runs = self.runs.iter().map(|run| Stream::Worker(run.worker_id()));
-        let mut begins = BTreeMap::new();
-        for stream in of_runs.chain([Stream::Runtime]) {
-            let begin = seen.resolve(stream, Start::Beginning);
-            begins.insert(
-                stream,
-                begin.doing("find the beginning of a stream")?.position(),
-            );
-        }
+        let filter = WorkerFilter::default();
+        let workers = seen.workers(&filter, ListOrder::Created, 0, usize::MAX);
+        let workers = workers.workers.iter();
+        let own = workers.map(|view| Stream::Worker(view.worker_id));
+        own.chain([Stream::Runtime])
+            .map(|stream| {
+                let begin = seen.resolve(stream, Start::Beginning);
+                let begin = begin.doing("find the beginning of a stream")?;
+                Ok((stream, begin.position()))
+            })
+            .collect()
+    }
+
+    /// Reads the log to its end.
+    fn read_log(&mut self) -> Result<(), HarnessError> {
+        let seen = self.runtime.observation();
         loop {
             let start = Start::After(self.cursor);
             let page = seen.events(Stream::Runtime, start, PageSize::default());
             let page = page.doing("read the log")?;
             self.cursor = page.next;
-            self.log
-                .extend(page.events.into_iter().map(|(_, event)| event));
+            let events = page.events.into_iter();
+            self.log.extend(events.map(|(_, event)| event));
             if page.up_to_date {
-                break;
+                return Ok(());
             }
         }
+    }
+
+    /// Whether what was trimmed since the last look was over a limit.
+    fn look_at_trims(&mut self, outcome: &mut Outcome) -> Result<(), HarnessError> {
+        let begins = self.begins()?;
+        self.read_log()?;
         let steps = begins
             .iter()
             .filter(|(stream, at)| self.began.get(*stream) != Some(*at));
@@ -228,6 +275,10 @@ impl Load {
         });
         self.began = begins;
         Ok(())
+    }
+
+    async fn close(self) -> Result<(), HarnessError> {
+        self.runtime.close().await.doing("close the Runtime")
     }
 
     fn read(&self, worker_id: WorkerId) -> Result<(), HarnessError> {

@@ -46,6 +46,7 @@ pub const PARTS: &[Part] = &[
             ("of these, calls that were made to fail", 200),
             ("calls that failed", 1_500),
             ("power cuts after a fault", 1_000),
+            ("power cuts that take back a rename", 400),
             ("inputs run to their end afterwards", 4_000),
             ("outcomes unknown, then learned by asking again", 300),
             ("outcomes learned to have happened", 5),
@@ -102,7 +103,12 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "bounds",
         about: "the store's file under a steady load that is trimmed",
-        told_by: &[("bytes of events told", 50_000_000), ("trims", 2_000)],
+        told_by: &[
+            ("bytes of events told", 50_000_000),
+            ("trims", 2_000),
+            ("trims by age", 100),
+            ("trims under a pin", 20),
+        ],
         run: crate::bounds::run,
     },
     Part {

@@ -9,8 +9,7 @@
 use worker_runtime_core::sabotage::Sabotage;
 
 /// The parts that must catch a fault at [`Size::Catch`](crate::settings::Size::Catch): each of them. So
-/// each part is judged, and not only the one that is quickest to see something; but for `stopped`,
-/// which sees only what happens to be under way when it stops a host.
+/// each part is judged, and not only the one that is quickest to see something.
 pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
     match sabotage {
         Sabotage::AcknowledgeBeforeCommit
@@ -22,11 +21,15 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::SkipSync => &["bare", "crash", "recovery"],
         Sabotage::TrustFailedFile => &["errors"],
         Sabotage::SkipBallast => &["disk-full"],
+        Sabotage::StealLock => &["stopped"],
         Sabotage::SkipChecksum
         | Sabotage::IgnoreHead
         | Sabotage::HideGap
         | Sabotage::WriteOnRead => &["flips"],
-        Sabotage::HoldReadTransaction | Sabotage::IgnoreRetention => &["bounds"],
+        Sabotage::HoldReadTransaction
+        | Sabotage::IgnoreRetention
+        | Sabotage::IgnoreAge
+        | Sabotage::IgnorePin => &["bounds"],
         Sabotage::TrimTooMuch => &["bounds", "bare", "crash"],
         Sabotage::IgnoreTrim
         | Sabotage::AcceptForeignCursor
@@ -41,7 +44,8 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         // The model would wait for the outcome until it gives up.
         Sabotage::DropOutcomeAtOpen | Sabotage::RunTwiceAfterRestart => &["crash", "recovery"],
         Sabotage::LeaveChild => &["syncs", "soak"],
-        Sabotage::LeakPath | Sabotage::SkipDirectorySync => &["syncs", "syscalls"],
+        Sabotage::SkipDirectorySync => &["syncs", "syscalls", "errors"],
+        Sabotage::LeakPath | Sabotage::SkipFileSync => &["syncs", "syscalls"],
     }
 }
 
@@ -52,7 +56,9 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::AcknowledgeBeforeCommit
         | Sabotage::PublishBeforeCommit
         | Sabotage::ServeBeyondPublished
+        | Sabotage::SkipFileSync
         | Sabotage::SkipDirectorySync
+        | Sabotage::StealLock
         | Sabotage::TrustFailedFile => &["I1"],
         // What is lost first may be that somebody had opened it.
         Sabotage::SkipSync => &["I1", "I5"],
@@ -75,7 +81,9 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::ReadAhead
         | Sabotage::HoldReadTransaction
         | Sabotage::IgnoreRetention
+        | Sabotage::IgnoreAge
         | Sabotage::TrimTooMuch => &["I9"],
+        Sabotage::IgnorePin => &["I10"],
         Sabotage::MissWakeUp | Sabotage::HideGap => &["I10"],
         Sabotage::LeakPath => &["I11"],
         Sabotage::WriteOnRead => &["I12"],

@@ -35,6 +35,8 @@ use worker_runtime_core::{
     store::{Batch, Loaded, Store, StoreError, StoreReader},
 };
 
+#[doc(hidden)]
+pub use crate::fs::DirectorySynced;
 pub use address::PublicAddress;
 pub use closed::ClosedStore;
 pub use read_only::{Held, ReadStore, Serving, StoreAccount, held, serving};
@@ -44,7 +46,7 @@ use crate::{
     engine::{CommitMode, Engine},
     error::ENGINE_FILE,
     fs::{
-        BALLAST_BYTES_DEFAULT, Ballast, HeadFile, HeadRead, StagedStore, StateDir, Suspect,
+        BALLAST_BYTES_DEFAULT, Ballast, HeadFile, HeadRead, StagedStore, StateDir, Suspect, Synced,
         WhenMissing, WriterLock,
     },
     storage::FileStorage,
@@ -71,6 +73,9 @@ pub struct FileOptions {
     /// For tests of faults.
     #[doc(hidden)]
     pub wrap_backend: Option<WrapBackend>,
+    /// The same.
+    #[doc(hidden)]
+    pub directory_synced: Option<DirectorySynced>,
 }
 
 impl Default for FileOptions {
@@ -81,6 +86,7 @@ impl Default for FileOptions {
             lock_wait: Duration::from_secs(5),
             ballast_bytes: BALLAST_BYTES_DEFAULT,
             wrap_backend: None,
+            directory_synced: None,
         }
     }
 }
@@ -129,6 +135,7 @@ impl FileStore {
             lock_wait,
             ballast_bytes,
             wrap_backend,
+            directory_synced,
         } = options;
         let missing = if create {
             WhenMissing::Create
@@ -139,6 +146,7 @@ impl FileStore {
         let lock = WriterLock::acquire(&dir, lock_wait)?;
         // Looked at again under the lock: another process may have made the store meanwhile.
         let dir = StateDir::open_for_writing(dir.path(), missing)?;
+        let dir = dir.telling(Synced(directory_synced));
         dir.prepare(&lock)?;
         let witnessed = read_witness(&dir)?;
         let ballast = Ballast::open(&dir, &lock, ballast_bytes).map_err(io_error("ballast"))?;

@@ -38,13 +38,13 @@ mod sync;
 
 pub use error::OpenError;
 #[cfg(feature = "fs-store")]
-#[doc(hidden)]
-pub use file::WrapBackend;
-#[cfg(feature = "fs-store")]
 pub use file::{
     ClosedStore, FileOptions, FileStore, Held, PublicAddress, ReadStore, Serving, StoreAccount,
     held, serving,
 };
+#[cfg(feature = "fs-store")]
+#[doc(hidden)]
+pub use file::{DirectorySynced, WrapBackend};
 #[cfg(any(test, feature = "memory-store"))]
 pub use memory::MemoryStore;
 pub use options::{RetentionPolicy, StoreOptions};

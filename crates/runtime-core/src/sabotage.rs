@@ -40,8 +40,10 @@ sabotages! {
     WriteHeadBeforeCommit = "write-head-before-commit", "the witness tells of a commit that has not happened";
     IgnoreHead = "ignore-head", "the witness is not looked at, so an older copy passes for the store";
     SkipSync = "skip-sync", "a commit is not synced";
+    SkipFileSync = "skip-file-sync", "the system is not asked to sync the store's file";
     SkipDirectorySync = "skip-directory-sync", "what was made or renamed in a directory is not synced there";
     TrustFailedFile = "trust-failed-file", "after a failed sync the same file is used on, without the copy";
+    StealLock = "steal-lock", "a writer takes the lock of a process that holds it";
     SkipBallast = "skip-ballast", "new work is taken on a full disk";
     SkipChecksum = "skip-checksum", "checksums of stored values are not verified";
     HideGap = "hide-gap", "what is missing from a stream is skipped without a word";
@@ -49,6 +51,8 @@ sabotages! {
     WriteOnRead = "write-on-read", "opening a stopped store for reading touches its file";
     IgnoreTrim = "ignore-trim", "the events of a deleted Worker are kept";
     IgnoreRetention = "ignore-retention", "nothing is trimmed, however large it grows";
+    IgnoreAge = "ignore-age", "events are kept, however old they become";
+    IgnorePin = "ignore-pin", "what is pinned is trimmed all the same";
     TrimTooMuch = "trim-too-much", "streams are trimmed although no limit is reached";
     ReadAhead = "read-ahead", "pages are read for a slow observer without bound";
     MissWakeUp = "miss-wake-up", "nobody is told that there is news";

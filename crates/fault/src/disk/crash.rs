@@ -94,6 +94,8 @@ pub struct Explorer<'a> {
     tape: &'a Tape,
     index: usize,
     files: Vec<OnDisk>,
+    /// The file that is certain to be in the place of `runtime.redb`, whatever was renamed since.
+    named: usize,
     head_before: Option<Arc<[u8]>>,
 }
 
@@ -110,6 +112,7 @@ impl<'a> Explorer<'a> {
             tape,
             index: 0,
             files: on_disk(tape),
+            named: tape.standing(0).installed,
             head_before: tape.standing(0).head.clone(),
         }
     }
@@ -127,6 +130,9 @@ impl<'a> Explorer<'a> {
             if let Some(file) = self.files.get_mut(recorded.file) {
                 file.step(self.tape, self.index, &recorded.call);
             }
+            if recorded.call == Call::SyncDirectory {
+                self.named = recorded.before.installed;
+            }
             let before = &recorded.before.head;
             self.index += 1;
             if *before != self.tape.standing(self.index).head {
@@ -137,8 +143,18 @@ impl<'a> Explorer<'a> {
 
     /// A power cut here.
     pub fn crash(&self) -> Crash<'a> {
+        self.crash_with(self.tape.standing(self.index).installed)
+    }
+
+    /// The same power cut when it takes back a rename, where one is not certain to be on the disk.
+    pub fn crash_without_rename(&self) -> Option<Crash<'a>> {
+        let installed = self.tape.standing(self.index).installed;
+        (self.named != installed).then(|| self.crash_with(self.named))
+    }
+
+    fn crash_with(&self, file: usize) -> Crash<'a> {
         let standing = self.tape.standing(self.index);
-        let file = self.files.get(standing.installed);
+        let file = self.files.get(file);
         Crash {
             tape: self.tape,
             index: self.index,
@@ -175,7 +191,7 @@ impl OnDisk {
                 let call = tape.calls.get(*number).map(|recorded| &recorded.call);
                 matches!(call, Some(Call::SetLength { .. }))
             }),
-            Call::Sync(SyncResult::Refused) | Call::Refused => {}
+            Call::Sync(SyncResult::Refused) | Call::SyncDirectory | Call::Refused => {}
         }
     }
 }
@@ -184,7 +200,7 @@ fn apply(pages: &mut Pages, call: &Call) {
     match call {
         Call::Write { offset, data } => pages.write(*offset, data),
         Call::SetLength { length_bytes } => pages.set_length(*length_bytes),
-        Call::Sync(_) | Call::Refused => {}
+        Call::Sync(_) | Call::SyncDirectory | Call::Refused => {}
     }
 }
 

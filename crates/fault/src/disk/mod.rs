@@ -13,8 +13,9 @@
 //! keeps any subset, in any order, the last of them perhaps torn at 512 B; a change of length is a
 //! call like a write. A write past the end makes the file longer. `head` is never synced, so the
 //! disk may hold it as it was, as it was one change before, or not at all. That `runtime.redb` is
-//! another file counts as durable at once: the sync of its directory is looked at in the calls of the
-//! shipped command (`process`, `entries`).
+//! another file is durable when its directory was synced: until then either file may be in its place.
+//! That the sync was done is the store's word here; the calls of the shipped command are looked at beside
+//! (`process`, `entries`).
 
 mod crash;
 mod image;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use redb::{BackendError, StorageBackend};
-use worker_runtime_persist::WrapBackend;
+use worker_runtime_persist::{DirectorySynced, WrapBackend};
 
 use super::{
     pages::Pages,
@@ -114,6 +114,20 @@ impl Recorder {
     pub fn wrap_over(&self, below: WrapBackend) -> WrapBackend {
         let recorder = self.clone();
         Arc::new(move |inner| Arc::new(Recording::new(recorder.clone(), below(inner))))
+    }
+
+    /// What `FileOptions::directory_synced` takes.
+    pub fn directory_synced(&self) -> DirectorySynced {
+        let recorder = self.clone();
+        Arc::new(move || {
+            let mut state = recorder.state();
+            let before = recorder.standing(&mut state);
+            state.calls.push(Recorded {
+                file: before.installed,
+                call: Call::SyncDirectory,
+                before,
+            });
+        })
     }
 
     /// How many calls were recorded so far: the place on the tape.

@@ -21,6 +21,8 @@ pub enum Call {
     },
     /// The file was synced, or should have been.
     Sync(SyncResult),
+    /// The directory was synced: what stands in it is what a power cut leaves there.
+    SyncDirectory,
     /// A call that was refused, and did nothing.
     Refused,
 }
@@ -84,6 +86,12 @@ impl Tape {
         self.calls
             .get(index)
             .map_or(&self.now, |recorded| &recorded.before)
+    }
+
+    /// The points at which another file has just taken the place of `runtime.redb`.
+    pub fn renames(&self) -> impl Iterator<Item = usize> + '_ {
+        let installed = |index| self.standing(index).installed;
+        (1..=self.len()).filter(move |index| installed(*index) != installed(index - 1))
     }
 
     /// A walk over the crash points, in order.

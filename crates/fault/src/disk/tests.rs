@@ -191,6 +191,42 @@ fn a_sync_that_loses_its_writes_goes_on_showing_them() {
 }
 
 #[test]
+fn a_rename_may_be_taken_back_until_the_directory_was_synced() {
+    for tells in [true, false] {
+        let home = tempfile::tempdir().unwrap();
+        let recorder = Recorder::new(home.path());
+        let mut options = options(recorder.wrap());
+        options.directory_synced = tells.then(|| recorder.directory_synced());
+        let mut store = FileStore::open(home.path(), options).unwrap();
+        let mut script = Script::default();
+        let ids = [script.worker()];
+        store.commit(&script.batch(&ids, 5, 100)).unwrap();
+        let before = script.clone();
+        recorder.plan(Plan {
+            kind: Some(Kind::Sync),
+            passes: 0,
+            fault: Fault::LoseSync,
+            repeat: Repeat::Once,
+        });
+        store.commit(&script.batch(&ids, 5, 100)).unwrap_err();
+        store.recover().unwrap();
+        script.compare(&store);
+
+        let tape = recorder.tape();
+        let mut explorer = tape.explorer();
+        explorer.goto(tape.renames().next().unwrap());
+        let taken_back = explorer.crash_without_rename().unwrap();
+        let image = taken_back.image(Variant::All, HeadChoice::AsOfThen);
+        let place = Place::new(&home.path().join("place")).unwrap();
+        before.compare(&open(place.path(), place.mount(&image).unwrap()));
+        let image = explorer.crash().image(Variant::All, HeadChoice::AsOfThen);
+        script.compare(&open(place.path(), place.mount(&image).unwrap()));
+        explorer.goto(tape.len());
+        assert_eq!(explorer.crash_without_rename().is_some(), !tells);
+    }
+}
+
+#[test]
 fn a_call_fails_by_its_kind_and_number() {
     let home = tempfile::tempdir().unwrap();
     for kind in [Kind::Write, Kind::Sync, Kind::SetLength] {

@@ -8,7 +8,7 @@ use super::{NAME, jobs::Job};
 use crate::{
     audit::{Expected, Found, Look},
     backend::Stage,
-    disk::{Call, HeadChoice, Place, SyncResult, Tape},
+    disk::{Call, Crash, HeadChoice, Place, SyncResult, Tape},
     report::{HarnessError, Outcome, Violation},
     settings::Settings,
     workload::{Journal, limits, on_one_thread},
@@ -47,39 +47,76 @@ pub(super) fn audit(
     let first = failed.unwrap_or_default();
     let mut points: Vec<usize> = (0..POINTS).map(|_| rng.usize(first..=tape.len())).collect();
     points.extend([acknowledged, tape.len()]);
+    let renames: Vec<usize> = tape.renames().collect();
+    points.extend(rng.choice(renames));
     points.sort_unstable();
     points.dedup();
     let mut explorer = tape.explorer();
     for index in points {
         explorer.goto(index);
-        let crash = explorer.crash();
-        let is_last = index == acknowledged;
-        let mut variants = crash.variants(&mut rng, VARIANTS_LAST);
-        if !is_last {
+        let cut = Cut {
+            at: format!("{job}, power cut after call {index} of {}", tape.len()),
+            job,
+            index: index as u64,
+            is_last: index == acknowledged,
+        };
+        let without = explorer.crash_without_rename();
+        if without.is_none() || cut.is_last {
+            cut.audit(&explorer.crash(), &mut rng, (&place, &expected), outcome)?;
+        }
+        if let Some(crash) = without {
+            let cut = Cut {
+                at: format!("{}, and the rename before it taken back", cut.at),
+                ..cut
+            };
+            outcome.count("power cuts that take back a rename", 1);
+            cut.audit(&crash, &mut rng, (&place, &expected), outcome)?;
+        }
+    }
+    Ok(())
+}
+
+/// One power cut.
+struct Cut {
+    at: String,
+    job: Job,
+    index: u64,
+    /// Right after the last acknowledgement.
+    is_last: bool,
+}
+
+impl Cut {
+    fn audit(
+        &self,
+        crash: &Crash<'_>,
+        rng: &mut Rng,
+        (place, expected): (&Place, &Expected<'_>),
+        outcome: &mut Outcome,
+    ) -> Result<(), HarnessError> {
+        let mut variants = crash.variants(rng, VARIANTS_LAST);
+        if !self.is_last {
             rng.shuffle(&mut variants);
             variants.truncate(VARIANTS);
         }
         for (number, variant) in variants.into_iter().enumerate() {
             let image = crash.image(variant, HeadChoice::AsOfThen);
             let look = Look {
-                index: index as u64,
-                seed: job.seed,
-                thorough: is_last,
+                index: self.index,
+                seed: self.job.seed,
+                thorough: self.is_last,
             };
-            let asks = is_last && number == 0;
-            let found = look_at(&place, || place.mount(&image), job, &expected, look, asks)?;
+            let asks = self.is_last && number == 0;
+            let mount = || place.mount(&image);
+            let found = look_at(place, mount, self.job, expected, look, asks)?;
             outcome.count("power cuts after a fault", 1);
-            let at = format!(
-                "{job}, power cut after call {index} of {}, {variant}",
-                tape.len()
-            );
-            image.keep((NAME, &at), journal, &found)?;
+            let at = format!("{}, {variant}", self.at);
+            image.keep((NAME, &at), expected.journal, &found)?;
             for violation in found {
                 outcome.violated(&at, violation);
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Opens and audits; then opens once more, and asks for everything again.

@@ -206,6 +206,7 @@ impl Run<'_> {
             let seed = self.job.seed.wrapping_add(self.openings << 40);
             let mut options = limits::file_options(&self.clock, seed);
             options.wrap_backend = Some(self.recorder.wrap());
+            options.directory_synced = Some(self.recorder.directory_synced());
             let refused = match FileStore::open(self.place.path(), options) {
                 Ok(store) => match self.client.open(Box::new(store)).await? {
                     Ok(()) => return Ok(()),

@@ -89,12 +89,13 @@ pub(super) fn file_of(pid: Pid, kind: &Kind) -> Result<Option<PathBuf>, Errno> {
     })
 }
 
-/// What such a call does if it ends well, as far as directories go.
+/// What such a call does if it ends well.
 pub(super) fn effect_of(pid: Pid, kind: &Kind, file: &Path) -> Result<Option<Effect>, Errno> {
     let file = file.to_owned();
     let [_, second, third, fourth] = registers::arguments(pid)?;
     Ok(match kind.name {
         "fsync" | "fdatasync" => Some(Effect::Synced(file)),
+        "pwrite64" if fourth == 0 => Some(Effect::WroteFront(file)),
         "write" | "pwrite64" | "ftruncate" | "fallocate" => Some(Effect::Wrote(file)),
         "mkdir" | "mkdirat" => Some(Effect::Made(file)),
         "rename" => Some(Effect::Renamed {

@@ -256,8 +256,8 @@ impl Known {
     }
 }
 
-/// Carries a step out again. Where a power cut could still take the store from its place, it has to see
-/// to that before it says anything.
+/// Carries a step out again. Where a power cut could still take the store from its place, or something from
+/// it, it has to see to that before it says anything.
 fn repeat(
     place: &Place,
     step: &Step,
@@ -266,7 +266,8 @@ fn repeat(
     if !left.are_open() {
         return place.call(&step.arguments).map(Ok);
     }
-    let traced = run_traced(place, &step.arguments, Plan::count(WRITES), left.clone())?;
+    let plan = Plan::count(WRITES);
+    let traced = run_traced(place, &step.arguments, plan, left.left_to_the_next())?;
     Ok(traced.entries.held().map(|()| traced.ran))
 }
 

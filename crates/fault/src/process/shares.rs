@@ -13,7 +13,7 @@ use crate::{
 
 /// How often it is tried to come to a call again: threads of the command are scheduled otherwise each
 /// time, and may make one call less.
-pub(super) const ATTEMPTS_MAX: usize = 20;
+pub(super) const ATTEMPTS_MAX: usize = 80;
 
 /// The calls of all steps.
 #[derive(Debug)]

@@ -47,6 +47,9 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
             outcome.violated(at, violation);
         }
         progress.add(1);
+        if settings.until_violation && outcome.violations > 0 {
+            break;
+        }
     }
     Ok(outcome)
 }
@@ -146,7 +149,7 @@ impl Stop {
                 let is_let_in = self.in_opening && ran.is(0);
                 if !is_refused && !is_let_in {
                     let why = format!("{arguments:?} while {pid} holds it: {ran}");
-                    return Ok(Err(Violation::new("one process has the store", why)));
+                    return Ok(Err(Violation::new("I1 one process has the store", why)));
                 }
                 outcome.count("others refused", u64::from(ran.is(11)));
             }

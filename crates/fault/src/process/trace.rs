@@ -112,8 +112,10 @@ pub(super) fn run_traced(
         let _ = kill(main, Signal::SIGKILL);
     }
     let ran = said_there.end(traced?, hung)?;
-    if ran.is(0) {
-        tracer.entries.acknowledged();
+    match tracer.struck {
+        None if ran.is(0) => tracer.entries.ended_well(),
+        _ if ran.is(0) => tracer.entries.acknowledged(),
+        _ => {}
     }
     Ok(Traced {
         ran,

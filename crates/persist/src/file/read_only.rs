@@ -1,7 +1,13 @@
 //! A stopped store, read without changing a byte or an mtime of it (I12): redb's own recovery and
 //! ours happen in memory, above the file.
+//!
+//! A writer that was killed may have left a commit that is in the system's memory and not on the disk.
+//! It would be read, and a power cut could take it back, so the file is synced before it is read (I1).
+//! That changes nothing that can be seen. Where it fails nobody else is told of it by the system,
+//! and the file gets the mark of a failed sync, by which the next writer copies it first; that mark is
+//! all that a reading ever writes. What is read of a file with the mark may still be lost with the power.
 
-use std::{fmt, fs::File, path::Path, sync::Arc};
+use std::{fmt, fs::File, io::ErrorKind, path::Path, sync::Arc};
 
 use worker_runtime_core::{
     sabotage::{self, Sabotage},
@@ -12,7 +18,7 @@ use super::{io_error, not_opened, open_database, read_witness};
 use crate::{
     OpenError, StoreOptions,
     engine::Engine,
-    fs::{ReaderLock, StateDir},
+    fs::{ReaderLock, StateDir, Suspect},
     layout::meta::{FORMAT_VERSION, State},
     read::Reader,
     storage::{OVERLAY_BYTES_MAX, OverlayBackend},
@@ -110,6 +116,7 @@ impl ReadStore {
         }
         let witnessed = read_witness(&dir)?;
         let file = File::open(dir.store()).map_err(io_error("the store's file"))?;
+        sync_what_is_left(&file, &Suspect::of(&dir));
         let overlay = OverlayBackend::new(file, OVERLAY_BYTES_MAX).map_err(not_opened)?;
         let cache_bytes = StoreOptions::file().cache_bytes;
         let db = open_database(Arc::new(overlay), cache_bytes, None);
@@ -153,6 +160,30 @@ impl ReadStore {
     pub fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::new(Reader::new(Arc::clone(&self.shared)))
     }
+}
+
+/// Makes durable what the last writer had no time to.
+fn sync_what_is_left(file: &File, suspect: &Suspect) {
+    // A second sync of such a file would report success, and do nothing.
+    if suspect.is_set() {
+        return;
+    }
+    match file.sync_data() {
+        // Nothing of this file waits to be written.
+        Err(error) if is_never_synced(error.kind()) => {}
+        Err(error) => {
+            tracing::error!(%error, "what the last writer left could not be synced");
+            suspect.set();
+        }
+        Ok(()) => {}
+    }
+}
+
+const fn is_never_synced(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::InvalidInput | ErrorKind::ReadOnlyFilesystem | ErrorKind::Unsupported
+    )
 }
 
 impl Drop for ReadStore {

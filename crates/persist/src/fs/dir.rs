@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use worker_runtime_core::sabotage::{self, Sabotage};
 
 use super::lock::WriterLock;
+use super::synced::Synced;
 
 #[cfg(test)]
 mod tests;
@@ -106,6 +107,7 @@ pub(crate) enum WhenMissing {
 pub(crate) struct StateDir {
     path: PathBuf,
     has_store: bool,
+    synced: Synced,
 }
 
 impl StateDir {
@@ -216,7 +218,12 @@ impl StateDir {
 
     /// Makes the directory's entries durable: needed after a file was made or renamed in it.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        sync_directory(&self.path)
+        sync_directory(&self.path, &self.synced)
+    }
+
+    /// The same, that tells of each sync.
+    pub(crate) fn telling(self, synced: Synced) -> Self {
+        Self { synced, ..self }
     }
 
     fn survey(path: &Path) -> Result<Self, DirError> {
@@ -229,6 +236,7 @@ impl StateDir {
         Ok(Self {
             path: path.to_owned(),
             has_store,
+            synced: Synced::default(),
         })
     }
 
@@ -341,7 +349,7 @@ fn create_directory(path: &Path) -> Result<(), DirError> {
             _ => {}
         }
         let parent = parent_of(level);
-        sync_directory(parent).map_err(io_error("sync", parent))?;
+        sync_directory(parent, &Synced::default()).map_err(io_error("sync", parent))?;
     }
     Ok(())
 }
@@ -354,16 +362,18 @@ fn parent_of(path: &Path) -> &Path {
     }
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
+fn sync_directory(path: &Path, synced: &Synced) -> io::Result<()> {
     if sabotage::is(Sabotage::SkipDirectorySync) {
         return Ok(());
     }
-    File::open(path)?.sync_all()
+    File::open(path)?.sync_all()?;
+    synced.tell();
+    Ok(())
 }
 
 /// The same of a directory that someone else made, perhaps one that only they may read.
 fn sync_if_readable(path: &Path) -> Result<(), DirError> {
-    match sync_directory(path) {
+    match sync_directory(path, &Synced::default()) {
         Err(error) if error.kind() != ErrorKind::PermissionDenied => {
             Err(io_error("sync", path)(error))
         }

@@ -8,6 +8,7 @@
 //! - `lock`: one writer or many readers, across processes
 //! - `head`: the witness of the last acknowledged position
 //! - `ballast`: disk space kept back for the commits under way when the disk fills
+//! - `synced`: who is told that the directory was synced
 //! - `suspect`: the mark of a failed write that outlives its process
 //! - `replace`: a new file in the place of `runtime.redb`, safe at every step
 
@@ -18,6 +19,7 @@ mod lock;
 mod process;
 mod replace;
 mod suspect;
+mod synced;
 
 #[cfg(test)]
 pub(crate) use ballast::BATCH_BYTES;
@@ -27,3 +29,5 @@ pub(crate) use head::{HeadFile, HeadRead, Witness};
 pub(crate) use lock::{Address, LockError, ReaderLock, WriterLock, holder, serving};
 pub(crate) use replace::{ReplaceError, StagedStore};
 pub(crate) use suspect::Suspect;
+pub use synced::DirectorySynced;
+pub(crate) use synced::Synced;

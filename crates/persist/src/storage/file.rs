@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
+use worker_runtime_core::sabotage::{self, Sabotage};
 
 use crate::fs::{Ballast, is_storage_full};
 
@@ -167,6 +168,9 @@ impl StorageBackend for FileStorage {
     fn sync_data(&self) -> io::Result<()> {
         self.refuse_after_failure()?;
         self.0.syncs.fetch_add(1, Ordering::Relaxed);
+        if sabotage::is(Sabotage::SkipFileSync) {
+            return Ok(());
+        }
         self.0
             .file
             .sync_data()
@@ -187,7 +191,8 @@ impl StorageBackend for FileStorage {
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.locks.try_lock_range(start, end)
+        let is_taken = self.0.locks.try_lock_range(start, end)?;
+        Ok(is_taken || sabotage::is(Sabotage::StealLock))
     }
 
     fn try_lock_shared_range(

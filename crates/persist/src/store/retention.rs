@@ -176,6 +176,9 @@ impl Applying<'_, '_> {
         let Some(age_ms_max) = self.limits.retention.age_ms_max else {
             return Ok(false);
         };
+        if sabotage::is(Sabotage::IgnoreAge) {
+            return Ok(false);
+        }
         let first = self.history_row(worker_id, Position(0))?;
         let header = first.and_then(|row| row.header.ok());
         let written_ms = header.map(|header| header.store_ms);
@@ -227,8 +230,7 @@ impl Applying<'_, '_> {
         if base.position > self.before {
             return Ok(Trimmed::New);
         }
-        let pinned = self.pins.values().any(|pin| base.position >= *pin);
-        if pinned {
+        if self.is_pinned(base.position) {
             return Ok(Trimmed::Nothing);
         }
         self.remove_pack(worker_id, &row)?;
@@ -237,6 +239,12 @@ impl Applying<'_, '_> {
             self.forget(worker_id)?;
         }
         Ok(Trimmed::Front)
+    }
+
+    /// Whether a trim up to and including this position would take what is pinned.
+    fn is_pinned(&self, last: Position) -> bool {
+        let is_pinned = self.pins.values().any(|pin| last >= *pin);
+        is_pinned && !sabotage::is(Sabotage::IgnorePin)
     }
 
     /// The next pack that is not damaged; those between go with the one that is trimmed.
@@ -310,7 +318,7 @@ impl Applying<'_, '_> {
                 return Ok(());
             };
             let needed = next.first > self.state.tail_floor || row.first >= self.log_open_from();
-            let pinned = self.pins.values().any(|pin| next.first > *pin);
+            let pinned = self.is_pinned(Position(next.first.0.saturating_sub(1)));
             let is_new = next.first > self.before.next();
             if needed || pinned || is_new {
                 return Ok(());

@@ -76,3 +76,88 @@ fn a_file_in_the_place_of_an_equal_one_holds_until_it_is_written_to() {
     let synced = vec![renamed(), Effect::Synced(state()), write()];
     assert!(with(synced).held().is_ok());
 }
+
+fn wrote() -> Effect {
+    Effect::Wrote(state().join("runtime.redb"))
+}
+
+fn committed() -> Effect {
+    Effect::WroteFront(state().join("runtime.redb"))
+}
+
+fn synced() -> Effect {
+    Effect::Synced(state().join("runtime.redb"))
+}
+
+#[test]
+fn no_commit_but_the_one_that_is_under_way_waits_for_its_sync() {
+    assert!(after([wrote(), committed()]).held().is_ok());
+    assert!(after([committed(), wrote(), committed()]).held().is_err());
+    assert!(
+        after([committed(), synced(), wrote(), committed()])
+            .held()
+            .is_ok()
+    );
+    let other = Effect::WroteFront(state().join("head"));
+    assert!(after([committed(), other.clone(), other]).held().is_ok());
+}
+
+#[test]
+fn who_ends_well_leaves_nothing_unsynced() {
+    let ended = |effects: Vec<Effect>| {
+        let mut entries = after(effects);
+        entries.ended_well();
+        entries
+    };
+    assert!(ended(vec![committed(), synced()]).held().is_ok());
+    assert!(ended(vec![committed()]).held().is_err());
+    assert!(ended(vec![synced(), wrote()]).held().is_err());
+    // What was in the place of the file is gone.
+    let replaced = vec![wrote(), renamed(), Effect::Synced(state())];
+    assert!(ended(replaced).held().is_ok());
+}
+
+#[test]
+fn what_a_killed_process_left_is_synced_before_the_next_one_says_anything() {
+    let left = after([committed()]);
+    assert!(left.are_open());
+    let says = |effects: Vec<Effect>| {
+        let mut entries = left.left_to_the_next();
+        effects.into_iter().for_each(|effect| entries.note(effect));
+        entries.acknowledged();
+        entries
+    };
+    assert!(says(vec![]).held().is_err());
+    assert!(says(vec![synced()]).held().is_ok());
+    assert!(says(vec![committed()]).held().is_err());
+    assert!(
+        says(vec![renamed(), Effect::Synced(state())])
+            .held()
+            .is_ok()
+    );
+    assert!(!after([committed(), synced()]).are_open());
+}
+
+#[test]
+fn of_a_file_whose_sync_failed_only_a_copy_counts_and_who_only_reads_is_not_judged() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path().to_owned();
+    let store = || state.join("runtime.redb");
+    std::fs::write(store(), "").unwrap();
+    std::fs::write(state.join("suspect"), "").unwrap();
+    let mut left = Entries::of(&state);
+    left.note(Effect::WroteFront(store()));
+    let says = |effects: Vec<Effect>| {
+        let mut entries = left.left_to_the_next();
+        effects.into_iter().for_each(|effect| entries.note(effect));
+        entries.ended_well();
+        entries
+    };
+    assert!(says(vec![]).held().is_ok());
+    let (wrote, synced) = (Effect::Wrote(store()), Effect::Synced(store()));
+    assert!(says(vec![wrote, synced]).held().is_err());
+    let from = state.join("tmp/runtime.redb");
+    let renamed = Effect::Renamed { from, to: store() };
+    let copied = vec![renamed, Effect::Synced(state.clone())];
+    assert!(says(copied).held().is_ok());
+}
