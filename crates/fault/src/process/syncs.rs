@@ -11,7 +11,7 @@ use super::{
     entries::Entries,
     place::Place,
     script::{Known, Step, Struck, script},
-    shares::{ATTEMPTS_MAX, Shares, is_all},
+    shares::{ATTEMPTS_MAX, ONCE, Shares, is_all},
     trace::{Plan, Strike, Traced, run_traced},
 };
 use crate::{
@@ -153,6 +153,7 @@ impl<'a> Killing<'a> {
         let stride = self.settings.size.pick(3, 1, 1);
         while let Some(nth) = self.shares.take(number, stride) {
             let Some((traced, struck)) = self.killed_at(step, nth)? else {
+                self.outcome.count(ONCE, 1);
                 continue;
             };
             self.progress.add(1);

@@ -18,7 +18,7 @@ use super::{
     place::Place,
     ran::Ran,
     script::{Checked, Known, Step, Struck, hold, script},
-    shares::{ATTEMPTS_MAX, Shares, is_all},
+    shares::{ATTEMPTS_MAX, ONCE, Shares, is_all},
     syncs::join,
     trace::{Plan, Strike, Traced, run_traced},
 };
@@ -161,7 +161,8 @@ impl<'a> Failing<'a> {
                     return Ok(true);
                 }
             }
-            self.outcome.count(FAILED, u64::from(failed_in_all));
+            self.outcome
+                .count(if failed_in_all { FAILED } else { ONCE }, 1);
         }
         Ok(false)
     }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn violations(size: Size, struck: u64) -> u64 {
+fn violations(size: Size, struck: u64, once: u64) -> u64 {
     let settings = Settings {
         size,
         seed: 1,
@@ -10,16 +10,24 @@ fn violations(size: Size, struck: u64) -> u64 {
     let mut outcome = Outcome::new("little", 1);
     outcome.count("calls", 3);
     outcome.count("calls struck", struck);
+    outcome.count(ONCE, once);
     is_all(&settings, &mut outcome, "calls", "calls struck");
     outcome.violations
 }
 
 #[test]
 fn a_call_that_was_not_struck_is_told() {
-    assert_eq!(violations(Size::Quick, 3), 0);
-    assert_eq!(violations(Size::Quick, 2), 1);
-    assert_eq!(violations(Size::Full, 0), 1);
-    assert_eq!(violations(Size::Catch, 2), 0);
+    assert_eq!(violations(Size::Quick, 3, 0), 0);
+    assert_eq!(violations(Size::Quick, 2, 0), 1);
+    assert_eq!(violations(Size::Full, 0, 0), 1);
+    assert_eq!(violations(Size::Catch, 2, 0), 0);
+}
+
+#[test]
+fn a_call_that_is_hardly_ever_made_is_told_apart_and_two_are_too_many() {
+    assert_eq!(violations(Size::Quick, 2, 1), 0);
+    assert_eq!(violations(Size::Quick, 3, 1), 1);
+    assert_eq!(violations(Size::Full, 1, 2), 1);
 }
 
 #[test]
