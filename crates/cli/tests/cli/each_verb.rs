@@ -74,6 +74,13 @@ fn walk(place: &Place, command: &[&str], leaves: &mut BTreeSet<String>, helps: &
     }
 }
 
+/// Every command that has none below it.
+pub(crate) fn leaves(place: &Place) -> BTreeSet<String> {
+    let (mut leaves, mut helps) = (BTreeSet::new(), Vec::new());
+    walk(place, &[], &mut leaves, &mut helps);
+    leaves
+}
+
 #[test]
 fn every_help_says_what_there_is() {
     let place = Place::new();
@@ -96,8 +103,7 @@ fn every_help_says_what_there_is() {
 #[test]
 fn every_command_says_what_is_wrong_and_what_to_type() {
     let place = Place::new();
-    let (mut leaves, mut helps) = (BTreeSet::new(), Vec::new());
-    walk(&place, &[], &mut leaves, &mut helps);
+    let leaves = leaves(&place);
     for leaf in &leaves {
         let words: Vec<&str> = leaf.split(' ').collect();
         let is_there = MISTAKES.iter().any(|mistake| mistake.starts_with(&words));
