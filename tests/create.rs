@@ -328,9 +328,10 @@ async fn a_scope_conflict_names_every_owner_deepest_first() {
     };
     let shallow = host.create(named("ada", "src")).await;
     let deep = host.create(named("bob", "docs/guide")).await;
-    let CreateError::ScopeConflict { owners } = refused(&host, named("eve", "")).await else {
+    let CreateError::ScopeRefused(refusal) = refused(&host, named("eve", "")).await else {
         panic!("not a conflict");
     };
+    let owners = refusal.owners();
     let held: Vec<_> = owners
         .iter()
         .map(|owner| (owner.worker_id, owner.holds.path.as_str()))

@@ -221,10 +221,10 @@ async fn a_restore_is_refused_when_others_hold_the_scope_by_now() {
     catalog.stop(first, no_reason()).await.unwrap();
     let second = host.create(holding("src/a")).await;
     let error = catalog.restore(first).await.unwrap_err();
-    let LifecycleError::ScopeConflict { owners } = error else {
+    let LifecycleError::ScopeRefused(refusal) = error else {
         panic!("{error}");
     };
-    assert_eq!(owners[0].worker_id, second);
+    assert_eq!(refusal.owners()[0].worker_id, second);
     assert_eq!(host.view(first).lifecycle, Lifecycle::Stopped);
     catalog.stop(second, no_reason()).await.unwrap();
     catalog.restore(first).await.unwrap();

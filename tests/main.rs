@@ -20,6 +20,7 @@ mod support;
 
 mod acp;
 mod actions;
+mod allocations;
 mod architecture;
 mod block_ends;
 mod blocks;

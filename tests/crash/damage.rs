@@ -366,11 +366,12 @@ fn a_changed_byte_of_a_worker_record_is_told_and_its_events_stay_readable() {
             ..request(1)
         };
         let refused = runtime.catalog().create(rival).await.unwrap_err();
-        let CreateError::ScopeConflict { owners } = &refused else {
+        let CreateError::ScopeRefused(refusal) = &refused else {
             panic!("{refused}");
         };
         assert_eq!(
-            owners[0].worker_id, workers[1],
+            refusal.owners()[0].worker_id,
+            workers[1],
             "what it held is still its own"
         );
         for worker_id in [workers[0], workers[2], workers[3]] {

@@ -183,10 +183,10 @@ fn what_outlives_host_and_monitor_keeps_its_scope_until_it_is_shown_to_be_dead()
         };
         let runtime = Runtime::open(Box::new(store), options).await.unwrap();
         let refused = runtime.catalog().create(rival()).await.unwrap_err();
-        let CreateError::ScopeConflict { owners } = &refused else {
+        let CreateError::ScopeRefused(refusal) = &refused else {
             panic!("{refused}");
         };
-        assert_eq!(owners[0].worker_id, worker_id);
+        assert_eq!(refusal.owners()[0].worker_id, worker_id);
         let diagnostics = runtime.management().diagnostics();
         let unproven = diagnostics.iter();
         let mut unproven = unproven.filter(|told| told.code.as_str() == "WR-RUN-UNPROVEN");

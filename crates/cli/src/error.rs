@@ -8,8 +8,8 @@ use std::io;
 use worker_runtime_core::{
     Code, CursorError, CursorMalformed, IdError, ScopeError, WorkerId,
     error::{
-        CreateError, LifecycleError, OpenError, ReadError, RunError, SubmitError, Unavailable,
-        WorkerError,
+        CreateError, LifecycleError, OpenError, ReadError, RunError, ScopeRefusal, SubmitError,
+        Unavailable, WorkerError,
     },
     store::StoreError,
     view::Phase,
@@ -105,7 +105,7 @@ impl From<CreateError> for CliError {
     fn from(error: CreateError) -> Self {
         let told = Self::new(error.code(), error.to_string());
         match error {
-            CreateError::ScopeConflict { owners } => with_owners(told, &owners),
+            CreateError::ScopeRefused(refusal) => with_refusal(told, &refusal),
             CreateError::Exists(worker_id) => told.hint(Suggestion::worker_show(worker_id)),
             CreateError::Worker(error) => error.into(),
             CreateError::Input(error) => error.into(),
@@ -148,7 +148,7 @@ impl From<LifecycleError> for CliError {
         match error {
             LifecycleError::Worker(error) => error.into(),
             LifecycleError::Unavailable(error) => error.into(),
-            LifecycleError::ScopeConflict { owners } => with_owners(told, &owners),
+            LifecycleError::ScopeRefused(refusal) => with_refusal(told, &refusal),
             LifecycleError::NotEnded { worker_id, .. } => {
                 told.hint(Suggestion::worker_stop(worker_id))
             }
@@ -157,6 +157,13 @@ impl From<LifecycleError> for CliError {
             }
             _ => told,
         }
+    }
+}
+
+fn with_refusal(told: CliError, refusal: &ScopeRefusal) -> CliError {
+    match refusal {
+        ScopeRefusal::Undelegated { parent, .. } => told.hint(Suggestion::worker_show(*parent)),
+        _ => with_owners(told, refusal.owners()),
     }
 }
 

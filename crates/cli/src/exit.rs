@@ -82,6 +82,8 @@ impl Exit {
             Code::WorkerUnknown | Code::WorkerExists | Code::WorkerDeleted => Self::Failed,
             Code::WorkerNotActive | Code::WorkerNotEnded | Code::WorkerLimit => Self::Failed,
             Code::ScopeConflict | Code::InputIncapable | Code::InputQuota => Self::Failed,
+            Code::ScopeUndelegated | Code::ScopeDenied | Code::ScopeLent => Self::Failed,
+            Code::ScopeInUse | Code::ScopeNotHeld | Code::FenceStale => Self::Failed,
             Code::RunUnknown | Code::RunStale | Code::RunUnproven => Self::Failed,
             Code::RunStartFailed | Code::Unknown => Self::Failed,
             Code::ActionUnknown | Code::RuntimeStopped | Code::ParentUnknown => Self::Failed,

@@ -57,6 +57,12 @@ codes! {
     ParentUnknown = "WR-PARENT-UNKNOWN";
     ScopeInvalid = "WR-SCOPE-INVALID";
     ScopeConflict = "WR-SCOPE-CONFLICT";
+    ScopeUndelegated = "WR-SCOPE-UNDELEGATED";
+    ScopeLent = "WR-SCOPE-LENT";
+    ScopeInUse = "WR-SCOPE-IN-USE";
+    ScopeNotHeld = "WR-SCOPE-NOT-HELD";
+    ScopeDenied = "WR-SCOPE-DENIED";
+    FenceStale = "WR-FENCE-STALE";
     InputBusy = "WR-INPUT-BUSY";
     InputQueueFull = "WR-INPUT-QUEUE-FULL";
     InputTooLarge = "WR-INPUT-TOO-LARGE";

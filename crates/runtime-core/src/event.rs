@@ -88,7 +88,10 @@ event_types! {
     USAGE = "usage";
     ALLOCATION_GRANTED = "allocation.granted";
     ALLOCATION_REFUSED = "allocation.refused";
+    ALLOCATION_CHANGED = "allocation.changed";
     ALLOCATION_RELEASED = "allocation.released";
+    ALLOCATION_REPARENTED = "allocation.reparented";
+    ALLOCATION_RECLAIMED = "allocation.reclaimed";
     CONTEXT_LOST = "context.lost";
     CONTEXT_COMPACTED = "context.compacted";
     BACKEND_MESSAGE = "backend.message";

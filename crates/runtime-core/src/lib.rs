@@ -22,7 +22,8 @@ pub mod code;
 pub mod cursor;
 pub mod error;
 pub mod event;
-pub mod id;
+mod holdings;
+mod id;
 pub mod input;
 pub mod limits;
 pub mod patience;
@@ -56,9 +57,10 @@ pub use id::{
     Position, Revision, RunId, RuntimeId, Seq, WorkerId,
 };
 pub use runtime::{
-    Catalog, Delta, DeltaOp, EndOptions, Interaction, ListOrder, Management, Observation,
-    ObserveOptions, ObserveStream, Observed, PageSize, RunSink, Runtime, RuntimeOptions,
-    TranscriptFrom, TranscriptPart, TranscriptReader, WorkerFilter, WorkerList, open_read_only,
+    Allocations, Catalog, Delta, DeltaOp, EndOptions, Interaction, ListOrder, Management,
+    Observation, ObserveOptions, ObserveStream, Observed, PageSize, RunSink, Runtime,
+    RuntimeOptions, TranscriptFrom, TranscriptPart, TranscriptReader, WorkerFilter, WorkerList,
+    open_read_only,
 };
 pub use scope::{HeldRule, HeldScope, Mounts, Permission, Scope, ScopeError, ScopeRule};
 pub use state::Dispatch;

@@ -14,6 +14,7 @@ use crate::{
     input::{Input, InputMode},
     profile::ResolvedProfile,
     run::{Outcome, Usage},
+    scope::{Claim, NO_SCOPE},
     worker::{BackendSelection, CreateWorker, EndKind, Intent, WorkerSpec},
 };
 
@@ -162,9 +163,21 @@ pub struct WorkerRecord {
     pub unproven: Option<String>,
     /// Latest-wins facts that the backend told (modes, commands, ...): name -> JSON.
     pub status: BTreeMap<String, String>,
+    /// What it may hand on to Workers below it; a restore takes it again. It was added later: it must
+    /// stay the last field.
+    #[serde(default, with = "crate::trailing")]
+    pub delegation: Option<Arc<HeldScope>>,
 }
 
 impl WorkerRecord {
+    /// What it keeps others from when it holds all that it was granted.
+    pub fn claim(&self) -> Claim<'_> {
+        Claim {
+            scope: self.scope.as_deref().unwrap_or(&NO_SCOPE),
+            delegation: self.delegation.as_deref().unwrap_or(&NO_SCOPE),
+        }
+    }
+
     /// Leaves a tombstone: the id, and when it was made and deleted.
     pub(crate) fn bury(&mut self, deleted: Recorded) {
         let nothing = Intent::Assistant { purpose: None };
@@ -176,6 +189,7 @@ impl WorkerRecord {
         self.profile.tools.clear();
         self.backend = None;
         self.scope = None;
+        self.delegation = None;
         self.lifecycle = Lifecycle::Deleted;
         self.ending = None;
         self.changed = deleted;
@@ -193,14 +207,27 @@ impl WorkerRecord {
 pub struct AllocationRecord {
     /// The owner.
     pub worker_id: WorkerId,
-    /// Under which it was granted.
+    /// Whose delegation it lies in; `None` for nobody's.
     pub parent: Option<WorkerId>,
-    /// What it holds.
+    /// What it may touch itself; may be empty when it only delegates.
     pub scope: Arc<HeldScope>,
     /// The current fence: granted with the scope and anew with each run.
     pub fence: Fence,
     /// When the scope was granted.
     pub granted_at: Timestamp,
+    /// What it may hand on. It was added later: it must stay the last field.
+    #[serde(default, with = "crate::trailing")]
+    pub delegation: Option<Arc<HeldScope>>,
+}
+
+impl AllocationRecord {
+    /// What it keeps others from.
+    pub fn claim(&self) -> Claim<'_> {
+        Claim {
+            scope: &self.scope,
+            delegation: self.delegation.as_deref().unwrap_or(&NO_SCOPE),
+        }
+    }
 }
 
 /// The receipt of an accepted input, found by (Worker, digest of its id), kept as long as the Worker.

@@ -95,6 +95,9 @@ pub struct CreateWorker {
     /// What it may touch; granted in the same transaction, or the creation is refused.
     #[serde(default, skip_serializing_if = "Scope::is_empty")]
     pub scope: Scope,
+    /// What it may hand on to Workers below it, whether it may touch that itself or not.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub delegation: Scope,
     /// What runs its input; without one it is kept but refuses input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<BackendSelection>,
@@ -150,6 +153,7 @@ impl CreateWorker {
             display_name: None,
             labels: BTreeMap::new(),
             scope: Scope::default(),
+            delegation: Scope::default(),
             backend: None,
             initial_input: None,
             spec: WorkerSpecFields {

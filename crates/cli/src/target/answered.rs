@@ -113,6 +113,7 @@ impl Remote {
             Code::WorkerDamaged => told.hint(Suggestion::event_ls(worker_id)),
             Code::ScopeConflict => with_owners(told, &problem.owners),
             Code::WorkerExists
+            | Code::ScopeUndelegated
             | Code::WorkerNotActive
             | Code::InputIncapable
             | Code::InputQuota

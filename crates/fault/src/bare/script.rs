@@ -221,6 +221,7 @@ impl Script {
             scope: Arc::new(HeldScope::default()),
             fence: runtime.fence,
             granted_at: granted.at,
+            delegation: None,
         })));
         making.change(Change::Runtime(runtime));
     }
@@ -398,5 +399,6 @@ fn worker_record(worker_id: WorkerId, created: Recorded) -> Result<WorkerRecord,
         processes: Vec::new(),
         unproven: None,
         status: BTreeMap::new(),
+        delegation: None,
     })
 }

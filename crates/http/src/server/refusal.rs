@@ -11,8 +11,8 @@ use axum::{
 use worker_runtime_core::{
     Code, CursorError,
     error::{
-        CreateError, LifecycleError, ManageError, ReadError, RunError, SubmitError, Unavailable,
-        WorkerError,
+        CreateError, LifecycleError, ManageError, ReadError, RunError, ScopeRefusal, SubmitError,
+        Unavailable, WorkerError,
     },
 };
 
@@ -48,6 +48,15 @@ impl Refusal {
         self
     }
 
+    fn with_refusal(self, refusal: &ScopeRefusal) -> Self {
+        self.with(|told| {
+            told.owners = refusal.owners().to_vec();
+            if let ScopeRefusal::Undelegated { parent, .. } = refusal {
+                told.worker_id = Some(*parent);
+            }
+        })
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Problem)) -> Self {
         change(&mut self.0);
         self
@@ -74,6 +83,9 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
         Code::WorkerDeleted | Code::CursorExpired => StatusCode::GONE,
         Code::WorkerExists | Code::ScopeConflict | Code::InputBusy => StatusCode::CONFLICT,
+        Code::ScopeInUse | Code::ScopeLent | Code::ScopeNotHeld => StatusCode::CONFLICT,
+        Code::FenceStale => StatusCode::CONFLICT,
+        Code::ScopeUndelegated | Code::ScopeDenied => StatusCode::FORBIDDEN,
         Code::WorkerNotActive | Code::WorkerNotEnded => StatusCode::CONFLICT,
         // What a user stopped stays stopped: asking again does not help, so it is no 503.
         Code::RuntimeStopped => StatusCode::CONFLICT,
@@ -167,7 +179,7 @@ impl From<CreateError> for Refusal {
         match error {
             CreateError::Unavailable(error)
             | CreateError::Input(SubmitError::Unavailable(error)) => error.into(),
-            CreateError::ScopeConflict { owners } => told.with(|told| told.owners = owners),
+            CreateError::ScopeRefused(refusal) => told.with_refusal(&refusal),
             CreateError::Field(field) => told.with_field(field.field),
             CreateError::ObjectiveEmpty { field } => told.with_field(field),
             _ => told,
@@ -199,7 +211,7 @@ impl From<LifecycleError> for Refusal {
         let told = Self::new(error.code(), error.to_string());
         match error {
             LifecycleError::Unavailable(error) => error.into(),
-            LifecycleError::ScopeConflict { owners } => told.with(|told| told.owners = owners),
+            LifecycleError::ScopeRefused(refusal) => told.with_refusal(&refusal),
             LifecycleError::Field(field) => told.with_field(field.field),
             _ => told,
         }

@@ -44,6 +44,7 @@ const COMMANDS: &[&str] = &[
     "worker send",
     "worker show",
     "worker stop",
+    "worker tree",
 ];
 
 #[test]

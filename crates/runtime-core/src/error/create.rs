@@ -1,11 +1,10 @@
 //! Why no Worker was made.
 
-use super::{FieldInvalid, SubmitError, Unavailable, WorkerError};
+use super::{FieldInvalid, ScopeRefusal, SubmitError, Unavailable, WorkerError};
 use crate::{
     Code, ScopeError, WorkerId,
     backend::{BackendError, IncapableReason},
     profile::ProfileUnknown,
-    view::ScopeOwner,
 };
 
 /// Why no Worker was made.
@@ -69,12 +68,9 @@ pub enum CreateError {
     /// The scope can't be taken.
     #[error(transparent)]
     Scope(#[from] ScopeError),
-    /// Somebody holds part of the scope.
-    #[error("the scope meets what {} Worker(s) hold: {}", owners.len(), owners.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    ScopeConflict {
-        /// Every owner, deepest rule first.
-        owners: Vec<ScopeOwner>,
-    },
+    /// Somebody holds part of the scope, or its parent may not hand it on.
+    #[error(transparent)]
+    ScopeRefused(#[from] ScopeRefusal),
     /// Nothing could run the initial input, so no Worker was made (I8).
     #[error(
         "initial input: the Worker could not execute it: {}",
@@ -108,7 +104,7 @@ impl CreateError {
             Self::BackendConfig { .. } => Code::BackendConfig,
             Self::ParentUnknown(_) => Code::ParentUnknown,
             Self::Scope(_) => Code::ScopeInvalid,
-            Self::ScopeConflict { .. } => Code::ScopeConflict,
+            Self::ScopeRefused(refusal) => refusal.code(),
             Self::Incapable { .. } => Code::InputIncapable,
             Self::Input(error) => error.code(),
             Self::Unavailable(error) => error.code(),

@@ -1,7 +1,7 @@
 //! Why a Worker's life, a run, an action or the Runtime itself was not changed.
 
-use super::{FieldInvalid, Unavailable, WorkerError};
-use crate::{ActionId, Code, RunId, WorkerId, view::ScopeOwner};
+use super::{FieldInvalid, ScopeRefusal, Unavailable, WorkerError};
+use crate::{ActionId, Code, RunId, WorkerId};
 
 /// Why a Worker's life was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,12 +30,9 @@ pub enum LifecycleError {
         /// What was asked for.
         wanted: &'static str,
     },
-    /// The scope that it held is held by others now.
-    #[error("the scope meets what {} Worker(s) hold: {}", owners.len(), owners.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    ScopeConflict {
-        /// Every owner, deepest rule first.
-        owners: Vec<ScopeOwner>,
-    },
+    /// The scope that it held is held by others now, or its parent may not hand it on any more.
+    #[error(transparent)]
+    ScopeRefused(#[from] ScopeRefusal),
     /// A field can't be taken.
     #[error(transparent)]
     Field(#[from] FieldInvalid),
@@ -51,7 +48,7 @@ impl LifecycleError {
             Self::Worker(error) => error.code(),
             Self::WrongState { .. } => Code::WorkerNotActive,
             Self::NotEnded { .. } => Code::WorkerNotEnded,
-            Self::ScopeConflict { .. } => Code::ScopeConflict,
+            Self::ScopeRefused(refusal) => refusal.code(),
             Self::Field(_) => Code::FieldInvalid,
             Self::Unavailable(error) => error.code(),
         }

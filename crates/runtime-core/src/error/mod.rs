@@ -5,6 +5,7 @@ mod common;
 mod create;
 mod lifecycle;
 mod read;
+mod scope;
 mod sink;
 mod submit;
 
@@ -12,5 +13,6 @@ pub use common::{FieldInvalid, Unavailable, WorkerError};
 pub use create::CreateError;
 pub use lifecycle::{LifecycleError, ManageError, RunError};
 pub use read::{OpenError, ReadError};
+pub use scope::{AllocationError, FenceError, ScopeRefusal};
 pub use sink::SinkError;
 pub use submit::{SubmitError, describe_incapable};

@@ -6,10 +6,12 @@ use super::condition::Condition;
 use crate::{
     ActionId, Generation, Position, RunId, WorkerId,
     backend::BackendError,
-    error::{CreateError, LifecycleError, RunError, SinkError, SubmitError, Unavailable},
+    error::{
+        AllocationError, CreateError, LifecycleError, RunError, SinkError, SubmitError, Unavailable,
+    },
     input::InputReceipt,
-    state::{LifecycleOp, PreparedCreate, PreparedInput, SinkOp},
-    view::{CancelReceipt, CreateReceipt, LifecycleReceipt},
+    state::{AllocationOp, LifecycleOp, PreparedCreate, PreparedInput, SinkOp},
+    view::{AllocationReceipt, CancelReceipt, CreateReceipt, LifecycleReceipt},
 };
 
 /// Where an answer goes.
@@ -25,6 +27,11 @@ pub(crate) enum Command {
         WorkerId,
         LifecycleOp,
         Reply<LifecycleReceipt, LifecycleError>,
+    ),
+    Allocation(
+        WorkerId,
+        AllocationOp,
+        Reply<AllocationReceipt, AllocationError>,
     ),
     CancelRun(WorkerId, RunId, Reply<CancelReceipt, RunError>),
     Answer(WorkerId, RunId, ActionId, String, Reply<Position, RunError>),
@@ -120,6 +127,7 @@ impl Command {
             Self::OnlyIf(_, command) => command.must_happen(),
             Self::Sink(message) => message.op.must_happen(),
             Self::Lifecycle(_, op, _) => op.must_happen(),
+            Self::Allocation(_, op, _) => op.must_happen(),
             // What a tick ends is seen when it is done.
             Self::Tick => false,
             Self::CancelRun(..)
@@ -140,6 +148,7 @@ impl Command {
             Self::WouldCreate(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::Submit(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Lifecycle(_, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Allocation(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::OnlyIf(_, command) => command.refuse(&failure),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{
     Observation, PublishedWorker,
     command::{Answer, Command},
+    observation::Shown,
     writer::Writer,
 };
 use crate::{
@@ -41,6 +42,7 @@ impl Command {
         match self {
             Self::Submit(worker_id, ..)
             | Self::Lifecycle(worker_id, ..)
+            | Self::Allocation(worker_id, ..)
             | Self::CancelRun(worker_id, ..)
             | Self::Answer(worker_id, ..) => Some(*worker_id),
             _ => None,
@@ -53,6 +55,7 @@ impl Command {
         match self {
             Self::Submit(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Lifecycle(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
+            Self::Allocation(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::CancelRun(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Answer(id, _, _, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             command => {
@@ -88,8 +91,11 @@ impl Writer {
                 return true;
             }
         }
-        let worker = PublishedWorker::of(worker);
+        let shown = Shown {
+            worker: PublishedWorker::of(worker),
+            allocation: self.state.holdings.get(worker_id).cloned(),
+        };
         let observation = Observation::new(self.shared.clone());
-        condition.0(&observation.whole_view(&worker, self.state.position))
+        condition.0(&observation.whole_view(&shown, self.state.position))
     }
 }

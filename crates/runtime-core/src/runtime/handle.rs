@@ -1,11 +1,11 @@
-//! The Runtime's handle: cheap to clone, and the way to the four planes.
+//! The Runtime's handle: cheap to clone, and the way to the five planes.
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Catalog, Interaction, Management, Observation,
+    Allocations, Catalog, Interaction, Management, Observation,
     command::{Command, Reply},
     shared::Shared,
 };
@@ -105,6 +105,11 @@ impl Runtime {
     /// Input, actions, and the end of runs.
     pub fn interaction(&self) -> Interaction {
         Interaction::new(self.clone())
+    }
+
+    /// What Workers hold, by itself.
+    pub fn allocations(&self) -> Allocations {
+        Allocations::new(self.clone())
     }
 
     /// Status, events, transcripts; nothing here changes anything.

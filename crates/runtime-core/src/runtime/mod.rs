@@ -13,11 +13,12 @@
 //! - `sink`: how a backend talks back; `bounds`: how much it may say
 //! - `supervisor`: one task per Worker that has a backend
 //! - `backends`: the named factories
-//! - `management`, `catalog`, `interaction`, `observation`: the four planes
+//! - `management`, `catalog`, `interaction`, `allocations`, `observation`: the five planes
 //! - `redact`: what is left of deleted Workers in the Runtime's stream
 //! - `observe`: a stream of events that goes on where a cursor stands
 
 mod alarm;
+mod allocations;
 mod backends;
 mod bounds;
 mod catalog;
@@ -40,6 +41,7 @@ mod supervisor;
 mod transcript;
 mod writer;
 
+pub use allocations::Allocations;
 pub(crate) use backends::Backends;
 pub use catalog::{Catalog, EndOptions, ListOrder, WorkerFilter, WorkerList};
 pub use delta::{Delta, DeltaOp};

@@ -2,9 +2,11 @@
 //! returns nothing beyond it; none waits for the writer (I1, I12).
 //!
 //! - here: the Runtime's status, diagnostics, Workers
+//! - `allocations`: what is held, and what a fence is good for
 //! - `events`: pages of a stream
 //! - `transcript`: pages of what was said
 
+mod allocations;
 mod events;
 mod transcript;
 
@@ -17,7 +19,7 @@ use super::{
 use crate::{
     Code, Position, RuntimeId, Stream, WorkerId,
     error::WorkerError,
-    record::{Lifecycle, WorkerRecord},
+    record::{AllocationRecord, Lifecycle, WorkerRecord},
     store::StoreError,
     sync::atomic::Ordering,
     view::{DamagedView, Diagnostic, Phase, RuntimeStatus, WorkerView, phase},
@@ -73,7 +75,7 @@ impl Observation {
                 .count(),
             dispatched: dispatched.len(),
             queued: waiting.len(),
-            allocations: records.filter(|worker| worker.allocation.is_some()).count(),
+            allocations: snapshot.holdings.len(),
             late_messages: self
                 .shared
                 .late_messages
@@ -168,7 +170,7 @@ impl Observation {
             let (snapshot, position) = self.shared.read();
             self.shared.check_readable(&snapshot, worker_id)?;
             match snapshot.workers.get(&worker_id) {
-                Some(worker) => (worker.clone(), position),
+                Some(worker) => (Shown::of(&snapshot, worker), position),
                 None => return Err(damaged(&snapshot, worker_id)),
             }
         };
@@ -176,8 +178,8 @@ impl Observation {
     }
 
     /// A Worker as [`worker`](Self::worker) shows it at a position.
-    pub(super) fn whole_view(&self, worker: &PublishedWorker, position: Position) -> WorkerView {
-        self.view(worker, self.has_damaged_end(worker), position)
+    pub(super) fn whole_view(&self, shown: &Shown, position: Position) -> WorkerView {
+        self.view(shown, self.has_damaged_end(&shown.worker), position)
     }
 
     /// Workers, filtered, sorted and paged. What is shown of each costs no read of the store: whether
@@ -208,7 +210,7 @@ impl Observation {
             .into_iter()
             .skip(offset)
             .take(count_max)
-            .map(|worker| self.view(worker, false, position))
+            .map(|worker| self.view(&Shown::of(&snapshot, worker), false, position))
             .collect();
         let end = offset.saturating_add(workers.len());
         let next = (end < total && !workers.is_empty()).then_some(end);
@@ -221,12 +223,12 @@ impl Observation {
         }
     }
 
-    fn view(&self, worker: &PublishedWorker, damaged: bool, position: Position) -> WorkerView {
-        let cursor = self
-            .shared
-            .cursor(Stream::Worker(worker.record.worker_id), position);
+    fn view(&self, shown: &Shown, damaged: bool, position: Position) -> WorkerView {
+        let stream = Stream::Worker(shown.worker.record.worker_id);
+        let cursor = self.shared.cursor(stream, position);
         WorkerView::new(
-            worker,
+            &shown.worker,
+            shown.allocation.as_deref(),
             self.shared.runtime_id,
             &self.shared.backends,
             self.is_live(),
@@ -244,6 +246,21 @@ impl Observation {
                 self.shared.reader.worker_head(record.worker_id),
                 Err(StoreError::Damaged { .. })
             )
+    }
+}
+
+/// A Worker, and what it holds.
+pub(super) struct Shown {
+    pub(super) worker: PublishedWorker,
+    pub(super) allocation: Option<Arc<AllocationRecord>>,
+}
+
+impl Shown {
+    fn of(snapshot: &Snapshot, worker: &PublishedWorker) -> Self {
+        Self {
+            worker: worker.clone(),
+            allocation: snapshot.holdings.get(worker.record.worker_id).cloned(),
+        }
     }
 }
 

@@ -12,11 +12,11 @@ use fields::{EVENT_SPARE_BYTES, check_count, check_intent, check_labels, check_l
 
 use super::handle::Inner;
 use crate::{
-    AsJson, InputId, RunId,
+    AsJson, InputId, RunId, Scope, ScopeError,
     backend::BackendErrorKind,
     error::{CreateError, FieldInvalid, SubmitError, Unavailable},
     input::{Input, KnownSegment, Segment, SubmitInput},
-    state::{CheckedCreate, PreparedCreate, PreparedInput},
+    state::{CheckedCreate, Grant, PreparedCreate, PreparedInput},
     worker::{BackendSelection, CreateWorker, UpdateWorker},
 };
 
@@ -58,10 +58,7 @@ impl Inner {
             .as_ref()
             .map(|selection| self.resolve_backend(selection))
             .transpose()?;
-        let scope = match request.scope.is_empty() {
-            true => None,
-            false => Some(Arc::new(self.mounts.enter(&request.scope)?)),
-        };
+        let grant = self.prepare_grant(&request.scope, &request.delegation)?;
         let input = request
             .initial_input
             .clone()
@@ -74,9 +71,19 @@ impl Inner {
         Ok(CheckedCreate {
             profile,
             backend,
-            scope,
+            grant,
             input,
         })
+    }
+
+    /// Takes in what somebody asks to hold; `None` when it is nothing.
+    pub(super) fn prepare_grant(
+        &self,
+        scope: &Scope,
+        delegation: &Scope,
+    ) -> Result<Option<Grant>, ScopeError> {
+        let scope = self.mounts.enter(scope)?;
+        Ok(Grant::new(scope, self.mounts.enter(delegation)?))
     }
 
     fn check_places_and_company(&self, request: &CreateWorker) -> Result<(), CreateError> {
@@ -104,7 +111,8 @@ impl Inner {
         profile: &str,
     ) -> Result<(), CreateError> {
         let told = (&request.display_name, &request.labels, &request.spec);
-        let told = (told, &request.scope, profile);
+        // What is held is told again when it is granted.
+        let told = (told, &request.scope, &request.delegation, profile);
         let bytes = serde_json::to_vec(&told).map_err(|error| bug(&error))?;
         let bytes_max = self.event_bytes_max();
         Ok(check_len("request", bytes.len(), bytes_max)?)

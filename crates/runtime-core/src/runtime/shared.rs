@@ -21,11 +21,9 @@ use crate::{
     Cursor, CursorError, EventType, Incarnation, Position, RuntimeId, Stream, WorkerId,
     backend::BackendFactory,
     error::{OpenError, WorkerError},
+    holdings::Holdings,
     limits::Limits,
-    record::{
-        AllocationRecord, IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord,
-        WorkerRecord,
-    },
+    record::{IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord, WorkerRecord},
     sabotage::{self, Sabotage},
     state::{State, WorkerState, hold_undamaged},
     store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreReader, WentBack},
@@ -39,7 +37,6 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct PublishedWorker {
     pub(crate) record: Arc<WorkerRecord>,
-    pub(crate) allocation: Option<Arc<AllocationRecord>>,
     pub(crate) unfinished: VecDeque<Arc<UnfinishedRecord>>,
 }
 
@@ -48,7 +45,6 @@ impl PublishedWorker {
     pub(crate) fn of(worker: &WorkerState) -> Self {
         Self {
             record: worker.record.clone(),
-            allocation: worker.allocation.clone(),
             unfinished: worker.unfinished.clone(),
         }
     }
@@ -58,6 +54,7 @@ impl PublishedWorker {
 pub(crate) struct Snapshot {
     pub(crate) runtime: RuntimeRecord,
     pub(crate) workers: HashMap<WorkerId, PublishedWorker>,
+    pub(crate) holdings: Holdings,
     /// Those of them that were deleted.
     pub(crate) deleted: HashSet<WorkerId>,
     pub(crate) damaged: Vec<DamagedRecord>,
@@ -102,21 +99,15 @@ impl Shared {
                     record.worker_id,
                     PublishedWorker {
                         record,
-                        allocation: None,
                         unfinished: VecDeque::new(),
                     },
                 )
             })
             .collect();
-        for allocation in loaded.allocations {
-            if let Some(worker) = workers.get_mut(&allocation.worker_id) {
-                worker.allocation = Some(allocation);
-            }
-        }
+        let mut holdings = Holdings::new(loaded.allocations);
         let mut damaged = loaded.damaged;
-        let held = workers.values_mut();
-        let held = held.map(|worker| (&*worker.record, &mut worker.allocation));
-        hold_undamaged(held, &mut damaged);
+        let records = workers.values().map(|worker| &*worker.record);
+        hold_undamaged(records, &mut holdings, &mut damaged);
         for unfinished in loaded.unfinished {
             if let Some(worker) = workers.get_mut(&unfinished.worker_id) {
                 worker.unfinished.push_back(unfinished);
@@ -147,6 +138,7 @@ impl Shared {
             snapshot: RwLock::new(Snapshot {
                 runtime: loaded.runtime,
                 workers,
+                holdings,
                 deleted,
                 damaged,
                 went_back,
@@ -181,6 +173,10 @@ impl Shared {
                 snapshot
                     .workers
                     .insert(*worker_id, PublishedWorker::of(worker));
+                match state.holdings.get(*worker_id) {
+                    Some(held) => snapshot.holdings.insert(held.clone()),
+                    None => drop(snapshot.holdings.remove(*worker_id)),
+                }
             }
         }
         if snapshot.runtime != state.runtime {
@@ -204,6 +200,7 @@ impl Shared {
                 .workers
                 .retain(|worker_id, _| state.workers.contains_key(worker_id));
             snapshot.damaged.clone_from(&state.damaged);
+            snapshot.holdings.clone_from(&state.holdings);
         }
         self.publish(state, &all);
     }

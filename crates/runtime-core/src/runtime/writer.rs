@@ -175,6 +175,9 @@ impl Writer {
             Command::Lifecycle(worker_id, op, reply) => {
                 Answer::new(reply, state.lifecycle(worker_id, op))
             }
+            Command::Allocation(worker_id, op, reply) => {
+                Answer::new(reply, state.allocation(worker_id, op))
+            }
             Command::CancelRun(worker_id, run_id, reply) => {
                 Answer::new(reply, state.cancel_run(worker_id, run_id))
             }

@@ -174,6 +174,12 @@ impl Mounts {
         look_up(&top, path, &rule)
     }
 
+    /// The one form in which the place is compared: as [`HeldRule::target`].
+    pub(crate) fn target(&self, mount: &str, path: &str) -> Result<String, ScopeError> {
+        let resolved = self.resolve(mount, path)?;
+        target(&resolved, &rule_name(mount, path))
+    }
+
     /// Takes a scope in: each rule gets its target.
     ///
     /// # Errors

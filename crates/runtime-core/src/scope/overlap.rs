@@ -10,16 +10,28 @@
 //! Whether a path exists, or is a file that nothing can lie below, is not asked: what could be
 //! made tomorrow is covered today.
 //!
+//! A holder has two scopes: what it may touch, and what it may hand on to those below it. Three
+//! things are made of them, and the same questions are asked of each ([`Leaves`]):
+//! - [`Claim`]: both, which is what others are kept from
+//! - [`Authority`]: what those below it may ask for
+//! - [`Effective`]: what it may touch just now, without what those below it hold
+//!
 //! Called by the writer when it grants and delegates, and by whoever explains a refusal.
 
 use super::{HeldRule, HeldScope, Permission};
+
+/// Nothing at all.
+pub static NO_SCOPE: HeldScope = HeldScope {
+    allow: Vec::new(),
+    deny: Vec::new(),
+};
 
 /// The most pairs of rules that one answer of [`conflicts`] names (I9).
 pub const CONFLICTS_MAX: usize = 32;
 
 /// A path that stands for all paths which the same rules cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place<'a> {
+pub struct Place<'a> {
     target: &'a str,
     kind: Kind,
 }
@@ -34,6 +46,118 @@ enum Kind {
     Deeper,
 }
 
+/// What leaves a permission, or none, at every path, by rules.
+pub trait Leaves: sealed::Places {
+    /// What is left at an absolute, normalised path; `None` for nothing.
+    fn permission_at(&self, target: &str) -> Option<Permission> {
+        self.left_at(Place::at(target))
+    }
+}
+
+mod sealed {
+    use super::{HeldScope, Permission, Place};
+
+    pub trait Places {
+        /// What is left at the paths that this one stands for.
+        fn left_at(&self, place: Place<'_>) -> Option<Permission>;
+        /// Every scope of which it is made.
+        fn scopes(&self) -> impl Iterator<Item = &HeldScope>;
+    }
+}
+
+use sealed::Places;
+
+impl<T: Places> Leaves for T {}
+
+/// What a holder keeps others from: what it may touch, and what it may hand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// What it may touch itself.
+    pub scope: &'a HeldScope,
+    /// What it may hand on.
+    pub delegation: &'a HeldScope,
+}
+
+/// What those below a holder may ask for: what it may hand on, and to look at what it may look at
+/// itself, as that takes nothing from anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Authority<'a>(pub Claim<'a>);
+
+/// What a holder may touch just now: what those directly below it hold to write, it may only read.
+/// Derived, so that what they return is its own again at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective<'a> {
+    /// What it holds.
+    pub scope: &'a HeldScope,
+    /// What each of those directly below it keeps others from.
+    pub lent: Vec<Claim<'a>>,
+}
+
+impl<'a> From<&'a HeldScope> for Claim<'a> {
+    fn from(scope: &'a HeldScope) -> Self {
+        let delegation = &NO_SCOPE;
+        Self { scope, delegation }
+    }
+}
+
+impl Places for HeldScope {
+    /// A deny rule of `write` leaves `read`; one of `read` leaves nothing, as who may not look may
+    /// not change.
+    fn left_at(&self, place: Place<'_>) -> Option<Permission> {
+        let at = |rule: &&HeldRule| rule.covers(place);
+        let permission = |rule: &HeldRule| rule.permission;
+        let allowed = self.allow.iter().filter(at).map(permission).max()?;
+        match self.deny.iter().filter(at).map(permission).min() {
+            None => Some(allowed),
+            Some(Permission::Write) => Some(Permission::Read),
+            Some(Permission::Read) => None,
+        }
+    }
+
+    fn scopes(&self) -> impl Iterator<Item = &HeldScope> {
+        std::iter::once(self)
+    }
+}
+
+impl Places for Claim<'_> {
+    fn left_at(&self, place: Place<'_>) -> Option<Permission> {
+        self.scope
+            .left_at(place)
+            .max(self.delegation.left_at(place))
+    }
+
+    fn scopes(&self) -> impl Iterator<Item = &HeldScope> {
+        [self.scope, self.delegation].into_iter()
+    }
+}
+
+impl Places for Authority<'_> {
+    fn left_at(&self, place: Place<'_>) -> Option<Permission> {
+        let Self(Claim { scope, delegation }) = self;
+        let looks = scope.left_at(place).map(|_| Permission::Read);
+        delegation.left_at(place).max(looks)
+    }
+
+    fn scopes(&self) -> impl Iterator<Item = &HeldScope> {
+        self.0.scopes()
+    }
+}
+
+impl Places for Effective<'_> {
+    fn left_at(&self, place: Place<'_>) -> Option<Permission> {
+        let is_lent = |claim: &Claim<'_>| claim.left_at(place) == Some(Permission::Write);
+        match self.scope.left_at(place)? {
+            Permission::Write if self.lent.iter().any(is_lent) => Some(Permission::Read),
+            own => Some(own),
+        }
+    }
+
+    fn scopes(&self) -> impl Iterator<Item = &HeldScope> {
+        let lent = self.lent.iter().flat_map(Places::scopes);
+        std::iter::once(self.scope).chain(lent)
+    }
+}
+
 /// Whether there is a path that both rules cover.
 pub fn meets(a: &HeldRule, b: &HeldRule) -> bool {
     let (upper, lower) = if a.target.len() <= b.target.len() {
@@ -45,20 +169,20 @@ pub fn meets(a: &HeldRule, b: &HeldRule) -> bool {
     upper.covers(Place::at(&lower.target))
 }
 
-/// The pairs of rules, one of each scope, that give both holders write to the same path; the
-/// deepest targets of `b` come first. Empty exactly when no path may be written under both scopes.
+/// The pairs of rules, one of each claim, that give both holders write to the same path; the
+/// deepest targets of `b` come first. Empty exactly when no path may be written under both claims.
 ///
 /// Read conflicts with nothing. What a scope denies itself it does not hold, so a pair is named
 /// only for a path that is left to both. At most [`CONFLICTS_MAX`] pairs are named.
-pub fn conflicts<'a>(a: &'a HeldScope, b: &'a HeldScope) -> Vec<(&'a HeldRule, &'a HeldRule)> {
+pub fn conflicts<'a>(a: Claim<'a>, b: Claim<'a>) -> Vec<(&'a HeldRule, &'a HeldRule)> {
     let mut pairs: Vec<(&HeldRule, &HeldRule)> = Vec::new();
-    // Most scopes are far apart, and this tells without a look at what is denied.
+    // Most claims are far apart, and this tells without a look at what is denied.
     if !writes(a).any(|rule| writes(b).any(|other| meets(rule, other))) {
         return pairs;
     }
-    let contested: Vec<Place<'_>> = places([a, b])
+    let contested: Vec<Place<'_>> = places(&a, &b)
         .into_iter()
-        .filter(|place| [a, b].map(|scope| scope.left_at(*place)) == [Some(Permission::Write); 2])
+        .filter(|place| [a, b].map(|claim| claim.left_at(*place)) == [Some(Permission::Write); 2])
         .collect();
     let mut of_b: Vec<&HeldRule> = writes(b).collect();
     of_b.sort_by_key(|rule| std::cmp::Reverse(depth(&rule.target)));
@@ -85,31 +209,23 @@ pub fn conflicts<'a>(a: &'a HeldScope, b: &'a HeldScope) -> Vec<(&'a HeldRule, &
 ///
 /// A rule of `inner` may be covered by several rules of `outer` together, and what `inner` denies
 /// itself needs no cover.
-pub fn covers(outer: &HeldScope, inner: &HeldScope) -> bool {
-    places([outer, inner])
-        .into_iter()
-        .all(|place| inner.left_at(place) <= outer.left_at(place))
+pub fn covers(outer: &impl Leaves, inner: &impl Leaves) -> bool {
+    uncovered(outer, inner).is_none()
 }
 
-impl HeldScope {
-    /// What the scope leaves to its holder at an absolute, normalised path; `None` for nothing.
-    ///
-    /// A deny rule of `write` leaves `read`; one of `read` leaves nothing, as who may not look may
-    /// not change.
-    pub fn permission_at(&self, target: &str) -> Option<Permission> {
-        self.left_at(Place::at(target))
-    }
-
-    fn left_at(&self, place: Place<'_>) -> Option<Permission> {
-        let at = |rule: &&HeldRule| rule.covers(place);
-        let permission = |rule: &HeldRule| rule.permission;
-        let allowed = self.allow.iter().filter(at).map(permission).max()?;
-        match self.deny.iter().filter(at).map(permission).min() {
-            None => Some(allowed),
-            Some(Permission::Write) => Some(Permission::Read),
-            Some(Permission::Read) => None,
-        }
-    }
+/// The first rule of `inner` that allows more, at some path that is left to it, than `outer` leaves
+/// there; `None` when `outer` covers `inner`.
+pub fn uncovered<'a>(outer: &impl Leaves, inner: &'a impl Leaves) -> Option<&'a HeldRule> {
+    let open = |place: &Place<'_>| inner.left_at(*place) > outer.left_at(*place);
+    let places: Vec<Place<'_>> = places(outer, inner).into_iter().filter(open).collect();
+    let reaches = |rule: &&HeldRule| {
+        let more = |place: &Place<'_>| {
+            rule.covers(*place) && Some(rule.permission) > outer.left_at(*place)
+        };
+        places.iter().any(more)
+    };
+    let mut allowed = inner.scopes().flat_map(|scope| &scope.allow);
+    allowed.find(reaches)
 }
 
 impl HeldRule {
@@ -136,16 +252,21 @@ impl<'a> Place<'a> {
     }
 }
 
-fn writes(scope: &HeldScope) -> impl Iterator<Item = &HeldRule> {
-    let write = |rule: &&HeldRule| rule.permission == Permission::Write;
-    scope.allow.iter().filter(write)
+/// Every rule of a claim that allows something.
+pub(super) fn rules<'a>(claim: Claim<'a>) -> impl Iterator<Item = &'a HeldRule> {
+    let scopes = [claim.scope, claim.delegation].into_iter();
+    scopes.flat_map(|scope| &scope.allow)
 }
 
-/// One path of each kind that the rules of both scopes tell apart.
-fn places<'a>(scopes: [&'a HeldScope; 2]) -> Vec<Place<'a>> {
-    let rules = scopes
-        .into_iter()
-        .flat_map(|scope| scope.allow.iter().chain(&scope.deny));
+/// Every rule of a claim that allows to write.
+pub fn writes<'a>(claim: Claim<'a>) -> impl Iterator<Item = &'a HeldRule> {
+    rules(claim).filter(|rule| rule.permission == Permission::Write)
+}
+
+/// One path of each kind that the rules of both tell apart.
+fn places<'a>(a: &'a impl Places, b: &'a impl Places) -> Vec<Place<'a>> {
+    let scopes = a.scopes().chain(b.scopes());
+    let rules = scopes.flat_map(|scope| scope.allow.iter().chain(&scope.deny));
     let kinds = [Kind::Target, Kind::Child, Kind::Deeper];
     let mut places: Vec<Place<'a>> = rules
         .map(|rule| rule.target.as_str())
@@ -154,6 +275,23 @@ fn places<'a>(scopes: [&'a HeldScope; 2]) -> Vec<Place<'a>> {
     places.sort_unstable();
     places.dedup();
     places
+}
+
+/// The deepest rule of a claim that covers this path, one to write before one to read.
+pub(crate) fn deepest_at<'a>(claim: Claim<'a>, target: &str) -> Option<&'a HeldRule> {
+    let covering = rules(claim).filter(|rule| rule.covers(Place::at(target)));
+    covering.max_by_key(|rule| (rule.permission, rule.target.len()))
+}
+
+/// The rule of a claim whose target lies below this path and nearest to it, one to write before one to
+/// read.
+pub(crate) fn nearest_below<'a>(claim: Claim<'a>, target: &str) -> Option<&'a HeldRule> {
+    let is_below = |rule: &&HeldRule| {
+        let rest = rule.target.strip_prefix(target);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let below = rules(claim).filter(is_below);
+    below.max_by_key(|rule| (rule.permission, std::cmp::Reverse(rule.target.len())))
 }
 
 fn depth(target: &str) -> usize {

@@ -1,5 +1,7 @@
 //! Scope rules as they are asked for, and as they are held.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What a rule allows. `Write` includes `Read`; only write against write conflicts.
@@ -30,6 +32,21 @@ pub struct ScopeRule {
     /// Whether everything below the target is covered, or only the target and its direct children.
     #[serde(default = "yes")]
     pub recursive: bool,
+}
+
+impl fmt::Display for ScopeRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let permission = match self.permission {
+            Permission::Read => "read",
+            Permission::Write => "write",
+        };
+        let depth = if self.recursive {
+            ""
+        } else {
+            " (not below its children)"
+        };
+        write!(f, "{permission} {}:{}{depth}", self.mount, self.path)
+    }
 }
 
 fn yes() -> bool {

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{State, WorkerState, draft, submit::PreparedInput};
+use super::{Grant, State, WorkerState, draft, submit::PreparedInput};
 use crate::{
-    AsJson, Digest, Epoch, EventType, Generation, HeldScope, Revision, WorkerId,
+    AsJson, Digest, Epoch, EventType, Generation, Revision, WorkerId,
     error::CreateError,
+    holdings::Asker,
     profile::ResolvedProfile,
-    record::{AllocationRecord, Lifecycle, Recorded, WorkerRecord},
+    record::{Lifecycle, Recorded, WorkerRecord},
     run::Usage,
-    sabotage::{self, Sabotage},
-    store::Change,
-    view::{CreateReceipt, ScopeOwner, wire_rule, wire_rules},
+    view::{CreateReceipt, wire_scope},
     worker::{BackendSelection, CreateWorker},
 };
 
@@ -29,7 +28,7 @@ pub(crate) struct PreparedCreate {
 pub(crate) struct CheckedCreate {
     pub(crate) profile: ResolvedProfile,
     pub(crate) backend: Option<BackendSelection>,
-    pub(crate) scope: Option<Arc<HeldScope>>,
+    pub(crate) grant: Option<Grant>,
     pub(crate) input: Option<PreparedInput>,
 }
 
@@ -54,15 +53,16 @@ impl State {
             Some(worker_id) => worker_id,
             None => self.mint_worker(),
         };
+        let parent = request.spec.parent;
         self.insert_worker(worker_id, request, fingerprint, &checked)?;
-        let granted = checked.scope.clone();
+        let granted = checked.grant.clone();
         let created = self.emit_created(worker_id)?;
         self.update(worker_id, |record| {
             record.created = created;
             record.changed = created;
         })?;
-        if let Some(scope) = granted {
-            self.grant(worker_id, scope)?;
+        if let Some(grant) = granted {
+            self.grant(worker_id, parent, grant)?;
         }
         let input = match checked.input {
             Some(input) => Some(self.submit(worker_id, input)?),
@@ -140,11 +140,12 @@ impl State {
         {
             return Err(CreateError::ParentUnknown(parent));
         }
-        if let Some(scope) = &checked.scope {
-            let owners = self.owners_against(scope, None);
-            if !owners.is_empty() {
-                return Err(CreateError::ScopeConflict { owners });
-            }
+        if let Some(grant) = &checked.grant {
+            let asker = Asker {
+                worker_id: None,
+                parent: request.spec.parent,
+            };
+            self.refuse_grant(grant, asker)?;
         }
         if checked.input.is_some() {
             if self.runtime.stopped {
@@ -180,7 +181,7 @@ impl State {
             labels: request.labels,
             profile: checked.profile.clone(),
             backend: checked.backend.clone(),
-            scope: checked.scope.clone(),
+            scope: checked.grant.as_ref().and_then(|grant| grant.scope.clone()),
             lifecycle: Lifecycle::Active,
             epoch: Epoch(1),
             ending: None,
@@ -196,10 +197,13 @@ impl State {
             processes: Vec::new(),
             unproven: None,
             status: std::collections::BTreeMap::new(),
+            delegation: checked
+                .grant
+                .as_ref()
+                .and_then(|grant| grant.delegation.clone()),
         };
         let state = WorkerState {
             record: Arc::new(record),
-            allocation: None,
             unfinished: std::collections::VecDeque::new(),
             head: Some(super::Head {
                 seq: crate::Seq(0),
@@ -219,82 +223,9 @@ impl State {
             "spec": record.spec,
             "profile": { "source": record.profile.source, "name": record.profile.name, "revision": record.profile.revision },
             "backend": record.backend.as_ref().map(|backend| &backend.name),
-            "scope": scope.map(|scope| json!({ "allow": wire_rules(&scope.allow), "deny": wire_rules(&scope.deny) })),
+            "scope": scope.map(wire_scope).map(|scope| json!({ "allow": scope.allow, "deny": scope.deny })),
             "epoch": record.epoch,
         });
         Ok(self.emit(worker_id, draft(EventType::WORKER_CREATED, None, &data)?)?)
-    }
-
-    /// Grants a scope that was found to meet nobody's.
-    pub(super) fn grant(
-        &mut self,
-        worker_id: WorkerId,
-        scope: Arc<HeldScope>,
-    ) -> Result<(), crate::error::Unavailable> {
-        let fence = self.grant_fence();
-        let parent = self
-            .workers
-            .get(&worker_id)
-            .and_then(|worker| worker.record.spec.parent);
-        let allocation = Arc::new(AllocationRecord {
-            worker_id,
-            parent,
-            scope,
-            fence,
-            granted_at: self.now(),
-        });
-        let data = json!({
-            "fence": fence,
-            "parent": parent,
-            "allow": wire_rules(&allocation.scope.allow),
-            "deny": wire_rules(&allocation.scope.deny),
-        });
-        self.emit(
-            worker_id,
-            draft(EventType::ALLOCATION_GRANTED, None, &data)?,
-        )?;
-        self.change(Change::Allocation(allocation.clone()));
-        self.worker_mut(worker_id)?.allocation = Some(allocation);
-        self.touched.insert(worker_id);
-        Ok(())
-    }
-
-    /// Every holder whose write scope meets this one, deepest rule first.
-    pub(super) fn owners_against(
-        &self,
-        scope: &HeldScope,
-        except: Option<WorkerId>,
-    ) -> Vec<ScopeOwner> {
-        if sabotage::is(Sabotage::GrantOverlap) {
-            return Vec::new();
-        }
-        let mut owners: Vec<(usize, ScopeOwner)> = Vec::new();
-        let held = self.workers.values().filter_map(|worker| {
-            Some((
-                worker.record.display_name.as_ref(),
-                worker.allocation.as_ref()?,
-            ))
-        });
-        let orphans = self.orphans.iter().map(|allocation| (None, allocation));
-        let others = held
-            .chain(orphans)
-            .filter(|(_, allocation)| Some(allocation.worker_id) != except);
-        for (name, allocation) in others {
-            // The deepest of its rules that meets; one line for each owner.
-            let met = crate::scope::conflicts(&allocation.scope, scope);
-            let deepest = met.into_iter().max_by_key(|(held, _)| held.target.len());
-            if let Some((held, asked)) = deepest {
-                let owner = ScopeOwner {
-                    worker_id: allocation.worker_id,
-                    display_name: name.cloned(),
-                    holds: wire_rule(held),
-                    asked: wire_rule(asked),
-                };
-                owners.push((held.target.len(), owner));
-            }
-        }
-        owners
-            .sort_by(|(a_len, a), (b_len, b)| b_len.cmp(a_len).then(a.worker_id.cmp(&b.worker_id)));
-        owners.into_iter().map(|(_, owner)| owner).collect()
     }
 }

@@ -14,6 +14,7 @@ use super::{Head, State, WorkerState};
 use crate::{
     Fence, WorkerId,
     error::{CreateError, Unavailable, WorkerError},
+    holdings::Holdings,
     record::{AllocationRecord, Lifecycle, WorkerRecord},
     store::{DamagedRecord, StoreError, StoreReader},
 };
@@ -24,24 +25,26 @@ pub(crate) const FENCE_LOST: Fence = Fence(0);
 /// A Worker whose allocation record is damaged still holds what it was granted at its creation. So does
 /// one whose allocation record is gone: its key may be what is damaged, and names another one.
 pub(crate) fn hold_undamaged<'a>(
-    workers: impl Iterator<Item = (&'a WorkerRecord, &'a mut Option<Arc<AllocationRecord>>)>,
+    workers: impl Iterator<Item = &'a WorkerRecord>,
+    holdings: &mut Holdings,
     damaged: &mut Vec<DamagedRecord>,
 ) {
     let mut lost = Vec::new();
-    for (record, allocation) in workers {
-        if record.lifecycle != Lifecycle::Active || allocation.is_some() {
+    for record in workers {
+        let (scope, delegation) = (record.scope.clone(), record.delegation.clone());
+        let holds =
+            record.lifecycle == Lifecycle::Active && (scope.is_some() || delegation.is_some());
+        if !holds || holdings.get(record.worker_id).is_some() {
             continue;
         }
-        let Some(scope) = record.scope.clone() else {
-            continue;
-        };
         lost.push(record.worker_id);
-        *allocation = Some(Arc::new(AllocationRecord {
+        holdings.insert(Arc::new(AllocationRecord {
             worker_id: record.worker_id,
             parent: record.spec.parent,
-            scope,
+            scope: scope.unwrap_or_default(),
             fence: FENCE_LOST,
             granted_at: record.created.at,
+            delegation,
         }));
     }
     lost.sort_unstable();
@@ -77,22 +80,13 @@ pub(super) fn name_lost(damaged: &mut Vec<DamagedRecord>, ownerless: BTreeSet<Wo
     }
 }
 
-/// Workers that were set aside.
-#[derive(Default)]
-pub(super) struct Aside {
-    /// Why.
-    pub(super) damaged: Vec<DamagedRecord>,
-    /// What they hold.
-    pub(super) orphans: Vec<Arc<AllocationRecord>>,
-}
-
 /// Sets aside each Worker for which the Runtime would act by itself, but of which nobody knows where
 /// its stream goes on: as if its record were damaged. Nothing could be told of what is done.
 pub(super) fn set_aside(
     workers: &mut HashMap<WorkerId, WorkerState>,
     reader: &dyn StoreReader,
-) -> Aside {
-    let mut aside = Aside::default();
+) -> Vec<DamagedRecord> {
+    let mut aside = Vec::new();
     workers.retain(|worker_id, worker| {
         let record = &worker.record;
         let acts = !worker.unfinished.is_empty()
@@ -104,8 +98,7 @@ pub(super) fn set_aside(
         match reader.worker_head(*worker_id) {
             Err(StoreError::Damaged { table, detail }) => {
                 warn!(%worker_id, table, detail, "a Worker's newest events are damaged");
-                aside.orphans.extend(worker.allocation.take());
-                aside.damaged.push(DamagedRecord {
+                aside.push(DamagedRecord {
                     table,
                     worker_id: Some(*worker_id),
                     seq: None,

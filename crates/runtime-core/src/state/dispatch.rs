@@ -10,7 +10,8 @@ use crate::{
     backend::ActionAnswer,
     error::Unavailable,
     record::{
-        CancelCause, CancelRecord, LastRun, Lifecycle, ProcessLife, RunRecord, UnfinishedRecord,
+        AllocationRecord, CancelCause, CancelRecord, LastRun, Lifecycle, ProcessLife, RunRecord,
+        UnfinishedRecord,
     },
     run::{Outcome, OutcomeKind, StopReason, Usage},
     sabotage::{self, Sabotage},
@@ -70,17 +71,14 @@ impl State {
             self.waits_for_room = true;
             return Ok(());
         }
-        let (input, allocation) = (front.input.clone(), worker.allocation.clone());
+        let input = front.input.clone();
         let run_id = self.mint_run();
         let generation = self
             .update(worker_id, |record| {
                 record.generation = record.generation.next()
             })?
             .generation;
-        let fence = match allocation {
-            Some(_) => Some(self.renew_fence(worker_id)?),
-            None => None,
-        };
+        let fence = self.renew_fence(worker_id);
         let started_at = self.now();
         let run = RunRecord {
             run_id,
@@ -108,7 +106,8 @@ impl State {
 
     fn start_effect(&mut self, worker_id: WorkerId, unfinished: Arc<UnfinishedRecord>) {
         if let Some(worker) = self.workers.get(&worker_id) {
-            let (worker, allocation) = (worker.record.clone(), worker.allocation.clone());
+            let worker = worker.record.clone();
+            let allocation = self.holdings.get(worker_id).cloned();
             self.effects.push(Effect::Start {
                 worker,
                 unfinished,
@@ -167,15 +166,15 @@ impl State {
         }
     }
 
-    pub(super) fn renew_fence(&mut self, worker_id: WorkerId) -> Result<crate::Fence, Unavailable> {
+    /// The next fence for what a Worker holds, when it holds something.
+    pub(super) fn renew_fence(&mut self, worker_id: WorkerId) -> Option<crate::Fence> {
+        let held = self.holdings.get(worker_id).cloned()?;
         let fence = self.grant_fence();
-        let worker = self.worker_mut(worker_id)?;
-        if let Some(allocation) = &mut worker.allocation {
-            Arc::make_mut(allocation).fence = fence;
-            let allocation = allocation.clone();
-            self.change(Change::Allocation(allocation));
-        }
-        Ok(fence)
+        self.hold(AllocationRecord {
+            fence,
+            ..(*held).clone()
+        });
+        Some(fence)
     }
 
     /// Records that the end of the Worker's run was asked for. The first request wins.

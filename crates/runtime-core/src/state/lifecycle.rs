@@ -233,23 +233,10 @@ impl State {
             EndKind::Stop => (Lifecycle::Stopped, EventType::WORKER_STOPPED),
             EndKind::Cancel => (Lifecycle::Cancelled, EventType::WORKER_CANCELLED),
         };
-        self.release(worker_id)?;
+        self.release(worker_id, None)?;
         let data = json!({ "epoch": record.epoch, "reason": ending.reason });
         self.emit(worker_id, draft(kind, None, &data)?)?;
         self.update(worker_id, |record| record.lifecycle = lifecycle)?;
-        Ok(())
-    }
-
-    fn release(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
-        let Some(allocation) = self.worker_mut(worker_id)?.allocation.take() else {
-            return Ok(());
-        };
-        let data = json!({ "fence": allocation.fence });
-        self.emit(
-            worker_id,
-            draft(EventType::ALLOCATION_RELEASED, None, &data)?,
-        )?;
-        self.change(Change::Release(worker_id));
         Ok(())
     }
 
@@ -283,11 +270,9 @@ impl State {
                 });
             }
         }
-        if let Some(scope) = &record.scope {
-            let owners = self.owners_against(scope, Some(worker_id));
-            if !owners.is_empty() {
-                return Err(LifecycleError::ScopeConflict { owners });
-            }
+        let (grant, asker) = self.grant_again(&record);
+        if let Some(grant) = &grant {
+            self.refuse_grant(grant, asker)?;
         }
         let epoch = record.epoch.next();
         let recorded = self.emit(
@@ -301,8 +286,8 @@ impl State {
             record.archived = false;
             record.changed = recorded;
         })?;
-        if let Some(scope) = record.scope.clone() {
-            self.grant(worker_id, scope)?;
+        if let Some(grant) = grant {
+            self.grant(worker_id, asker.parent, grant)?;
         }
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
     }

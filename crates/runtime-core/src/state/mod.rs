@@ -8,6 +8,7 @@
 //!
 //! One file per family of commands; each refuses before it changes anything.
 
+mod allocation;
 mod create;
 mod damage;
 mod dispatch;
@@ -22,6 +23,7 @@ use std::{
     sync::Arc,
 };
 
+pub(crate) use allocation::{AllocationOp, Grant};
 pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
 pub(crate) use damage::{FENCE_LOST, hold_undamaged};
@@ -36,6 +38,7 @@ use crate::{
     Stream, Timestamp, WorkerId, WorkerPlace,
     backend::ActionAnswer,
     error::{Unavailable, WorkerError},
+    holdings::Holdings,
     limits::Limits,
     record::{
         AllocationRecord, IncarnationRecord, Lifecycle, ReceiptRecord, Recorded, RuntimeRecord,
@@ -100,7 +103,6 @@ impl Dispatch {
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerState {
     pub(crate) record: Arc<WorkerRecord>,
-    pub(crate) allocation: Option<Arc<AllocationRecord>>,
     /// Accepted inputs without outcome, in order; only the first can have a run.
     pub(crate) unfinished: VecDeque<Arc<UnfinishedRecord>>,
     /// Where its stream stands; read from the store when it is first needed.
@@ -131,8 +133,8 @@ pub(crate) struct State {
     pub(crate) at: Timestamp,
     pub(crate) workers: HashMap<WorkerId, WorkerState>,
     pub(crate) damaged: Vec<DamagedRecord>,
-    /// What Workers hold whose records are damaged: nobody else is granted it (I6).
-    orphans: Vec<Arc<AllocationRecord>>,
+    /// What Workers hold, those too whose records are damaged: nobody else is granted it (I6).
+    pub(crate) holdings: Holdings,
     pub(crate) dispatch: Dispatch,
     pub(crate) around: Surroundings,
     /// Workers whose records the batch changes: their published views are made anew.
@@ -178,20 +180,13 @@ impl State {
             .map(|record| {
                 let state = WorkerState {
                     record,
-                    allocation: None,
                     unfinished: VecDeque::new(),
                     head: None,
                 };
                 (state.record.worker_id, state)
             })
             .collect();
-        let mut orphans = Vec::new();
-        for allocation in loaded.allocations {
-            match workers.get_mut(&allocation.worker_id) {
-                Some(worker) => worker.allocation = Some(allocation),
-                None => orphans.push(allocation),
-            }
-        }
+        let mut holdings = Holdings::new(loaded.allocations);
         let mut ownerless = BTreeSet::new();
         for unfinished in loaded.unfinished {
             match workers.get_mut(&unfinished.worker_id) {
@@ -199,15 +194,13 @@ impl State {
                 None => drop(ownerless.insert(unfinished.worker_id)),
             }
         }
-        ownerless.extend(orphans.iter().map(|allocation| allocation.worker_id));
+        let owners = holdings.iter().map(|held| held.worker_id);
+        ownerless.extend(owners.filter(|owner| !workers.contains_key(owner)));
         let mut damaged = loaded.damaged;
         damage::name_lost(&mut damaged, ownerless);
-        let held = workers.values_mut();
-        let held = held.map(|worker| (&*worker.record, &mut worker.allocation));
-        damage::hold_undamaged(held, &mut damaged);
-        let mut aside = damage::set_aside(&mut workers, &*around.reader);
-        damaged.append(&mut aside.damaged);
-        orphans.append(&mut aside.orphans);
+        let records = workers.values().map(|worker| &*worker.record);
+        damage::hold_undamaged(records, &mut holdings, &mut damaged);
+        damaged.append(&mut damage::set_aside(&mut workers, &*around.reader));
         Self {
             runtime: loaded.runtime,
             incarnations: Arc::new(loaded.incarnations),
@@ -216,7 +209,7 @@ impl State {
             at: loaded.at,
             workers,
             damaged,
-            orphans,
+            holdings,
             dispatch,
             around,
             touched: BTreeSet::new(),

@@ -50,15 +50,12 @@ impl State {
     /// What a Worker holds was made anew from its record: nobody knows the fence that was last shown
     /// for it, so it gets the next one.
     fn renew_rebuilt(&mut self) -> Result<(), Unavailable> {
-        let rebuilt = self.workers.values().filter(|worker| {
-            let held = worker.allocation.as_ref();
-            held.is_some_and(|allocation| allocation.fence == damage::FENCE_LOST)
-        });
-        let mut rebuilt: Vec<WorkerId> = rebuilt.map(|it| it.record.worker_id).collect();
+        let held = self.holdings.iter();
+        let rebuilt = held.filter(|held| held.fence == damage::FENCE_LOST);
+        let mut rebuilt: Vec<WorkerId> = rebuilt.map(|held| held.worker_id).collect();
         rebuilt.sort_unstable();
         for worker_id in rebuilt {
-            let fence = self.renew_fence(worker_id)?;
-            self.touched.insert(worker_id);
+            let fence = self.renew_fence(worker_id);
             // Where its stream goes on may be damaged too; then the diagnostics alone tell.
             if self.check_head(worker_id).is_ok() {
                 let data = json!({

@@ -3,16 +3,18 @@
 use serde_json::Value;
 
 use crate::{
-    Cursor, Event, EventType, RuntimeId, Scope,
+    Cursor, Event, EventType, RuntimeId,
     backend::IncapableReason,
+    record::AllocationRecord,
     runtime::{Backends, PublishedWorker},
     state::{FENCE_LOST, phase_of},
-    view::{ActionView, Activity, InputCapability, Phase, TranscriptItem, WorkerView, wire_rules},
+    view::{ActionView, Activity, InputCapability, Phase, TranscriptItem, WorkerView, wire_scope},
 };
 
 impl WorkerView {
     pub(crate) fn new(
         worker: &PublishedWorker,
+        allocation: Option<&AllocationRecord>,
         runtime_id: RuntimeId,
         backends: &Backends,
         live: bool,
@@ -24,10 +26,8 @@ impl WorkerView {
             true => Err(IncapableReason::Damaged),
             false => backends.input_capable(record.backend.as_ref()),
         };
-        let scope = worker.allocation.as_ref().map(|allocation| Scope {
-            allow: wire_rules(&allocation.scope.allow),
-            deny: wire_rules(&allocation.scope.deny),
-        });
+        let scope = allocation.map(|held| wire_scope(&held.scope));
+        let delegation = allocation.and_then(|held| held.delegation.as_deref().map(wire_scope));
         let name = record.display_name.clone();
         let status = record
             .status
@@ -60,10 +60,9 @@ impl WorkerView {
                 && record.profile.tools.is_empty(),
             backend: record.backend.as_ref().map(|backend| backend.name.clone()),
             scope: scope.unwrap_or_default(),
-            fence: worker
-                .allocation
-                .as_ref()
-                .map(|allocation| allocation.fence)
+            delegation: delegation.unwrap_or_default(),
+            fence: allocation
+                .map(|held| held.fence)
                 .filter(|fence| *fence != FENCE_LOST),
             last_run: record.last_run.as_ref().map(Into::into),
             usage: record.usage,

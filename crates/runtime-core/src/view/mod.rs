@@ -7,6 +7,7 @@
 //! - `page`: pages of a stream and of a transcript
 //! - `owner`: who holds a scope
 
+mod allocation;
 mod derive;
 mod owner;
 mod page;
@@ -14,10 +15,13 @@ mod receipt;
 mod runtime;
 mod worker;
 
+pub use allocation::{
+    AllocationList, AllocationView, FenceVerified, PlaceHolder, PlaceHolders, VerifyFence,
+};
 pub(crate) use derive::phase;
-pub use owner::ScopeOwner;
-pub(crate) use owner::{wire_rule, wire_rules};
+pub use owner::{Owners, ScopeOwner};
+pub(crate) use owner::{wire_rule, wire_scope};
 pub use page::{EventPage, TranscriptItem, TranscriptPage, UnfinishedBlock};
-pub use receipt::{CancelReceipt, CreateReceipt, LifecycleReceipt};
+pub use receipt::{AllocationReceipt, CancelReceipt, CreateReceipt, LifecycleReceipt};
 pub use runtime::{DamagedView, Diagnostic, RuntimeStatus, WentBackView};
 pub use worker::{ActionView, Activity, EndView, InputCapability, LastRunView, Phase, WorkerView};

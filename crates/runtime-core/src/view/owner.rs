@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HeldRule, ScopeRule, WorkerId};
+use crate::{HeldRule, HeldScope, Scope, ScopeRule, WorkerId};
 
 /// Who holds a scope that meets another one, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,38 @@ impl fmt::Display for ScopeOwner {
     }
 }
 
-pub(crate) fn wire_rules(rules: &[HeldRule]) -> Vec<ScopeRule> {
+/// Every owner that keeps somebody from a scope, bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Owners {
+    /// How many there are.
+    pub total: usize,
+    /// The first [`OWNERS_MAX`](crate::scope::OWNERS_MAX) of them, deepest rule first.
+    pub named: Vec<ScopeOwner>,
+}
+
+impl fmt::Display for Owners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, owner) in self.named.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{owner}")?;
+        }
+        match self.total.saturating_sub(self.named.len()) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
+
+/// A scope without the absolute paths that it stands for.
+pub(crate) fn wire_scope(scope: &HeldScope) -> Scope {
+    Scope {
+        allow: wire_rules(&scope.allow),
+        deny: wire_rules(&scope.deny),
+    }
+}
+
+fn wire_rules(rules: &[HeldRule]) -> Vec<ScopeRule> {
     rules.iter().map(wire_rule).collect()
 }
 

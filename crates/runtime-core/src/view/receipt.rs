@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cursor, Position, RunId, RuntimeId, Timestamp, WorkerId, input::InputReceipt,
+    Cursor, Fence, Position, RunId, RuntimeId, Timestamp, WorkerId, input::InputReceipt,
     record::Lifecycle, worker::EndKind,
 };
 
@@ -45,6 +45,20 @@ pub struct LifecycleReceipt {
     pub cursor: Cursor,
     /// Whether nothing was changed because it was so already.
     pub repeated: bool,
+}
+
+/// That what a Worker holds was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AllocationReceipt {
+    /// The Worker.
+    pub worker_id: WorkerId,
+    /// The current fence of what it holds; `None` when it holds nothing any more.
+    pub fence: Option<Fence>,
+    /// The event that recorded it.
+    pub position: Position,
+    /// The cursor after that event, in the Worker's stream.
+    pub cursor: Cursor,
 }
 
 /// That the end of a run was asked for.

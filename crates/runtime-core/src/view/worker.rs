@@ -148,6 +148,9 @@ pub struct WorkerView {
     pub backend: Option<String>,
     /// What it holds.
     pub scope: Scope,
+    /// What it may hand on to Workers below it.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub delegation: Scope,
     /// The current fence of what it holds.
     pub fence: Option<Fence>,
     /// The last run that ended.

@@ -129,8 +129,12 @@ impl Game {
             .watchdog
             .within("a creation", catalog.create(request.clone()));
         let answer = asked.await?;
-        if let Err(CreateError::ScopeConflict { owners: told }) = &answer {
-            let told = told.iter().map(|owner| owner.worker_id).collect();
+        if let Err(CreateError::ScopeRefused(refusal)) = &answer {
+            let told = refusal
+                .owners()
+                .iter()
+                .map(|owner| owner.worker_id)
+                .collect();
             ensure(owners == told, "I6 a conflict names every owner", || {
                 format!("told {told:?}, not {owners:?}")
             })?;

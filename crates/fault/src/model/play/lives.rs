@@ -36,11 +36,13 @@ impl Game {
             return Ok(());
         };
         let answer = self.ask_life(worker.id, op).await?;
-        if let (Err(LifecycleError::ScopeConflict { owners: told }), LifeStep::Restore) =
-            (&answer, op)
-        {
+        if let (Err(LifecycleError::ScopeRefused(refusal)), LifeStep::Restore) = (&answer, op) {
             let (told, owners) = (
-                told.iter().map(|owner| owner.worker_id).collect(),
+                refusal
+                    .owners()
+                    .iter()
+                    .map(|owner| owner.worker_id)
+                    .collect(),
                 self.plain.owners(&worker.request.scope),
             );
             ensure(owners == told, "I6 a conflict names every owner", || {

@@ -94,6 +94,7 @@ fn filled(log_bytes_max: u64) -> Filled {
                 scope: Default::default(),
                 fence: Fence(3),
                 granted_at: Timestamp::from_unix_ms(9),
+                delegation: None,
             })),
             checkpoint(*id, 0),
         ];

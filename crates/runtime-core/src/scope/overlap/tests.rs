@@ -5,14 +5,18 @@
 
 use proptest::prelude::*;
 
-use super::{CONFLICTS_MAX, conflicts, covers, meets};
-use crate::scope::{HeldRule, HeldScope, Permission};
+use super::{Authority, CONFLICTS_MAX, Claim, Effective, Leaves, covers, meets, uncovered};
+use crate::scope::{HeldRule, HeldScope, Permission, ScopeIndex};
 
 /// `ab` begins like `a`: a comparison of texts instead of names would mix them up.
 const TARGET_NAMES: [&str; 2] = ["a", "ab"];
 const NAMES: [&str; 3] = ["a", "ab", "x"];
 
 type Path = Vec<&'static str>;
+
+fn conflicts<'a>(a: &'a HeldScope, b: &'a HeldScope) -> Vec<(&'a HeldRule, &'a HeldRule)> {
+    super::conflicts(a.into(), b.into())
+}
 
 fn text(path: &[&str]) -> String {
     path.iter().map(|name| format!("/{name}")).collect()
@@ -148,7 +152,121 @@ proptest! {
                 (true, false) => Some(Permission::Read),
                 (false, false) => None,
             };
-            prop_assert_eq!(scope.permission_at(&text(&path)), expected);
+            prop_assert_eq!(Leaves::permission_at(&scope, &text(&path)), expected);
+        }
+    }
+}
+
+/// What a model holder may do at a path, as its scopes say.
+fn left(scope: &HeldScope, path: &[&str]) -> Option<Permission> {
+    match (model::may_read(scope, path), model::may_write(scope, path)) {
+        (_, true) => Some(Permission::Write),
+        (true, false) => Some(Permission::Read),
+        (false, false) => None,
+    }
+}
+
+fn both((scope, delegation): &(HeldScope, HeldScope)) -> Claim<'_> {
+    Claim { scope, delegation }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn claims_conflict_exactly_when_a_path_may_be_written_under_both(
+        a in (scope(), scope()),
+        b in (scope(), scope()),
+    ) {
+        let writes = |(own, lent): &(HeldScope, HeldScope), path: &Path| {
+            model::may_write(own, path) || model::may_write(lent, path)
+        };
+        let shared = every_path().iter().any(|path| writes(&a, path) && writes(&b, path));
+        prop_assert_eq!(!super::conflicts(both(&a), both(&b)).is_empty(), shared);
+    }
+
+    #[test]
+    fn those_below_may_ask_for_what_is_delegated_and_look_where_their_parent_looks(
+        parent in (scope(), scope()),
+        child in (scope(), scope()),
+    ) {
+        let may_ask = |path: &Path| {
+            let looks = left(&parent.0, path).map(|_| Permission::Read);
+            left(&parent.1, path).max(looks)
+        };
+        let asks = |path: &Path| left(&child.0, path).max(left(&child.1, path));
+        let within = every_path().iter().all(|path| asks(path) <= may_ask(path));
+        prop_assert_eq!(covers(&Authority(both(&parent)), &both(&child)), within);
+        let (authority, asked) = (Authority(both(&parent)), both(&child));
+        if let Some(rule) = uncovered(&authority, &asked) {
+            let more = |path: &&Path| {
+                model::rule_covers(rule, path)
+                    && asks(path) > may_ask(path)
+                    && Some(rule.permission) > may_ask(path)
+            };
+            prop_assert!(every_path().iter().find(more).is_some(), "{rule:?} is within");
+        }
+    }
+
+    #[test]
+    fn what_is_lent_to_write_may_only_be_read_meanwhile(
+        own in scope(),
+        lent in prop::collection::vec((scope(), scope()), 0..=3),
+    ) {
+        let effective = Effective { scope: &own, lent: lent.iter().map(both).collect() };
+        for path in every_path() {
+            let is_lent = lent.iter().any(|(scope, delegation)| {
+                model::may_write(scope, &path) || model::may_write(delegation, &path)
+            });
+            let expected = match left(&own, &path) {
+                Some(Permission::Write) if is_lent => Some(Permission::Read),
+                own => own,
+            };
+            prop_assert_eq!(effective.permission_at(&text(&path)), expected);
+        }
+    }
+
+    #[test]
+    fn the_index_leaves_out_nobody_that_a_look_at_all_finds(
+        held in prop::collection::vec((scope(), scope()), 0..=8),
+        gone in prop::collection::vec(any::<bool>(), 8),
+        asked in (scope(), scope()),
+    ) {
+        let mut index = ScopeIndex::default();
+        for (at, claim) in held.iter().enumerate() {
+            index.insert(at, both(claim));
+        }
+        for (at, claim) in held.iter().enumerate().filter(|(at, _)| gone[*at]) {
+            index.remove(at, both(claim));
+        }
+        let near = index.writers_near(super::writes(both(&asked)));
+        for (at, claim) in held.iter().enumerate() {
+            let meets = !super::conflicts(both(claim), both(&asked)).is_empty();
+            prop_assert!(!meets || gone[at] || near.contains(&at), "{at} is missing");
+            prop_assert!(!gone[at] || !near.contains(&at), "{at} is gone");
+        }
+        // It finds no more than the rules themselves say, so that many far away cost nothing.
+        for at in &near {
+            let meets_one = super::writes(both(&held[*at]))
+                .any(|rule| super::writes(both(&asked)).any(|other| meets(rule, other)));
+            prop_assert!(meets_one, "{at} is far away");
+        }
+        for path in every_path() {
+            let covers = |at: &usize| {
+                let (own, lent) = &held[*at];
+                let mut rules = own.allow.iter().chain(&lent.allow);
+                !gone[*at] && rules.any(|rule| model::rule_covers(rule, &path))
+            };
+            let expected = (0..held.len()).filter(covers).collect();
+            prop_assert_eq!(index.holders_at(&text(&path)), expected);
+            let below = |at: &usize| {
+                let (own, lent) = &held[*at];
+                let mut rules = own.allow.iter().chain(&lent.allow);
+                let top = format!("{}/", text(&path));
+                !gone[*at] && rules.any(|rule| rule.target.starts_with(&top))
+            };
+            let expected = (0..held.len()).filter(below).collect();
+            prop_assert_eq!(index.holders_below(&text(&path)), expected);
         }
     }
 }

@@ -228,6 +228,7 @@ pub fn worker_record(worker_id: WorkerId) -> WorkerRecord {
         processes: Vec::new(),
         unproven: None,
         status: BTreeMap::new(),
+        delegation: None,
     }
 }
 

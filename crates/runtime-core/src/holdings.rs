@@ -1,0 +1,221 @@
+//! Who holds what: the one place where allocations are looked up, compared and put below each other (I6).
+//!
+//! It is made from the records of a store, and nothing of it is stored: the writer keeps one as its
+//! working state, and one is published for readers. Whatever it answers costs what is near the question,
+//! however many allocations there are ([`ScopeIndex`]).
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use crate::{
+    HeldRule, Permission, WorkerId,
+    error::ScopeRefusal,
+    record::AllocationRecord,
+    scope::{
+        Authority, Claim, Effective, Leaves, NO_SCOPE, OWNERS_MAX, ScopeIndex, conflicts,
+        uncovered, writes,
+    },
+    view::{Owners, ScopeOwner, wire_rule},
+};
+
+/// Every allocation, found by holder, by place, and by who is above it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Holdings {
+    held: HashMap<WorkerId, Arc<AllocationRecord>>,
+    index: ScopeIndex<WorkerId>,
+    below: HashMap<WorkerId, BTreeSet<WorkerId>>,
+}
+
+/// Who asks: its own allocation, those above it and those below it are no rivals of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) worker_id: Option<WorkerId>,
+    pub(crate) parent: Option<WorkerId>,
+}
+
+impl Holdings {
+    pub(crate) fn new(held: impl IntoIterator<Item = Arc<AllocationRecord>>) -> Self {
+        let mut holdings = Self::default();
+        for allocation in held {
+            holdings.insert(allocation);
+        }
+        holdings
+    }
+
+    pub(crate) fn get(&self, worker_id: WorkerId) -> Option<&Arc<AllocationRecord>> {
+        self.held.get(&worker_id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<AllocationRecord>> {
+        self.held.values()
+    }
+
+    /// Puts an allocation in the place of what its owner held.
+    pub(crate) fn insert(&mut self, allocation: Arc<AllocationRecord>) {
+        let worker_id = allocation.worker_id;
+        if let Some(before) = self.held.get(&worker_id) {
+            let stays = Arc::ptr_eq(before, &allocation)
+                || (before.claim(), before.parent) == (allocation.claim(), allocation.parent);
+            if stays {
+                // Only its fence is another one, as with each run.
+                self.held.insert(worker_id, allocation);
+                return;
+            }
+            self.remove(worker_id);
+        }
+        self.index.insert(worker_id, allocation.claim());
+        if let Some(parent) = allocation.parent {
+            self.below.entry(parent).or_default().insert(worker_id);
+        }
+        self.held.insert(worker_id, allocation);
+    }
+
+    pub(crate) fn remove(&mut self, worker_id: WorkerId) -> Option<Arc<AllocationRecord>> {
+        let gone = self.held.remove(&worker_id)?;
+        self.index.remove(worker_id, gone.claim());
+        if let Some(parent) = gone.parent
+            && let Some(siblings) = self.below.get_mut(&parent)
+        {
+            siblings.remove(&worker_id);
+            if siblings.is_empty() {
+                self.below.remove(&parent);
+            }
+        }
+        Some(gone)
+    }
+
+    /// Those directly below, in the order of their ids.
+    pub(crate) fn children(
+        &self,
+        worker_id: WorkerId,
+    ) -> impl Iterator<Item = &Arc<AllocationRecord>> {
+        let below = self.below.get(&worker_id).into_iter().flatten();
+        below.filter_map(|child| self.held.get(child))
+    }
+
+    /// Those above that hold something, nearest first.
+    fn above(&self, parent: Option<WorkerId>) -> impl Iterator<Item = WorkerId> {
+        let first = parent.filter(|parent| self.held.contains_key(parent));
+        let next = |worker_id: &WorkerId| {
+            let parent = self.held.get(worker_id)?.parent?;
+            self.held.contains_key(&parent).then_some(parent)
+        };
+        // Nobody is above itself, but damaged records may say so.
+        std::iter::successors(first, next).take(self.held.len())
+    }
+
+    /// What those below this Worker may ask for.
+    pub(crate) fn authority(&self, worker_id: WorkerId) -> Authority<'_> {
+        let nothing = Claim::from(&NO_SCOPE);
+        Authority(self.get(worker_id).map_or(nothing, |held| held.claim()))
+    }
+
+    /// What this Worker may touch just now.
+    pub(crate) fn effective(&self, worker_id: WorkerId) -> Option<Effective<'_>> {
+        let scope = &*self.get(worker_id)?.scope;
+        let lent = self.children(worker_id).map(|child| child.claim());
+        Some(Effective {
+            scope,
+            lent: lent.collect(),
+        })
+    }
+
+    /// The first rule of a child's claim that is beyond what would be delegated.
+    pub(crate) fn child_beyond(
+        &self,
+        worker_id: WorkerId,
+        claim: Claim<'_>,
+    ) -> Option<(WorkerId, HeldRule)> {
+        self.children(worker_id).find_map(|child| {
+            let beyond = uncovered(&Authority(claim), &child.claim())?.clone();
+            Some((child.worker_id, beyond))
+        })
+    }
+
+    /// Why this is not granted to whoever asks, if it is not: its parent may not hand it on, or others
+    /// hold some of it. It changes nothing.
+    pub(crate) fn refuse(
+        &self,
+        asked: Claim<'_>,
+        asker: Asker,
+        name_of: impl Fn(WorkerId) -> Option<String>,
+    ) -> Result<(), ScopeRefusal> {
+        if let Some(parent) = asker.parent
+            && let Some(rule) = uncovered(&self.authority(parent), &asked)
+        {
+            let rule = wire_rule(rule);
+            return Err(ScopeRefusal::Undelegated { parent, rule });
+        }
+        let rivals = self.rivals(asked, asker);
+        if rivals.is_empty() {
+            return Ok(());
+        }
+        let total = rivals.len();
+        let named = rivals.into_iter().take(OWNERS_MAX);
+        let named = named.map(|(owner, holds, asked)| ScopeOwner {
+            worker_id: owner,
+            display_name: name_of(owner),
+            holds: wire_rule(holds),
+            asked: wire_rule(asked),
+        });
+        let named = named.collect();
+        Err(ScopeRefusal::Conflict {
+            owners: Owners { total, named },
+        })
+    }
+
+    /// Every holder that keeps some of this from whoever asks, the deepest rule first, with that rule
+    /// and the one that meets it.
+    fn rivals<'a>(
+        &'a self,
+        asked: Claim<'a>,
+        asker: Asker,
+    ) -> Vec<(WorkerId, &'a HeldRule, &'a HeldRule)> {
+        let above: BTreeSet<WorkerId> = self.above(asker.parent).collect();
+        let is_asker = |worker_id| Some(worker_id) == asker.worker_id;
+        let is_family = |other: &AllocationRecord| {
+            is_asker(other.worker_id)
+                || above.contains(&other.worker_id)
+                || asker.worker_id.is_some() && self.above(other.parent).any(is_asker)
+        };
+        let near = self.index.writers_near(writes(asked)).into_iter();
+        let near = near.filter_map(|worker_id| self.held.get(&worker_id));
+        let rivals = near.filter(|other| !is_family(other)).filter_map(|other| {
+            let pairs = conflicts(other.claim(), asked).into_iter();
+            let (holds, asked) = pairs.max_by_key(|(held, _)| held.target.len())?;
+            Some((other.worker_id, holds, asked))
+        });
+        let mut rivals: Vec<_> = rivals.collect();
+        rivals.sort_by_key(|(owner, holds, _)| (Reverse(holds.target.len()), *owner));
+        rivals
+    }
+
+    /// Who may touch this path, and how: what each holds itself, without what it has lent. A holder
+    /// that only may hand the path on is there too, with nothing.
+    pub(crate) fn at(
+        &self,
+        target: &str,
+    ) -> impl Iterator<Item = (&AllocationRecord, Option<Permission>)> {
+        let near = self.index.holders_at(target).into_iter();
+        let near = near.filter_map(|worker_id| self.held.get(&worker_id));
+        let held = near.filter(|held| held.claim().permission_at(target).is_some());
+        held.map(|held| {
+            let effective = self.effective(held.worker_id);
+            let permission = effective.and_then(|effective| effective.permission_at(target));
+            (&**held, permission)
+        })
+    }
+
+    /// Who holds something below this path.
+    pub(crate) fn below(&self, target: &str) -> impl Iterator<Item = &AllocationRecord> {
+        let below = self.index.holders_below(target).into_iter();
+        below.filter_map(|worker_id| self.held.get(&worker_id).map(|held| &**held))
+    }
+}

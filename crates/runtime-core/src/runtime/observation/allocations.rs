@@ -1,0 +1,196 @@
+//! What is held, who holds a place, and what a fence is good for: the same of a live store and of a
+//! stopped one (I6).
+
+use super::{Observation, PublishedWorker, Snapshot};
+use crate::{
+    Fence, Mounts, Permission, Scope, ScopeError, ScopeRule, Stream, WorkerId,
+    error::{AllocationError, FenceError},
+    holdings::Asker,
+    record::{AllocationRecord, RunRecord},
+    scope::{Leaves, deepest_at, nearest_below},
+    state::{FENCE_LOST, Grant},
+    view::{
+        AllocationList, AllocationView, FenceVerified, PlaceHolder, PlaceHolders, VerifyFence,
+        wire_rule, wire_scope,
+    },
+    worker::MountRef,
+};
+
+impl Observation {
+    /// What is held, oldest grant first, paged.
+    pub fn allocations(&self, offset: usize, count_max: usize) -> AllocationList {
+        let (snapshot, position) = self.shared.read();
+        let mut held: Vec<_> = snapshot.holdings.iter().collect();
+        held.sort_by_key(|held| (held.granted_at, held.worker_id));
+        let total = held.len();
+        let page = held.into_iter().skip(offset).take(count_max);
+        let allocations: Vec<_> = page.map(|held| view(&snapshot, held)).collect();
+        let end = offset.saturating_add(allocations.len());
+        AllocationList {
+            next: (end < total && !allocations.is_empty()).then_some(end),
+            allocations,
+            total,
+            cursor: self.shared.cursor(Stream::Runtime, position),
+        }
+    }
+
+    /// What one Worker holds; `None` when it holds nothing.
+    pub fn allocation(&self, worker_id: WorkerId) -> Option<AllocationView> {
+        let (snapshot, _) = self.shared.read();
+        let held = snapshot.holdings.get(worker_id)?;
+        Some(view(&snapshot, held))
+    }
+
+    /// Who holds a place, and what lies below it.
+    ///
+    /// # Errors
+    /// When the place can't be taken.
+    pub fn who(&self, mounts: &Mounts, place: &MountRef) -> Result<PlaceHolders, ScopeError> {
+        let target = mounts.target(&place.mount, &place.path)?;
+        let (snapshot, position) = self.shared.read();
+        let mut holders: Vec<PlaceHolder> = snapshot
+            .holdings
+            .at(&target)
+            .filter_map(|(held, permission)| {
+                let rule = deepest_at(held.claim(), &target)?;
+                Some(holder(&snapshot, held, permission, wire_rule(rule)))
+            })
+            .collect();
+        holders.sort_by_key(|holder| (std::cmp::Reverse(holder.permission), holder.worker_id));
+        let below = snapshot.holdings.below(&target);
+        let below = below.filter_map(|held| {
+            let rule = nearest_below(held.claim(), &target)?;
+            Some(holder(&snapshot, held, None, wire_rule(rule)))
+        });
+        Ok(PlaceHolders {
+            place: place.clone(),
+            holders,
+            below: below.collect(),
+            cursor: self.shared.cursor(Stream::Runtime, position),
+        })
+    }
+
+    /// Whether this would be granted to a Worker below `parent`.
+    ///
+    /// # Errors
+    /// [`AllocationError::Refused`] with every owner, and what is wrong with the scope itself.
+    pub fn check_scope(
+        &self,
+        mounts: &Mounts,
+        scope: &Scope,
+        delegation: &Scope,
+        parent: Option<WorkerId>,
+    ) -> Result<(), AllocationError> {
+        let grant = Grant::new(mounts.enter(scope)?, mounts.enter(delegation)?);
+        let (snapshot, _) = self.shared.read();
+        if let Some(parent) = parent {
+            self.shared.check_readable(&snapshot, parent)?;
+        }
+        let Some(grant) = grant else {
+            return Ok(());
+        };
+        let name_of = |worker_id| {
+            snapshot
+                .workers
+                .get(&worker_id)?
+                .record
+                .display_name
+                .clone()
+        };
+        let worker_id = None;
+        let asker = Asker { worker_id, parent };
+        Ok(snapshot.holdings.refuse(grant.claim(), asker, name_of)?)
+    }
+
+    /// Whether a fence is the one that was granted to the run that goes on, and whether that may touch
+    /// a place. On a store that nobody runs no fence is current.
+    ///
+    /// # Errors
+    /// [`FenceError`].
+    pub fn verify(
+        &self,
+        mounts: &Mounts,
+        worker_id: WorkerId,
+        asked: &VerifyFence,
+    ) -> Result<FenceVerified, FenceError> {
+        let (fence, place) = (asked.fence, &asked.place);
+        let target = mounts.target(&place.mount, &place.path)?;
+        let (snapshot, position) = self.shared.read();
+        self.shared.check_readable(&snapshot, worker_id)?;
+        let stale = FenceError::Stale { worker_id, fence };
+        let worker = snapshot.workers.get(&worker_id);
+        let Some(run) = worker.and_then(|worker| current_run(worker, fence)) else {
+            return Err(stale);
+        };
+        let held = snapshot.holdings.get(worker_id);
+        if !self.is_live() || held.is_none_or(|held| held.fence != fence) {
+            return Err(stale);
+        }
+        let effective = snapshot.holdings.effective(worker_id);
+        let permission = effective.and_then(|effective| effective.permission_at(&target));
+        match permission.filter(|permission| *permission >= asked.permission) {
+            Some(permission) => Ok(FenceVerified {
+                worker_id,
+                run_id: run.run_id,
+                fence,
+                permission,
+                cursor: self.shared.cursor(Stream::Runtime, position),
+            }),
+            None => Err(FenceError::Denied {
+                worker_id,
+                rule: ScopeRule {
+                    mount: place.mount.clone(),
+                    path: place.path.clone(),
+                    permission: asked.permission,
+                    recursive: false,
+                },
+            }),
+        }
+    }
+}
+
+/// The run that goes on with this fence. One whose processes can't be shown to be dead was another
+/// incarnation's, and its fence is void.
+fn current_run(worker: &PublishedWorker, fence: Fence) -> Option<&RunRecord> {
+    let run = worker.unfinished.front()?.run.as_ref()?;
+    (run.fence == Some(fence) && worker.record.unproven.is_none()).then_some(run)
+}
+
+fn view(snapshot: &Snapshot, held: &AllocationRecord) -> AllocationView {
+    let worker = snapshot.workers.get(&held.worker_id);
+    let run = worker.and_then(|worker| worker.unfinished.front()?.run.as_ref());
+    let children = snapshot.holdings.children(held.worker_id);
+    AllocationView {
+        worker_id: held.worker_id,
+        display_name: worker.and_then(|worker| worker.record.display_name.clone()),
+        parent: held.parent,
+        scope: wire_scope(&held.scope),
+        delegation: held
+            .delegation
+            .as_deref()
+            .map(wire_scope)
+            .unwrap_or_default(),
+        lent_to: children.map(|child| child.worker_id).collect(),
+        fence: Some(held.fence).filter(|fence| *fence != FENCE_LOST),
+        run_id: run.map(|run| run.run_id),
+        unproven: worker.is_some_and(|worker| worker.record.unproven.is_some()),
+        granted_at: held.granted_at,
+    }
+}
+
+fn holder(
+    snapshot: &Snapshot,
+    held: &AllocationRecord,
+    permission: Option<Permission>,
+    rule: ScopeRule,
+) -> PlaceHolder {
+    let worker = snapshot.workers.get(&held.worker_id);
+    let run = worker.and_then(|worker| worker.unfinished.front()?.run.as_ref());
+    PlaceHolder {
+        worker_id: held.worker_id,
+        display_name: worker.and_then(|worker| worker.record.display_name.clone()),
+        permission,
+        rule,
+        run_id: run.map(|run| run.run_id),
+    }
+}

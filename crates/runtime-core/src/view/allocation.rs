@@ -1,0 +1,107 @@
+//! What is held, by whom, and what a fence is good for; without the absolute paths that rules stand for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Cursor, Fence, Permission, RunId, Scope, ScopeRule, Timestamp, WorkerId, worker::MountRef,
+};
+
+/// What a Worker holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AllocationView {
+    /// The owner.
+    pub worker_id: WorkerId,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// Whose delegation it lies in.
+    pub parent: Option<WorkerId>,
+    /// What it may touch, but for what those below it hold to write.
+    pub scope: Scope,
+    /// What it may hand on.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub delegation: Scope,
+    /// Who holds something of it directly below it.
+    pub lent_to: Vec<WorkerId>,
+    /// The current fence; `None` when it was lost with a damaged record.
+    pub fence: Option<Fence>,
+    /// The run to which the fence was granted; without one no fence is good for anything.
+    pub run_id: Option<RunId>,
+    /// Whether processes that can't be shown to be dead may still write there.
+    pub unproven: bool,
+    /// When it was granted, or last changed.
+    pub granted_at: Timestamp,
+}
+
+/// A page of what is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AllocationList {
+    /// The allocations, oldest grant first.
+    pub allocations: Vec<AllocationView>,
+    /// How many there are in all.
+    pub total: usize,
+    /// The offset to go on from.
+    pub next: Option<usize>,
+    /// Where this is true, in the Runtime's stream.
+    pub cursor: Cursor,
+}
+
+/// Who holds a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlaceHolders {
+    /// The place that was asked about.
+    pub place: MountRef,
+    /// Who may touch or hand on exactly this place, who may write first.
+    pub holders: Vec<PlaceHolder>,
+    /// Who holds something below it.
+    pub below: Vec<PlaceHolder>,
+    /// Where this is true, in the Runtime's stream.
+    pub cursor: Cursor,
+}
+
+/// One who holds a place, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PlaceHolder {
+    /// The owner.
+    pub worker_id: WorkerId,
+    /// Its name for people.
+    pub display_name: Option<String>,
+    /// What it may do there just now; `None` when it may only hand it on, or below the place.
+    pub permission: Option<Permission>,
+    /// The deepest of its rules that says so.
+    pub rule: ScopeRule,
+    /// The run that goes on with it.
+    pub run_id: Option<RunId>,
+}
+
+/// Whether somebody may go on to touch a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VerifyFence {
+    /// The fence that was granted to the run.
+    pub fence: Fence,
+    /// The place that is to be touched.
+    pub place: MountRef,
+    /// What is to be done there.
+    pub permission: Permission,
+}
+
+/// That a fence is the current one and its run may touch the place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FenceVerified {
+    /// The owner.
+    pub worker_id: WorkerId,
+    /// Its run.
+    pub run_id: RunId,
+    /// The fence.
+    pub fence: Fence,
+    /// The most that it may do at the place.
+    pub permission: Permission,
+    /// Where this is true, in the Runtime's stream.
+    pub cursor: Cursor,
+}
