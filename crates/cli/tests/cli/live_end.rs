@@ -142,21 +142,30 @@ fn tails_end_with_what_a_server_that_has_ended_left() {
     let server = Serving::start(&place);
     assert_eq!(
         place
-            .run(&["run", "--name", "w", "--", "echo", "said"])
+            .run(&["run", "--name", "w", "--", "sh", "-c", "echo said; cat"])
             .code,
         Some(0)
     );
     let events = Running::start(&place, &["event", "tail", "-o", "jsonl"]);
     let said = Running::start(&place, &["transcript", "tail", "w"]);
     until("both tail", || server.waiting(&place) == 2);
+    // While they see nothing, more is said and the server ends.
+    for tail in [&events, &said] {
+        tail.signal(Signal::STOP);
+    }
+    let sent = place.run(&["worker", "send", "w", "more"]);
+    assert_eq!(sent.code, Some(0), "{sent}");
     server.end();
+    for tail in [&events, &said] {
+        tail.signal(Signal::CONT);
+    }
     let (code, lines, stderr) = events.wait();
     assert_eq!(code, Some(0), "{stderr}");
     let all = place.run(&["event", "ls", "--limit", "1000", "-o", "jsonl"]);
     assert_eq!(lines, all.stdout.lines().collect::<Vec<_>>(), "{stderr}");
     let (code, lines, words) = said.wait();
     assert_eq!(code, Some(0), "{words}");
-    assert!(lines.iter().any(|line| line.contains("said")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("more")), "{lines:?}");
     assert!(words.contains("nobody runs this store"), "{words}");
 }
 
@@ -200,4 +209,25 @@ fn nothing_is_said_of_a_run_while_its_server_can_not_be_reached() {
             "{stderr}"
         );
     }
+}
+
+#[test]
+fn a_server_that_is_ending_is_waited_for_and_not_asked() {
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let script = "trap '' TERM; echo begun; while :; do sleep 600 & wait; done";
+    let mut running = Running::start(&place, &["run", "--name", "w", "--", "sh", "-c", script]);
+    assert_eq!(running.line(), "begun");
+    until("it follows", || server.waiting(&place) == 1);
+    server.signal(Signal::TERM);
+    running.until_said("the server is ending; its end is waited for");
+    running.signal(Signal::INT);
+    let (code, _, stderr) = running.wait();
+    assert_eq!(code, Some(130), "{stderr}");
+    assert!(
+        stderr.contains("nobody was asked to cancel the run"),
+        "{stderr}"
+    );
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().0, Some(130));
 }

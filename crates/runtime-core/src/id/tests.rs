@@ -160,3 +160,15 @@ fn a_text_id_that_is_none_is_refused_in_every_form() {
         assert!(from_binary::<InputId>(&to_binary(&text)).is_err());
     }
 }
+
+/// It stands for an id that was left out: a Worker of that id could be made, and messages named it.
+#[test]
+fn the_uuid_that_names_nothing_is_no_id() {
+    let nil = "00000000-0000-0000-0000-000000000000";
+    for text in [nil, "00000000000000000000000000000000"] {
+        let refused = text.parse::<WorkerId>().unwrap_err();
+        assert_eq!(refused.reason, "it is the UUID that names nothing");
+    }
+    assert!(serde_json::from_str::<WorkerId>(&format!("\"{nil}\"")).is_err());
+    assert!(nil.replace("0000-", "0001-").parse::<WorkerId>().is_ok());
+}
