@@ -82,3 +82,6 @@ async fn take(current: &Current, worker_id: WorkerId, after: Cursor) -> Option<P
         blocks: page.unfinished,
     })
 }
+
+#[cfg(test)]
+mod tests;
