@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use worker_runtime_core::{
     HeldRule, HeldScope, Mounts, Permission, Scope,
-    scope::{conflicts, covers, meets},
+    scope::{Leaves, conflicts, covers, meets},
 };
 
 use crate::Choices;

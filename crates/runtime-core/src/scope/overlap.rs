@@ -174,7 +174,11 @@ pub fn meets(a: &HeldRule, b: &HeldRule) -> bool {
 ///
 /// Read conflicts with nothing. What a scope denies itself it does not hold, so a pair is named
 /// only for a path that is left to both. At most [`CONFLICTS_MAX`] pairs are named.
-pub fn conflicts<'a>(a: Claim<'a>, b: Claim<'a>) -> Vec<(&'a HeldRule, &'a HeldRule)> {
+pub fn conflicts<'a>(
+    a: impl Into<Claim<'a>>,
+    b: impl Into<Claim<'a>>,
+) -> Vec<(&'a HeldRule, &'a HeldRule)> {
+    let (a, b) = (a.into(), b.into());
     let mut pairs: Vec<(&HeldRule, &HeldRule)> = Vec::new();
     // Most claims are far apart, and this tells without a look at what is denied.
     if !writes(a).any(|rule| writes(b).any(|other| meets(rule, other))) {

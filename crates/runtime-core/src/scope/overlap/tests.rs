@@ -5,7 +5,9 @@
 
 use proptest::prelude::*;
 
-use super::{Authority, CONFLICTS_MAX, Claim, Effective, Leaves, covers, meets, uncovered};
+use super::{
+    Authority, CONFLICTS_MAX, Claim, Effective, Leaves, conflicts, covers, meets, uncovered,
+};
 use crate::scope::{HeldRule, HeldScope, Permission, ScopeIndex};
 
 /// `ab` begins like `a`: a comparison of texts instead of names would mix them up.
@@ -13,10 +15,6 @@ const TARGET_NAMES: [&str; 2] = ["a", "ab"];
 const NAMES: [&str; 3] = ["a", "ab", "x"];
 
 type Path = Vec<&'static str>;
-
-fn conflicts<'a>(a: &'a HeldScope, b: &'a HeldScope) -> Vec<(&'a HeldRule, &'a HeldRule)> {
-    super::conflicts(a.into(), b.into())
-}
 
 fn text(path: &[&str]) -> String {
     path.iter().map(|name| format!("/{name}")).collect()
@@ -182,7 +180,7 @@ proptest! {
             model::may_write(own, path) || model::may_write(lent, path)
         };
         let shared = every_path().iter().any(|path| writes(&a, path) && writes(&b, path));
-        prop_assert_eq!(!super::conflicts(both(&a), both(&b)).is_empty(), shared);
+        prop_assert_eq!(!conflicts(both(&a), both(&b)).is_empty(), shared);
     }
 
     #[test]
@@ -241,7 +239,7 @@ proptest! {
         }
         let near = index.writers_near(super::writes(both(&asked)));
         for (at, claim) in held.iter().enumerate() {
-            let meets = !super::conflicts(both(claim), both(&asked)).is_empty();
+            let meets = !conflicts(both(claim), both(&asked)).is_empty();
             prop_assert!(!meets || gone[at] || near.contains(&at), "{at} is missing");
             prop_assert!(!gone[at] || !near.contains(&at), "{at} is gone");
         }
