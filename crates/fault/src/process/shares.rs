@@ -46,7 +46,7 @@ impl Shares {
 }
 
 /// Calls that a run made and that none of [`ATTEMPTS_MAX`] others came to: a timer that rang just then.
-pub(super) const ONCE: &str = "calls that one run made and twenty others did not";
+pub(super) const ONCE: &str = "calls that one run made and eighty others did not";
 
 /// There may be one such call in so many.
 const ONCE_IN: u64 = 500;
