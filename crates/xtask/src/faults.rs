@@ -129,26 +129,39 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Verdict, TaskError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
 
     let mut outcomes = Vec::new();
+    let mut took = Took::default();
     if !parts.is_empty() {
-        let programs = Programs::shipped().await?;
+        let programs = took.building(Programs::shipped()).await?;
         outcomes = run_parts(arguments, &programs, &place, &parts, cores).await?;
     }
     let mut scored = Vec::new();
     if !faults.is_empty() {
-        let programs = Programs::sabotaged().await?;
+        let programs = took.building(Programs::sabotaged()).await?;
         scored = score::run(&programs, &place, &faults, arguments.seed, cores).await?;
     }
-    let report = Report::new(
-        arguments.command(),
-        arguments.seed,
-        started.elapsed(),
-        outcomes,
-        scored,
-    );
+    took.whole = started.elapsed();
+    let report = Report::new(arguments.command(), arguments.seed, took, outcomes, scored);
     let written = report.write(&place.reports, arguments.write)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}\n{written}", report.as_text()).doing("print")?;
     Ok(report.verdict())
+}
+
+/// How long it took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Took {
+    pub(crate) whole: Duration,
+    /// Of that, until what is run was built.
+    pub(crate) built: Duration,
+}
+
+impl Took {
+    async fn building<T>(&mut self, built: impl Future<Output = T>) -> T {
+        let started = Instant::now();
+        let built = built.await;
+        self.built += started.elapsed();
+        built
+    }
 }
 
 /// All parts, those that wait beside the others.

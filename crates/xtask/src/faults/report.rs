@@ -7,7 +7,6 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use serde::Serialize;
@@ -16,7 +15,10 @@ use worker_runtime_fault::{
     report::{Outcome, Violation},
 };
 
-use super::score::{Scored, Seen};
+use super::{
+    Took,
+    score::{Scored, Seen},
+};
 use crate::{Doing, TaskError, Verdict};
 
 /// Between these lines `RELIABILITY.md` is written by this program.
@@ -75,6 +77,8 @@ pub(crate) struct Report {
     seed: u64,
     machine: String,
     took_ms: u64,
+    /// Of that, until what is run was built.
+    built_ms: u64,
     parts: Vec<Outcome>,
     faults: Vec<Scored>,
 }
@@ -83,7 +87,7 @@ impl Report {
     pub(crate) fn new(
         command: String,
         seed: u64,
-        took: Duration,
+        took: Took,
         parts: Vec<Outcome>,
         faults: Vec<Scored>,
     ) -> Self {
@@ -92,7 +96,8 @@ impl Report {
             commit: commit(),
             seed,
             machine: machine(),
-            took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            took_ms: u64::try_from(took.whole.as_millis()).unwrap_or(u64::MAX),
+            built_ms: u64::try_from(took.built.as_millis()).unwrap_or(u64::MAX),
             parts,
             faults,
         }
@@ -113,6 +118,14 @@ impl Report {
 
     fn score(&self) -> String {
         format!("caught {} of {}", self.caught(), self.faults.len())
+    }
+
+    fn took(&self) -> String {
+        let (whole, built) = (self.took_ms.div_ceil(1000), self.built_ms.div_ceil(1000));
+        format!(
+            "{} s, and {built} s of building",
+            whole.saturating_sub(built)
+        )
     }
 
     /// For a terminal.
@@ -139,10 +152,10 @@ impl Report {
         }
         let _ = write!(
             text,
-            "{} at {}, {} s on {}",
+            "{} at {}, {} on {}",
             self.command,
             self.commit,
-            self.took_ms.div_ceil(1000),
+            self.took(),
             self.machine
         );
         text
@@ -151,11 +164,11 @@ impl Report {
     /// The section of `RELIABILITY.md`.
     fn as_markdown(&self) -> String {
         let mut text = format!(
-            "`{}` at commit {}, on {}, in {} s:\n\n",
+            "`{}` at commit {}, on {}, in {}:\n\n",
             self.command,
             self.commit,
             self.machine,
-            self.took_ms.div_ceil(1000)
+            self.took()
         );
         if !self.parts.is_empty() {
             text.push_str("| part | broken promises observed | in |\n|---|---|---|\n");

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn outcome(violations: u64) -> Outcome {
@@ -24,7 +26,11 @@ fn scored(caught: &[bool]) -> Scored {
 }
 
 fn report(parts: Vec<Outcome>, faults: Vec<Scored>) -> Report {
-    Report::new("c".to_owned(), 7, Duration::from_secs(1), parts, faults)
+    let took = Took {
+        whole: Duration::from_secs(5),
+        built: Duration::from_secs(2),
+    };
+    Report::new("c".to_owned(), 7, took, parts, faults)
 }
 
 #[test]
