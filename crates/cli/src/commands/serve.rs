@@ -7,6 +7,7 @@
 //! locked, and is never left waiting.
 
 mod address;
+mod room;
 mod voice;
 
 use std::{
@@ -27,6 +28,7 @@ use tokio::{
 use worker_runtime_core::{
     Code, Runtime, RuntimeOptions, SystemClock, SystemEntropy, store::Store,
 };
+use worker_runtime_execution::exec::open_files;
 use worker_runtime_http::server::{Server, ServerOptions, Tokens, TokensError};
 use worker_runtime_persist::{FileStore, OpenError, ReadStore};
 
@@ -117,6 +119,15 @@ pub(crate) fn run(
         format: args.log_format,
         printer,
     };
+    let room = room::within(
+        open_files::raise(),
+        config.limits.processes_max,
+        config.http,
+    );
+    config.http = room.limits;
+    if let Some(cut) = &room.cut {
+        voice.warn(cut);
+    }
     if is_new {
         voice.good("made", &format!("a store in {}", path.display()));
     }

@@ -25,6 +25,7 @@ mod live_runs;
 mod live_tail;
 mod made_of;
 mod mistakes;
+mod open_files;
 mod pipes;
 mod reads;
 mod run;

@@ -18,6 +18,7 @@
 //! - [`ProcessIdentity`]: what is recorded of a command before it executes
 //! - [`reap`]: proves after a crash that nothing of a recorded command is left
 //! - `wire`, `channel`: the messages between Runtime and monitor, and how they travel
+//! - [`open_files`]: how many files this program and its commands may have open
 //! - `proc_table`, `signal`: the only readers of `/proc`, the only sender of signals by process id
 //!
 //! - [`ExecFactory`]: the execution backend that is made of all this
@@ -35,6 +36,7 @@ mod running;
 mod signal;
 mod wire;
 
+pub mod open_files;
 pub mod reap;
 pub mod shim;
 pub mod spawn;

@@ -19,6 +19,7 @@ use worker_runtime_core::{patience::within, sabotage};
 
 use super::channel::Channel;
 use super::error::SpawnError;
+use super::open_files;
 use super::process::{
     Containment, ProcessIdentity, RUN_MARKER_VARIABLE, RunMarker, identity_of, identity_of_pending,
 };
@@ -178,6 +179,7 @@ fn start_monitor(options: &SpawnOptions, program: &Path) -> Result<Monitor, Spaw
         .arg(REQUEST)
         .arg(ROLE_MONITOR)
         .arg(options.leftover_grace.as_millis().to_string())
+        .arg(open_files::of_commands().map_or_else(String::new, |limit| limit.to_string()))
         .arg(&options.directory)
         .arg(&options.program)
         .args(&options.arguments)

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Grows when a message changes so that an older side would misread it.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// Every message is far below this; what is longer is refused, not cut.
 const MESSAGE_BYTES_MAX: usize = 4096;

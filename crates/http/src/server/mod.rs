@@ -9,6 +9,7 @@
 //! - `auth`: access tokens, and the checks before every handler
 //! - `metrics`: what is counted
 //! - `refusal`: every error as a problem, with its status
+//! - `seldom`: what is told once in a while, however often it happens
 //! - `send`: how long an answer may take to be sent
 //! - `waits`: how many long-polls wait at a time
 //! - `serve`: connections, their limits, and the end in order
@@ -22,6 +23,7 @@ mod handlers;
 mod metrics;
 mod refusal;
 mod routes;
+mod seldom;
 mod send;
 mod serve;
 mod waits;

@@ -7,7 +7,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{Extension, Router};
@@ -28,6 +28,7 @@ use super::{
     auth::Tokens,
     metrics::Metrics,
     routes::{InReserve, router},
+    seldom::Seldom,
     send::SendWithin,
     waits::Waits,
 };
@@ -40,6 +41,8 @@ const RESERVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long is waited after the system had no descriptor or memory left for a connection.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How often that is told while it goes on.
+const ACCEPT_FAILURE_TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// How a server is set up.
 pub struct ServerOptions {
@@ -161,6 +164,7 @@ impl Server {
         let places = Places::new(&self.limits);
         let graceful = GracefulShutdown::new();
         tokio::pin!(shutdown);
+        let mut failures = Seldom::new(ACCEPT_FAILURE_TOLD_EVERY);
         loop {
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
@@ -169,7 +173,9 @@ impl Server {
             match accepted {
                 Ok((stream, place)) => self.serve(stream, place, &graceful),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if let Some(times) = failures.happened(Instant::now()) {
+                        tracing::warn!(%error, times, "connections could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                 }
             }

@@ -30,9 +30,10 @@ mod starter;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::open_files;
 
 /// The first argument that turns the embedding binary into the shim.
 pub(super) const REQUEST: &str = "__worker-runtime-exec-shim";
@@ -81,6 +82,13 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
     let number = arguments
         .next()
         .and_then(|number| number.to_str()?.parse().ok());
+    let is_monitor = role == ROLE_MONITOR;
+    let open_files: Option<u64> = match is_monitor {
+        true => arguments
+            .next()
+            .and_then(|limit| limit.to_str()?.parse().ok()),
+        false => None,
+    };
     let (Some(number), Some(directory), Some(program)) =
         (number, arguments.next(), arguments.next())
     else {
@@ -92,10 +100,14 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> io::Result<()> {
         arguments: arguments.collect(),
     };
     let socket = inherited_socket()?;
-    match role.as_bytes() {
-        role if role == ROLE_MONITOR.as_bytes() => monitor::run(socket, number, &command),
-        role if role == ROLE_STARTER.as_bytes() => starter::run(&socket, number, &command),
-        _ => Err(misuse("it was started in an unknown role")),
+    match is_monitor {
+        true => {
+            // Of this process, and with it of the command.
+            open_files.map_or(Ok(()), open_files::set)?;
+            monitor::run(socket, number, &command)
+        }
+        false if role == ROLE_STARTER => starter::run(&socket, number, &command),
+        false => Err(misuse("it was started in an unknown role")),
     }
 }
 
