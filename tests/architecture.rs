@@ -172,3 +172,33 @@ fn every_error_page_is_of_a_code_and_every_code_is_in_the_domain() {
         assert!(title.contains(code.as_str()), "{title}");
     }
 }
+
+/// Every file with Rust source below a directory of the project.
+fn sources(below: &Path, into: &mut String) {
+    for entry in std::fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_track_record_names_is_there() {
+    let root = Path::new(TESTS).parent().unwrap();
+    let text = std::fs::read_to_string(root.join("RELIABILITY.md")).unwrap();
+    let (_, record) = text.split_once("| bug | found by | caught by |").unwrap();
+    let mut code = String::new();
+    ["crates", "tests"].map(|below| sources(&root.join(below), &mut code));
+    let named = record.split('`').skip(1).step_by(2);
+    // A test says what holds in words; a part of the harness has one word.
+    let mut count = 0;
+    for name in named.filter(|name| name.matches('_').count() >= 3 && !name.contains('/')) {
+        let name = name.rsplit("::").next().unwrap();
+        assert!(code.contains(&format!("fn {name}(")), "there is no {name}");
+        count += 1;
+    }
+    assert!(count > 30, "{count} tests are named");
+}

@@ -126,6 +126,7 @@ pub const PARTS: &[Part] = &[
         told_by: &[
             ("syncs in the script", 150),
             ("killed at a sync", 150),
+            ("calls that eighty runs did not come to", 0),
             ("receipts repeated", 20),
         ],
         run: crate::process::syncs::run,
@@ -138,6 +139,8 @@ pub const PARTS: &[Part] = &[
             ("of these, calls that were made to fail", 500),
             ("failed with EIO once", 400),
             ("failed with ENOSPC once", 400),
+            ("times it printed, and stood on the disk", 1_500),
+            ("calls that eighty runs did not come to", 0),
         ],
         run: crate::process::syscalls::run,
     },

@@ -45,6 +45,19 @@ pub(super) enum Effect {
     WroteFront(PathBuf),
     /// A file or directory was synced.
     Synced(PathBuf),
+    /// It could not be synced: what was written to it may be gone, and a sync that ends well later tells
+    /// nothing of that.
+    SyncFailed(PathBuf),
+}
+
+impl Effect {
+    /// What a call did that was to do this and has failed.
+    pub(super) fn failed(self) -> Option<Self> {
+        match self {
+            Self::Synced(path) => Some(Self::SyncFailed(path)),
+            _ => None,
+        }
+    }
 }
 
 /// The entries on which a store stands, and those that a power cut could take.
@@ -139,6 +152,7 @@ impl Entries {
                 self.only_reads_in_doubt &= path != self.store();
                 self.changed.insert(path);
             }
+            Effect::SyncFailed(path) => self.in_doubt |= path == self.store(),
             Effect::Synced(path) => {
                 self.synced(&path);
                 let is_in_it = |entry: &PathBuf| entry.parent() == Some(&path);
@@ -149,10 +163,14 @@ impl Entries {
     }
 
     fn synced(&mut self, file: &Path) {
+        // After a failed sync the system may have dropped what was written, and says so only once.
+        if file == self.store() && self.in_doubt {
+            return;
+        }
         self.changed.remove(file);
         if file == self.store() {
             self.commits = 0;
-            self.left_changed &= self.in_doubt;
+            self.left_changed = false;
         }
     }
 

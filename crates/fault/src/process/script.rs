@@ -95,6 +95,13 @@ pub(super) fn script() -> Vec<Step> {
     ]
 }
 
+impl Step {
+    /// Whether this exit says that it was done, now or before.
+    pub(super) fn does_it(&self, exit: i32) -> bool {
+        exit == self.exit || self.repeated.contains(&exit)
+    }
+}
+
 fn step(
     name: &'static str,
     arguments: &[&'static str],
@@ -267,7 +274,7 @@ fn repeat(
         return place.call(&step.arguments).map(Ok);
     }
     let plan = Plan::count(WRITES);
-    let traced = run_traced(place, &step.arguments, plan, left.left_to_the_next())?;
+    let traced = run_traced(place, step, plan, left.left_to_the_next())?;
     Ok(traced.entries.held().map(|()| traced.ran))
 }
 

@@ -11,7 +11,7 @@ use super::{
     entries::Entries,
     place::Place,
     script::{Known, Step, Struck, script},
-    shares::{ATTEMPTS_MAX, ONCE, Shares, is_all},
+    shares::{ATTEMPTS_MAX, ONCE, Shares, UNTOUCHED, is_all, usual},
     trace::{Plan, Strike, Traced, run_traced},
 };
 use crate::{
@@ -128,17 +128,26 @@ impl<'a> Killing<'a> {
         number: usize,
     ) -> Result<bool, HarnessError> {
         self.place.keep(step.name)?;
-        let plan = Plan::count(self.kinds());
-        let entries = Entries::of(&self.place.state());
-        let traced = run_traced(&self.place, &step.arguments, plan, entries)?;
+        let play = |place: &Place| {
+            let plan = Plan::count(self.kinds());
+            run_traced(place, step, plan, Entries::of(&place.state()))
+        };
+        let mut calls = Vec::new();
+        for _ in 1..UNTOUCHED {
+            calls.push(play(&self.place)?.calls);
+            self.place.bring_back(step.name)?;
+        }
+        let traced = play(&self.place)?;
+        calls.push(traced.calls);
+        let calls = usual(calls);
         if let Err(violation) = known.after(&self.place, step, &traced)? {
             let at = format!("seed {}, step {}, untouched", self.settings.seed, step.name);
             self.outcome.violated(at, violation);
             return Ok(false);
         }
-        if self.shares.counts(number, traced.calls) {
+        if self.shares.counts(number, calls) {
             self.outcome.count("syncs in the script", traced.syncs);
-            self.outcome.count(WANTED, traced.calls);
+            self.outcome.count(WANTED, calls);
             self.outcome.count("processes of the script", 1);
         }
         Ok(true)
@@ -195,7 +204,7 @@ impl<'a> Killing<'a> {
                 ..Plan::count(self.kinds())
             };
             let entries = Entries::of(&self.place.state());
-            let mut traced = run_traced(&self.place, &step.arguments, plan, entries)?;
+            let mut traced = run_traced(&self.place, step, plan, entries)?;
             if let Some(struck) = traced.struck.take() {
                 return Ok(Some((traced, struck)));
             }

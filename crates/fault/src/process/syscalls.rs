@@ -18,7 +18,7 @@ use super::{
     place::Place,
     ran::Ran,
     script::{Checked, Known, Step, Struck, hold, script},
-    shares::{ATTEMPTS_MAX, ONCE, Shares, is_all},
+    shares::{ATTEMPTS_MAX, ONCE, Shares, UNTOUCHED, is_all, usual},
     syncs::join,
     trace::{Plan, Strike, Traced, run_traced},
 };
@@ -112,14 +112,21 @@ impl<'a> Failing<'a> {
         for (number, step) in steps.iter().enumerate() {
             let before = known.clone();
             self.place.keep(step.name)?;
+            let mut calls = Vec::new();
+            for _ in 1..UNTOUCHED {
+                calls.push(self.traced(step, None)?.calls);
+                self.place.bring_back(step.name)?;
+            }
             let untouched = self.traced(step, None)?;
+            calls.push(untouched.calls);
+            let calls = usual(calls);
             if let Err(violation) = known.after(&self.place, step, &untouched)? {
                 let at = format!("seed {}, step {}, untouched", self.settings.seed, step.name);
                 self.outcome.violated(at, violation);
                 break;
             }
-            if self.shares.counts(number, untouched.calls) {
-                self.outcome.count(WANTED, untouched.calls);
+            if self.shares.counts(number, calls) {
+                self.outcome.count(WANTED, calls);
             }
             self.place.keep("after")?;
             if self.fail_each(&before, step, number)? {
@@ -141,7 +148,7 @@ impl<'a> Failing<'a> {
             },
         };
         let entries = Entries::of(&self.place.state());
-        run_traced(&self.place, &step.arguments, plan, entries)
+        run_traced(&self.place, step, plan, entries)
     }
 
     /// Whether it is enough.
@@ -161,8 +168,8 @@ impl<'a> Failing<'a> {
                     return Ok(true);
                 }
             }
-            self.outcome
-                .count(if failed_in_all { FAILED } else { ONCE }, 1);
+            self.outcome.count(FAILED, u64::from(failed_in_all));
+            self.outcome.count(ONCE, u64::from(!failed_in_all));
         }
         Ok(false)
     }
@@ -215,6 +222,8 @@ impl<'a> Failing<'a> {
 
     fn check(&mut self, known: &Known, step: &Step, traced: &Traced) -> Checked {
         let ran = &traced.ran;
+        self.outcome
+            .count("times it printed, and stood on the disk", traced.prints);
         hold!(ran.ended_well());
         if ran.is(step.exit) {
             self.outcome

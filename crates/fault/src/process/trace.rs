@@ -32,6 +32,7 @@ use super::{
     entries::{Effect, Entries},
     place::Place,
     ran::{DEADLINE, Ran, Said},
+    script::Step,
 };
 use crate::report::{Doing, HarnessError};
 
@@ -76,6 +77,8 @@ pub(super) struct Traced {
     pub(super) calls: u64,
     /// Those of them that are syncs.
     pub(super) syncs: u64,
+    /// How often it printed: each time all that it stands on had to be on the disk.
+    pub(super) prints: u64,
     /// What was struck first, as `fdatasync of runtime.redb`.
     pub(super) struck: Option<String>,
     /// What of the state directory is not on the disk at its end.
@@ -86,12 +89,12 @@ pub(super) struct Traced {
 /// on the disk of these when it begins is followed on.
 pub(super) fn run_traced(
     place: &Place,
-    arguments: &[String],
+    step: &Step,
     plan: Plan,
     entries: Entries,
 ) -> Result<Traced, HarnessError> {
     let said = place.said();
-    let mut stopped = stopped_at_first(&place.command(arguments));
+    let mut stopped = stopped_at_first(&place.command(&step.arguments));
     let said_there = Said::of(&mut stopped, &said)?;
     let child = stopped.spawn().doing("start the command")?;
     let main = Pid::from_raw(i32::try_from(child.id()).doing("name a process")?);
@@ -102,6 +105,7 @@ pub(super) fn run_traced(
         plan,
         calls: 0,
         syncs: 0,
+        prints: 0,
         struck: None,
         struck_at: None,
         inside: BTreeMap::new(),
@@ -112,15 +116,18 @@ pub(super) fn run_traced(
         let _ = kill(main, Signal::SIGKILL);
     }
     let ran = said_there.end(traced?, hung)?;
+    // An input that was kept or has failed is acknowledged too.
+    let did_it = ran.exit.is_some_and(|exit| step.does_it(exit));
     match tracer.struck {
-        None if ran.is(0) => tracer.entries.ended_well(),
-        _ if ran.is(0) => tracer.entries.acknowledged(),
+        None if did_it => tracer.entries.ended_well(),
+        _ if did_it => tracer.entries.acknowledged(),
         _ => {}
     }
     Ok(Traced {
         ran,
         calls: tracer.calls,
         syncs: tracer.syncs,
+        prints: tracer.prints,
         struck: tracer.struck,
         entries: tracer.entries,
     })
@@ -186,6 +193,7 @@ struct Tracer {
     plan: Plan,
     calls: u64,
     syncs: u64,
+    prints: u64,
     struck: Option<String>,
     struck_at: Option<Instant>,
     inside: BTreeMap<Pid, Inside>,
@@ -275,6 +283,10 @@ impl Tracer {
                     Inside::Untouched
                 }
                 Strike::Fail(errno) => {
+                    let effect = effect_of(pid, begun.kind, &begun.file)?;
+                    if let Some(failed) = effect.and_then(Effect::failed) {
+                        self.entries.note(failed);
+                    }
                     skip(pid)?;
                     Inside::Fails(errno)
                 }
@@ -297,6 +309,7 @@ impl Tracer {
             return Ok(None);
         };
         if file == self.printed {
+            self.prints += 1;
             self.entries.acknowledged();
         }
         // The directory above it is synced when it was made.

@@ -161,3 +161,17 @@ fn of_a_file_whose_sync_failed_only_a_copy_counts_and_who_only_reads_is_not_judg
     let copied = vec![renamed, Effect::Synced(state.clone())];
     assert!(says(copied).held().is_ok());
 }
+
+#[test]
+fn a_sync_that_is_tried_again_after_it_failed_makes_nothing_durable() {
+    let store = || state().join("runtime.redb");
+    let failed = [
+        Effect::WroteFront(store()),
+        Effect::SyncFailed(store()),
+        Effect::Synced(store()),
+        Effect::WroteFront(store()),
+    ];
+    assert!(after(failed.clone()).held().is_err());
+    let copied = [renamed(), Effect::Synced(state())];
+    assert!(after(failed.into_iter().chain(copied)).held().is_ok());
+}

@@ -24,7 +24,7 @@ fn a_call_that_was_not_struck_is_told() {
 }
 
 #[test]
-fn a_call_that_is_hardly_ever_made_is_told_apart_and_two_are_too_many() {
+fn a_call_that_eighty_runs_do_not_make_is_told_apart_and_two_are_too_many() {
     assert_eq!(violations(Size::Quick, 2, 1), 0);
     assert_eq!(violations(Size::Quick, 3, 1), 1);
     assert_eq!(violations(Size::Full, 1, 2), 1);
@@ -46,4 +46,11 @@ fn each_call_is_taken_once_whoever_takes_it() {
     assert!(shares.counts(1, 2));
     let taken: Vec<u64> = std::iter::from_fn(|| shares.take(1, 1)).collect();
     assert_eq!(taken, [1, 2]);
+}
+
+#[test]
+fn a_step_has_the_calls_that_most_of_its_runs_made() {
+    assert_eq!(usual(vec![7, 9, 7]), 7, "one more is a timer");
+    assert_eq!(usual(vec![9, 7, 9]), 9, "one less leaves nothing out");
+    assert_eq!(usual(Vec::new()), 0);
 }
