@@ -298,6 +298,25 @@ impl From<TokensError> for CliError {
     fn from(error: TokensError) -> Self {
         let told = Self::new(Code::StateIo, error.to_string());
         match error {
+            TokensError::OpenToOthers { path, .. } => Self {
+                code: Code::StateDenied,
+                ..told
+            }
+            .hint(Suggestion::close_to_others(&path)),
+            TokensError::NotLocal { path } => Self {
+                code: Code::TokenInvalid,
+                ..told
+            }
+            .hint(Suggestion::move_away(&path)),
+            TokensError::Io { path, source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Self {
+                    code: Code::StateDenied,
+                    ..told
+                }
+                .hint(Suggestion::directory(&path))
+            }
             TokensError::Io { path, .. } => told.hint(Suggestion::directory(&path)),
             TokensError::Unreadable { path, .. } => told.hint(Suggestion::move_away(&path)),
             TokensError::Name(_) | TokensError::Expiry(_) => Self {

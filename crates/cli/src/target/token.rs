@@ -1,17 +1,12 @@
 //! The access token of a call: a secret, so it comes from a file or the environment, never from an
 //! argument, and is in no message.
 //!
-//! The one of a state directory may do everything. A file of it that others may read is refused, as ssh
-//! refuses such a key: whoever read it keeps it, so only a new one helps.
+//! The one of a state directory may do everything, and is read as the server itself reads it.
 
-use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::Path};
 
 use worker_runtime_core::Code;
-use worker_runtime_http::server::Tokens;
+use worker_runtime_http::server::{Tokens, TokensError};
 
 use crate::{args::Global, error::CliError, suggest::Suggestion};
 
@@ -19,11 +14,6 @@ use crate::{args::Global, error::CliError, suggest::Suggestion};
 const VARIABLE: &str = "WORKER_RUNTIME_TOKEN";
 /// The longest file of a token that is read.
 const BYTES_MAX: usize = 4096;
-/// What nobody but its owner may do with the file of a state directory.
-const MODE_OF_OTHERS: u32 = 0o077;
-/// How the token of a state directory begins, and how many hexadecimal digits follow.
-const PREFIX: &str = "wr_";
-const DIGITS: usize = 64;
 
 /// The token that the user has for a server that was named. Without one it is asked all the same, and
 /// says itself that it wants one.
@@ -65,31 +55,15 @@ pub(super) fn of_file(file: &Path) -> Result<String, CliError> {
 /// # Errors
 /// When it can't be read, others may read it too, or it is not what a server makes.
 pub(super) fn of_state(path: &Path) -> Result<String, CliError> {
-    let file = Tokens::local_file(path);
-    let found = fs::metadata(&file).map_err(|error| unreadable(&file, &error))?;
-    let mode = found.permissions().mode() & 0o777;
-    if mode & MODE_OF_OTHERS != 0 {
-        return Err(open_to_others(file, mode));
+    match Tokens::local_secret(path) {
+        Ok(Some(token)) => Ok(token),
+        Ok(None) => Err(unreadable(
+            &Tokens::local_file(path),
+            &io::ErrorKind::NotFound.into(),
+        )),
+        Err(TokensError::Io { path, source, .. }) => Err(unreadable(&path, &source)),
+        Err(error) => Err(error.into()),
     }
-    let token = of_file(&file)?;
-    let digits = token.strip_prefix(PREFIX).unwrap_or_default();
-    if digits.len() != DIGITS || !digits.chars().all(|digit| digit.is_ascii_hexdigit()) {
-        let message = format!(
-            "{} holds no access token of a state directory; end the server, move the file away, and the next server makes a new one",
-            file.display()
-        );
-        let told = CliError::new(Code::TokenInvalid, message);
-        return Err(told.hint(Suggestion::move_away(&file)));
-    }
-    Ok(token)
-}
-
-fn open_to_others(file: PathBuf, mode: u32) -> CliError {
-    let message = format!(
-        "{} can be read or changed by other users (mode {mode:04o}), and whoever has it may do everything: it is not used. Close it to them; if one of them may have read it, end the server, remove the file, and the next server makes a new one",
-        file.display()
-    );
-    CliError::new(Code::StateDenied, message).hint(Suggestion::close_to_others(&file))
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> CliError {

@@ -264,3 +264,48 @@ fn a_token_file_that_others_may_read_or_that_holds_none_is_not_used() {
     assert_eq!(place.run(&["worker", "ls"]).code, Some(0));
     serving.end();
 }
+
+/// A server took any text in the file for the token that may do everything, and minded no mode.
+#[test]
+fn a_server_does_not_start_with_a_token_that_others_may_read_or_that_is_none() {
+    let place = Place::new();
+    Serving::start(&place).end();
+    let file = token_file(&place);
+    let secret = fs::read_to_string(&file).unwrap();
+    let refused = |code: &str, hint: &str| {
+        for args in [
+            &["token", "create", "--name", "ci", "--scope", "observe"][..],
+            &["serve", "--bind", "127.0.0.1:0"],
+        ] {
+            let ran = place.run(args);
+            assert_eq!(ran.code, Some(12), "{ran}");
+            assert!(ran.stderr.contains(code), "{ran}");
+            assert!(ran.stderr.contains(hint), "{ran}");
+            assert!(!ran.stderr.contains(secret.trim()), "{ran}");
+        }
+    };
+    for mode in [0o644, 0o640, 0o602] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        refused("WR-STATE-DENIED", "chmod 600 ");
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let longer = format!("{}0\n", secret.trim());
+    for other in [
+        "",
+        "secret\n",
+        "wr_0123",
+        &secret.replace("wr_", "wr-"),
+        &longer,
+    ] {
+        fs::write(&file, other).unwrap();
+        refused("WR-TOKEN-INVALID", "mv ");
+        assert_eq!(fs::read_to_string(&file).unwrap(), other);
+    }
+    fs::write(&file, [0xff; 67]).unwrap();
+    refused("WR-TOKEN-INVALID", "mv ");
+    fs::remove_file(&file).unwrap();
+    let serving = Serving::start(&place);
+    assert_ne!(local_token(&place), secret.trim());
+    assert_eq!(place.run(&["worker", "ls"]).code, Some(0));
+    serving.end();
+}

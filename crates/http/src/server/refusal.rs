@@ -278,7 +278,10 @@ impl From<TokensError> for Refusal {
             }
             TokensError::TooMany => Self::new(Code::WorkerLimit, error.to_string())
                 .with_status(StatusCode::TOO_MANY_REQUESTS),
-            TokensError::Io { .. } | TokensError::Unreadable { .. } => {
+            TokensError::Io { .. }
+            | TokensError::Unreadable { .. }
+            | TokensError::OpenToOthers { .. }
+            | TokensError::NotLocal { .. } => {
                 tracing::error!(%error, "the access tokens can't be kept");
                 Self::new(
                     Code::StateIo,

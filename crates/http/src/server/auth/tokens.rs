@@ -20,13 +20,12 @@ use tempfile::NamedTempFile;
 use tokio::sync::watch;
 use worker_runtime_core::{Clock, Entropy, Timestamp};
 
+use super::local::{self, Local};
 use crate::wire::{AccessScope, CreateToken, TokenCreated, TokenView};
 
-/// The file that holds the token of whoever operates this very machine.
-const LOCAL_FILE: &str = "access-token";
 /// The file that holds the digests of the others.
 const OTHERS_FILE: &str = "access-tokens.json";
-/// The id of the token in [`LOCAL_FILE`].
+/// The id of the token of whoever may read the state directory.
 const LOCAL_ID: &str = "local";
 /// How many there may be.
 const TOKENS_MAX: usize = 1_000;
@@ -52,6 +51,20 @@ pub enum TokensError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Others may read or change the file of the token that may do everything.
+    #[error("{} can be read or changed by other users (mode {mode:04o}), and whoever has it may do everything: it is not used. Close it to them; if one of them may have read it, remove the file while no server runs, and the next one makes a new one", .path.display())]
+    OpenToOthers {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The file of the token that may do everything holds something else.
+    #[error("{} holds no access token of a state directory; move the file away while no server runs, and the next one makes a new one", .path.display())]
+    NotLocal {
+        /// Which file.
+        path: PathBuf,
     },
     /// A name that can't be taken.
     #[error("name: {0}")]
@@ -105,7 +118,7 @@ impl Tokens {
         clock: Arc<dyn Clock>,
         entropy: &mut dyn Entropy,
     ) -> Result<Self, TokensError> {
-        let mut entries = vec![local(dir, entropy)?];
+        let mut entries = vec![read_or_mint(dir, entropy)?];
         entries.extend(read_others(&dir.join(OTHERS_FILE))?);
         Ok(Self {
             dir: Some(dir.to_owned()),
@@ -139,7 +152,16 @@ impl Tokens {
 
     /// Where a client on this machine finds its token.
     pub fn local_file(dir: &Path) -> PathBuf {
-        dir.join(LOCAL_FILE)
+        local::path(dir)
+    }
+
+    /// The token of whoever may read a state directory, for a client on its machine; `None` where no
+    /// server made one yet.
+    ///
+    /// # Errors
+    /// [`TokensError`] when it can't be read, others may read it too, or it is not what a server makes.
+    pub fn local_secret(dir: &Path) -> Result<Option<String>, TokensError> {
+        Ok(local::read(dir)?.map(|local| local.secret))
     }
 
     /// Makes a token. Its secret is told this once.
@@ -278,11 +300,11 @@ impl Tokens {
 }
 
 /// The token of whoever operates this machine: read, or minted.
-fn local(dir: &Path, entropy: &mut dyn Entropy) -> Result<Entry, TokensError> {
+fn read_or_mint(dir: &Path, entropy: &mut dyn Entropy) -> Result<Entry, TokensError> {
     if let Some(entry) = read_local(dir)? {
         return Ok(entry);
     }
-    let path = dir.join(LOCAL_FILE);
+    let path = local::path(dir);
     replace(dir, &path, format!("{}\n", mint(entropy).0).as_bytes())?;
     read_local(dir)?.ok_or_else(|| TokensError::Unreadable {
         path,
@@ -291,33 +313,17 @@ fn local(dir: &Path, entropy: &mut dyn Entropy) -> Result<Entry, TokensError> {
 }
 
 fn read_local(dir: &Path) -> Result<Option<Entry>, TokensError> {
-    let path = dir.join(LOCAL_FILE);
-    let read = fs::read_to_string(&path).and_then(|text| {
-        let changed = fs::metadata(&path)?.modified()?;
-        Ok((text, changed))
-    });
-    match read {
-        Ok((text, _)) if text.trim().is_empty() => Err(TokensError::Unreadable {
-            path,
-            reason: "it is empty".to_owned(),
-        }),
-        Ok((text, changed)) => Ok(Some(Entry {
-            view: TokenView {
-                token_id: LOCAL_ID.to_owned(),
-                name: "whoever may read the state directory".to_owned(),
-                scope: AccessScope::Admin,
-                created_at: timestamp_of(changed),
-                expires_at: None,
-            },
-            sha256: digest(text.trim()),
-        })),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TokensError::Io {
-            action: "read",
-            path,
-            source,
-        }),
-    }
+    let found = local::read(dir)?;
+    Ok(found.map(|Local { secret, since }| Entry {
+        view: TokenView {
+            token_id: LOCAL_ID.to_owned(),
+            name: "whoever may read the state directory".to_owned(),
+            scope: AccessScope::Admin,
+            created_at: timestamp_of(since),
+            expires_at: None,
+        },
+        sha256: digest(&secret),
+    }))
 }
 
 fn timestamp_of(time: SystemTime) -> Timestamp {
@@ -361,7 +367,7 @@ fn replace(dir: &Path, path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
 fn mint(entropy: &mut dyn Entropy) -> (String, String) {
     let mut secret = [0; 32];
     entropy.fill(&mut secret);
-    let token = format!("wr_{}", hex(&secret));
+    let token = format!("{}{}", local::PREFIX, hex(&secret));
     let sha256 = digest(&token);
     (token, sha256)
 }
