@@ -7,6 +7,7 @@ use worker_runtime_core::{
     Code, EndOptions, EventType, Fence, Permission, Scope, ScopeRule, WorkerId,
     error::{AllocationError, CreateError, FenceError, LifecycleError, ScopeRefusal},
     run::StopReason,
+    scope::Leaves as _,
     view::VerifyFence,
     worker::{CreateWorker, MountRef},
 };
@@ -426,6 +427,72 @@ async fn a_fence_is_good_while_its_run_goes_on_and_for_what_the_worker_may_touch
         .verify(worker_id, &asked)
         .unwrap_err();
     assert_eq!(error.code(), Code::FenceStale, "{error}");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_backend_asks_its_sink_before_it_writes_and_is_told_what_is_good_now() {
+    let host = Host::open().await;
+    let request = CreateWorker {
+        scope: write("src"),
+        delegation: write("src/a"),
+        ..scripted()
+    };
+    let worker_id = host.create(request).await;
+    let run = host.start(worker_id, "one").await;
+    let may = |path: &str| run.sink.verify(&place(path), Permission::Write);
+    let told = may("src/a").unwrap();
+    assert_eq!(Some(told.fence), run.request.fence);
+    assert_eq!(told.run_id, run.sink.run_id());
+    assert_eq!(may("docs").unwrap_err().code(), Code::ScopeDenied);
+    // The run was told what it may touch when it began; what is lent since then only its sink knows.
+    let scope = run.request.scope.clone().unwrap();
+    host.create(below(worker_id, holding(write("src/a"), nothing())))
+        .await;
+    let target = format!("{}/a", scope.held.scope.allow[0].target);
+    assert_eq!(
+        scope.effective().permission_at(&target),
+        Some(Permission::Write)
+    );
+    assert_eq!(may("src/a").unwrap_err().code(), Code::ScopeDenied);
+    let look = run.sink.verify(&place("src/a"), Permission::Read);
+    assert_eq!(look.unwrap().permission, Permission::Read);
+    // The next run is told.
+    let kept = run.sink.clone();
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let late = kept.verify(&place("src/b"), Permission::Write);
+    assert_eq!(late.unwrap_err().code(), Code::FenceStale);
+    let run = host.start(worker_id, "two").await;
+    let scope = run.request.scope.clone().unwrap();
+    assert_eq!(
+        scope.effective().permission_at(&target),
+        Some(Permission::Read)
+    );
+    assert!(run.sink.verify(&place("src/b"), Permission::Write).is_ok());
+    // A backend that outlives its Runtime may touch nothing.
+    let kept = run.sink.clone();
+    let host = host.crash().await;
+    let late = kept.verify(&place("src/b"), Permission::Write);
+    assert_eq!(late.unwrap_err().code(), Code::FenceStale);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_worker_held_nothing_when_it_began_may_touch_nothing() {
+    let host = Host::open().await;
+    let worker_id = host.create(scripted()).await;
+    let run = host.start(worker_id, "one").await;
+    assert!(run.request.scope.is_none());
+    let allocations = host.runtime.allocations();
+    allocations
+        .change(worker_id, &write("src"), &nothing(), None)
+        .await
+        .unwrap();
+    let asked = run.sink.verify(&place("src"), Permission::Write);
+    assert_eq!(asked.unwrap_err().code(), Code::ScopeDenied);
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let run = host.start(worker_id, "two").await;
+    assert!(run.sink.verify(&place("src"), Permission::Write).is_ok());
     host.end().await;
 }
 

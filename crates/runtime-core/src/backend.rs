@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActionId, Fence, Generation, HeldScope, RunId, RunSink, TranscriptReader, WorkerId,
-    input::Input, profile::ResolvedProfile, record::ProcessRecord, worker::WorkerSpecFields,
+    ActionId, Fence, Generation, RunId, RunSink, TranscriptReader, WorkerId, input::Input,
+    profile::ResolvedProfile, record::ProcessRecord, scope::RunScope, worker::WorkerSpecFields,
 };
 
 /// Why a backend, or a step of it, can't do what is asked. `message` goes to clients: it names no
@@ -51,6 +51,8 @@ pub enum BackendErrorKind {
     Broken,
     /// It can't do this at all.
     Unsupported,
+    /// It is to be kept to its scope by the system, which can't do that. Nothing was executed.
+    Unconfined,
 }
 
 /// Why a Worker takes no input (I8).
@@ -134,8 +136,6 @@ pub struct StartWorker {
     pub profile: Arc<ResolvedProfile>,
     /// The backend's configuration, as its factory resolved it.
     pub config: Arc<serde_json::Value>,
-    /// What it may touch.
-    pub scope: Option<Arc<HeldScope>>,
     /// The absolute path of its workspace, when it has one.
     pub working_directory: Option<PathBuf>,
     /// Gives secrets by name.
@@ -160,6 +160,9 @@ pub struct RunRequest {
     pub generation: Generation,
     /// The fence to show for the Worker's scope, when it holds one.
     pub fence: Option<Fence>,
+    /// What it may touch, when its Worker holds something. With a long-lived backend it may be another
+    /// scope in each run.
+    pub scope: Option<RunScope>,
     /// What to run.
     pub input: Arc<Input>,
     /// The longest that it may take, from now, in milliseconds; the Runtime cancels it then.

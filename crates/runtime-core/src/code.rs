@@ -73,6 +73,7 @@ codes! {
     RunStale = "WR-RUN-STALE";
     RunUnproven = "WR-RUN-UNPROVEN";
     RunStartFailed = "WR-RUN-START-FAILED";
+    ConfinementUnavailable = "WR-CONFINEMENT-UNAVAILABLE";
     ActionUnknown = "WR-ACTION-UNKNOWN";
     ActionOption = "WR-ACTION-OPTION";
     RuntimeStopped = "WR-RUNTIME-STOPPED";

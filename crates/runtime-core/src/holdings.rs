@@ -15,7 +15,7 @@ use crate::{
     error::ScopeRefusal,
     record::AllocationRecord,
     scope::{
-        Authority, Claim, Effective, Leaves, NO_SCOPE, OWNERS_MAX, ScopeIndex, conflicts,
+        Authority, Claim, Effective, Leaves, NO_SCOPE, OWNERS_MAX, RunScope, ScopeIndex, conflicts,
         uncovered, writes,
     },
     view::{Owners, ScopeOwner, wire_rule},
@@ -125,6 +125,13 @@ impl Holdings {
             scope,
             lent: lent.collect(),
         })
+    }
+
+    /// What a run of this Worker is told that it may touch.
+    pub(crate) fn run_scope(&self, worker_id: WorkerId) -> Option<RunScope> {
+        let held = self.get(worker_id)?.clone();
+        let lent = self.children(worker_id).cloned().collect();
+        Some(RunScope { held, lent })
     }
 
     /// The first rule of a child's claim that is beyond what would be delegated.

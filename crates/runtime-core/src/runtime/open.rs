@@ -84,6 +84,8 @@ pub(super) async fn open(
         clock: clock.clone(),
         alarm: alarm.clone(),
         handle: Handle::current(),
+        shared: shared.clone(),
+        mounts: mounts.clone(),
     };
     let parts = SupervisorParts {
         path,

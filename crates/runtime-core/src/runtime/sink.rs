@@ -1,11 +1,12 @@
 //! How a backend talks back about one run. Everything it tells becomes durable through the writer,
 //! and is taken only while the run is the current one (I4). How a run ends is in `finish`, what it
-//! tells beside its output in `facts`.
+//! tells beside its output in `facts`, and what it asks before it writes in `verify`.
 //!
 //! Called by backends, and by the Worker's own task (`super::supervisor`).
 
 mod facts;
 mod finish;
+mod verify;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -21,10 +22,11 @@ use super::{
     alarm::Alarm,
     bounds::check_len,
     command::{Command, SinkMessage},
+    shared::Shared,
     supervisor::Keeper,
 };
 use crate::{
-    BlockId, Clock, EventDraft, EventType, Generation, Position, RunId, WorkerId,
+    BlockId, Clock, EventDraft, EventType, Fence, Generation, Mounts, Position, RunId, WorkerId,
     error::{SinkError, Unavailable},
     event::EVENT_TYPE_LEN_MAX_BYTES,
     limits::Limits,
@@ -41,6 +43,8 @@ pub(crate) struct SinkPath {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) handle: Handle,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) mounts: Arc<Mounts>,
 }
 
 /// A run's way back into the Runtime. Clones are of the same run; when the last one is dropped
@@ -61,6 +65,7 @@ pub(crate) struct RunOf {
     pub(crate) worker_id: WorkerId,
     pub(crate) run_id: RunId,
     pub(crate) generation: Generation,
+    pub(crate) fence: Option<Fence>,
 }
 
 struct Inner {
@@ -68,6 +73,7 @@ struct Inner {
     worker_id: WorkerId,
     run_id: RunId,
     generation: Generation,
+    fence: Option<Fence>,
     /// The backend's own end of the run was recorded, or somebody's was before.
     finished: AtomicBool,
     /// Ends the run when it is let go of without an end; a sink without one may just be dropped.
@@ -97,6 +103,7 @@ impl RunSink {
             worker_id: run.worker_id,
             run_id: run.run_id,
             generation: run.generation,
+            fence: run.fence,
             finished: AtomicBool::new(false),
             keeper,
         }))

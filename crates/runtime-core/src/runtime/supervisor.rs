@@ -25,8 +25,9 @@ use crate::{
     Mounts, RunId, WorkerId,
     backend::{BackendError, BackendErrorKind, SecretResolver},
     patience::within,
-    record::{AllocationRecord, UnfinishedRecord, WorkerRecord},
+    record::{UnfinishedRecord, WorkerRecord},
     run::StopReason,
+    scope::RunScope,
     state::Effect,
 };
 
@@ -141,8 +142,8 @@ impl Owner {
                 Some(Effect::Start {
                     worker,
                     unfinished,
-                    allocation,
-                }) => self.start(worker, unfinished, allocation),
+                    scope,
+                }) => self.start(worker, unfinished, scope),
                 Some(Effect::Cancel { run_id, .. }) => self.cancel(run_id),
                 Some(Effect::Respond {
                     run_id,
@@ -196,7 +197,7 @@ impl Owner {
         &mut self,
         worker: Arc<WorkerRecord>,
         unfinished: Arc<UnfinishedRecord>,
-        allocation: Option<Arc<AllocationRecord>>,
+        scope: Option<RunScope>,
     ) {
         let Some(run) = unfinished.run.clone() else {
             return;
@@ -205,6 +206,7 @@ impl Owner {
             worker_id: self.worker_id,
             run_id: run.run_id,
             generation: run.generation,
+            fence: run.fence,
         };
         let sink = RunSink::kept(self.parts.path.clone(), run_of, self.keeper());
         let cancelled = watch::Sender::new(false);
@@ -218,7 +220,7 @@ impl Owner {
             parts: self.parts.clone(),
             worker,
             unfinished,
-            allocation,
+            scope,
             run,
             backend: self.backend.clone(),
             keeper: self.keeper(),

@@ -107,11 +107,11 @@ impl State {
     fn start_effect(&mut self, worker_id: WorkerId, unfinished: Arc<UnfinishedRecord>) {
         if let Some(worker) = self.workers.get(&worker_id) {
             let worker = worker.record.clone();
-            let allocation = self.holdings.get(worker_id).cloned();
+            let scope = self.holdings.run_scope(worker_id);
             self.effects.push(Effect::Start {
                 worker,
                 unfinished,
-                allocation,
+                scope,
             });
         }
     }

@@ -41,11 +41,12 @@ use crate::{
     holdings::Holdings,
     limits::Limits,
     record::{
-        AllocationRecord, IncarnationRecord, Lifecycle, ReceiptRecord, Recorded, RuntimeRecord,
-        UnfinishedRecord, WorkerRecord,
+        IncarnationRecord, Lifecycle, ReceiptRecord, Recorded, RuntimeRecord, UnfinishedRecord,
+        WorkerRecord,
     },
     runtime::{Backends, LiveRuns},
     sabotage::{self, Sabotage},
+    scope::RunScope,
     store::{Batch, Change, DamagedRecord, Loaded, StoreReader},
 };
 
@@ -62,7 +63,7 @@ pub(crate) enum Effect {
     Start {
         worker: Arc<WorkerRecord>,
         unfinished: Arc<UnfinishedRecord>,
-        allocation: Option<Arc<AllocationRecord>>,
+        scope: Option<RunScope>,
     },
     /// End a run.
     Cancel { worker_id: WorkerId, run_id: RunId },

@@ -115,6 +115,7 @@ impl Drop for Inner {
             worker_id: self.worker_id,
             run_id: self.run_id,
             generation: self.generation,
+            fence: self.fence,
         };
         let sink = RunSink::detached(self.path.clone(), run);
         let detail = Some("the backend let go of the run without ending it".to_owned());

@@ -17,8 +17,9 @@ use crate::{
         BackendError, BackendErrorKind, BackendFactory, ExecutionBackend, Restored, RunRequest,
         StartWorker, Submitted,
     },
-    record::{AllocationRecord, RunRecord, UnfinishedRecord, WorkerRecord},
+    record::{RunRecord, UnfinishedRecord, WorkerRecord},
     run::StopReason,
+    scope::RunScope,
 };
 
 /// Waits until something was told, or nobody is left who could.
@@ -31,7 +32,7 @@ pub(super) struct StartRun {
     pub(super) parts: SupervisorParts,
     pub(super) worker: Arc<WorkerRecord>,
     pub(super) unfinished: Arc<UnfinishedRecord>,
-    pub(super) allocation: Option<Arc<AllocationRecord>>,
+    pub(super) scope: Option<RunScope>,
     pub(super) run: RunRecord,
     pub(super) backend: watch::Sender<Started>,
     pub(super) keeper: Keeper,
@@ -71,6 +72,7 @@ impl StartRun {
             run_id: self.run.run_id,
             generation: self.run.generation,
             fence: self.run.fence,
+            scope: self.scope.clone(),
             input: self.unfinished.input.clone(),
             time_ms: self.unfinished.input.budget.time_ms,
             transcript: TranscriptReader::new(
@@ -122,10 +124,6 @@ impl StartRun {
             spec: Arc::new(self.worker.spec.0.clone()),
             profile: Arc::new(self.worker.profile.clone()),
             config: Arc::new(selection.config.0.clone()),
-            scope: self
-                .allocation
-                .as_ref()
-                .map(|allocation| allocation.scope.clone()),
             working_directory: workspace.and_then(|workspace| {
                 self.parts
                     .mounts
@@ -154,6 +152,7 @@ impl StartRun {
 fn refused(how: &str, error: &BackendError) -> StopReason {
     match error.kind {
         BackendErrorKind::Start => failed(Code::RunStartFailed.as_str(), error),
+        BackendErrorKind::Unconfined => failed(Code::ConfinementUnavailable.as_str(), error),
         _ => failed(how, error),
     }
 }
