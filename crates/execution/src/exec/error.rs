@@ -28,6 +28,14 @@ pub enum SpawnError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The kernel can't keep the command to where it may write.
+    #[error("cannot confine {program:?}: {source}")]
+    Enclose {
+        /// The program as it was configured.
+        program: String,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The shim's own program can't be started.
     #[error("cannot start the shim {}: {source}", path.display())]
     Shim {

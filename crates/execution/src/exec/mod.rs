@@ -17,6 +17,7 @@
 //! - [`shim`]: what the embedding binary calls first in `main`; monitor and starter
 //! - [`ProcessIdentity`]: what is recorded of a command before it executes
 //! - [`reap`]: proves after a crash that nothing of a recorded command is left
+//! - [`Enclosure`]: where the kernel lets a command write
 //! - `wire`, `channel`: the messages between Runtime and monitor, and how they travel
 //! - [`open_files`]: how many files this program and its commands may have open
 //! - `proc_table`, `signal`: the only readers of `/proc`, the only sender of signals by process id
@@ -29,6 +30,7 @@
 mod backend;
 mod channel;
 mod direct;
+mod enclosure;
 mod error;
 mod proc_table;
 mod process;
@@ -45,8 +47,10 @@ pub mod spawn;
 #[doc(hidden)]
 pub use backend::fuzzing;
 pub use backend::{
-    EnvironmentValue, ExecConfig, ExecFactory, ExecOptions, HostEnvironment, InputWay, Mode,
+    Confine, EnvironmentValue, ExecConfig, ExecFactory, ExecOptions, HostEnvironment, InputWay,
+    Mode,
 };
+pub use enclosure::{Enclosure, LANDLOCK_VERSION};
 pub use error::{ProcessError, SpawnError};
 pub use process::{
     Containment, InvalidRunMarker, ProcessIdentity, ProcessReference, RUN_MARKER_VARIABLE,

@@ -81,6 +81,7 @@ impl Held {
             stderr,
             of_command,
         } = streams;
+        let mut landlock_version = None;
         let process = match monitor {
             None => {
                 let direct = Direct::spawn(&options, of_command)?;
@@ -92,10 +93,11 @@ impl Held {
             }
             Some(monitor) => {
                 monitor
-                    .go(of_command)
+                    .go(of_command, options.enclosure.as_ref())
                     .await
                     .map_err(|source| options.prepare_failed(source))?;
                 let (command, monitored) = Monitored::started(monitor, &options).await?;
+                landlock_version = monitored.landlock_version;
                 Process {
                     identity,
                     command,
@@ -107,6 +109,7 @@ impl Held {
             stdin,
             stdout,
             stderr,
+            landlock_version,
             process,
         })
     }
@@ -126,6 +129,8 @@ pub struct Running {
     pub stdout: Receiver,
     /// The command's errors.
     pub stderr: Receiver,
+    /// Which version of Landlock keeps it to where it may write, if it is enclosed.
+    pub landlock_version: Option<u32>,
     /// Its life.
     pub process: Process,
 }
@@ -244,6 +249,7 @@ impl Canceller {
 struct Monitored {
     channel: Arc<Channel>,
     monitor: Child,
+    landlock_version: Option<u32>,
     exit: Option<Exit>,
     quiet: bool,
     lost: bool,
@@ -257,11 +263,17 @@ impl Monitored {
         let mut monitored = Self {
             channel: Arc::new(monitor.channel),
             monitor: monitor.child,
+            landlock_version: None,
             exit: None,
             quiet: false,
             lost: false,
         };
-        let command = match monitored.channel.receive().await {
+        let mut first = monitored.channel.receive().await;
+        if let Ok(Some(Report::Enclosed { landlock_version })) = first {
+            monitored.landlock_version = Some(landlock_version);
+            first = monitored.channel.receive().await;
+        }
+        let command = match first {
             Ok(Some(Report::Started {
                 pid,
                 start_time_ticks,
@@ -294,7 +306,12 @@ impl Monitored {
         match report {
             Some(Report::Exited { exit }) => self.exit = Some(exit),
             Some(Report::Quiet) => self.quiet = true,
-            Some(Report::Ready { .. } | Report::Started { .. } | Report::NotStarted(_)) => {}
+            Some(
+                Report::Ready { .. }
+                | Report::Enclosed { .. }
+                | Report::Started { .. }
+                | Report::NotStarted(_),
+            ) => {}
             None => self.lost = true,
         }
     }
@@ -333,6 +350,7 @@ fn start_error(options: &SpawnOptions, failure: StartFailure) -> SpawnError {
     match failure.step {
         StartStep::Prepare => options.prepare_failed(failure.source()),
         StartStep::WorkingDirectory => options.directory_failed(failure.source()),
+        StartStep::Enclose => options.enclose_failed(failure.source()),
         StartStep::Execute => options.execute_failed(failure.source()),
     }
 }

@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use worker_runtime_core::{patience::within, sabotage};
 
 use super::channel::Channel;
+use super::enclosure::Enclosure;
 use super::error::SpawnError;
 use super::open_files;
 use super::process::{
@@ -61,6 +62,8 @@ pub struct SpawnOptions {
     pub directory: PathBuf,
     /// See [`RunMarker`].
     pub run_marker: RunMarker,
+    /// What it is enclosed in; takes a shim.
+    pub enclosure: Option<Enclosure>,
     /// Where the shim is.
     pub shim: Shim,
     /// How long what the command left behind may take to end after TERM, when the command itself has
@@ -83,6 +86,7 @@ impl SpawnOptions {
             environment: Vec::new(),
             directory: directory.into(),
             run_marker,
+            enclosure: None,
             shim: Shim::Detect,
             leftover_grace: Duration::from_secs(1),
             ready_within: Duration::from_secs(10),
@@ -104,6 +108,13 @@ impl SpawnOptions {
     pub(super) fn directory_failed(&self, source: io::Error) -> SpawnError {
         SpawnError::WorkingDirectory {
             path: self.directory.clone(),
+            source,
+        }
+    }
+
+    pub(super) fn enclose_failed(&self, source: io::Error) -> SpawnError {
+        SpawnError::Enclose {
+            program: self.program_name(),
             source,
         }
     }
@@ -160,6 +171,10 @@ pub async fn spawn(options: SpawnOptions) -> Result<Held, SpawnError> {
     }
     let streams = Streams::new().map_err(|source| options.prepare_failed(source))?;
     let Some(program) = options.shim.program().map(Path::to_owned) else {
+        if options.enclosure.is_some() {
+            let reason = "there is no shim, which would do it";
+            return Err(options.enclose_failed(io::Error::other(reason)));
+        }
         let identity = identity_of_pending(options.run_marker.clone(), Containment::NotEnforced)
             .map_err(|source| options.prepare_failed(source))?;
         return Ok(Held::without_shim(identity, options, streams));
@@ -244,8 +259,16 @@ impl Monitor {
     }
 
     /// Gives the command its streams and lets it execute; no copy of theirs stays here.
-    pub(super) async fn go(&self, of_command: [OwnedFd; 3]) -> io::Result<()> {
-        let descriptors = of_command.each_ref().map(AsFd::as_fd);
-        self.channel.send(&wire::Order::Go, &descriptors).await
+    pub(super) async fn go(
+        &self,
+        of_command: [OwnedFd; 3],
+        enclosure: Option<&Enclosure>,
+    ) -> io::Result<()> {
+        let memory = enclosure.map(Enclosure::to_memory).transpose()?;
+        let given: Vec<_> = of_command.iter().chain(&memory).map(AsFd::as_fd).collect();
+        let enclosed = memory.is_some();
+        self.channel
+            .send(&wire::Order::Go { enclosed }, &given)
+            .await
     }
 }

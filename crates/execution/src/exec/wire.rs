@@ -23,15 +23,16 @@ pub(super) const PROTOCOL: u32 = 2;
 /// Every message is far below this; what is longer is refused, not cut.
 const MESSAGE_BYTES_MAX: usize = 4096;
 
-/// Standard input, output and error of the command.
-const DESCRIPTORS_MAX: usize = 3;
+/// Standard input, output and error of the command, and what it is enclosed in.
+const DESCRIPTORS_MAX: usize = 4;
 
 /// From the Runtime to the monitor.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Order {
-    /// Execute the command; its standard input, output and error come along.
-    Go,
+    /// Execute the command; its standard input, output and error come along, and what it is to be
+    /// enclosed in, if it is.
+    Go { enclosed: bool },
     /// TERM now, KILL after the grace.
     Cancel { term_grace_ms: u64 },
 }
@@ -42,6 +43,8 @@ pub(super) enum Order {
 pub(super) enum Report {
     /// The monitor holds its tree and waits for [`Order::Go`].
     Ready { protocol: u32 },
+    /// The kernel keeps the command to where it may write.
+    Enclosed { landlock_version: u32 },
     /// The command executes.
     Started { pid: i32, start_time_ticks: u64 },
     /// The command was never executed.
@@ -80,6 +83,8 @@ pub(super) enum StartStep {
     /// The monitor or the starter could not prepare.
     Prepare,
     WorkingDirectory,
+    /// The command could not be kept to where it may write.
+    Enclose,
     Execute,
 }
 

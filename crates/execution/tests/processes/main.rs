@@ -2,7 +2,8 @@
 //!
 //! This binary is several programs. Executed by the shim it is the shim. Executed by a test as
 //! `act-as-runtime` it holds one command, as `act-as-host` it is a whole Runtime, both there to be
-//! killed; as `act-as-agent` it is a command in lines mode. Else it runs the tests.
+//! killed; as `act-as-agent` it is a command in lines mode, as `act-as-writer` one that touches files.
+//! Else it runs the tests.
 //!
 //! Nothing here sleeps to let something happen: what has to be waited for is waited for by a pipe, a
 //! process descriptor, or a condition with a deadline.
@@ -19,6 +20,7 @@
 mod act_as_agent;
 mod act_as_host;
 mod act_as_runtime;
+mod act_as_writer;
 mod backend;
 mod containment;
 mod direct;
@@ -43,6 +45,9 @@ fn main() -> ExitCode {
     }
     if std::env::args().nth(1).as_deref() == Some(act_as_agent::ROLE) {
         return act_as_agent::run();
+    }
+    if std::env::args().nth(1).as_deref() == Some(act_as_writer::ROLE) {
+        return act_as_writer::run();
     }
     let trials: Vec<Trial> = [
         outcome::trials(),

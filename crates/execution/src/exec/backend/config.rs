@@ -41,6 +41,23 @@ pub enum InputWay {
     None,
 }
 
+/// Whether the kernel keeps a command to what its Worker may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confine {
+    /// Nobody but itself.
+    #[default]
+    Off,
+    /// By Landlock; a run whose command can't be confined fails.
+    On,
+}
+
+impl Confine {
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
+}
+
 /// What a variable is set to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -85,6 +102,10 @@ pub struct ExecConfig {
     /// Variables that it gets as the host has them, by name; an entry of `env` wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_allow: Option<Vec<String>>,
+    /// Whether it is confined. Kept only when it is, so that an older program runs every other Worker,
+    /// and refuses this one.
+    #[serde(default, skip_serializing_if = "Confine::is_off")]
+    pub confine: Confine,
     /// How long it may take to end after TERM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term_grace_ms: Option<u64>,

@@ -18,6 +18,7 @@ use super::{
     launch::Launcher,
     lines::LinesBackend,
     simple::SimpleBackend,
+    temporary::TemporaryDirectory,
 };
 
 /// Makes Workers of command-line programs, under the name `exec`.
@@ -113,7 +114,10 @@ impl BackendFactory for ExecFactory {
             }
         };
         match exec::prove_dead(&identity, self.options.prove_within) {
-            exec::Proof::Dead => Proof::Dead,
+            exec::Proof::Dead => {
+                TemporaryDirectory::remove_left(&self.options.temporary, &identity.run_marker);
+                Proof::Dead
+            }
             exec::Proof::Unproven { reason } => Proof::Unproven {
                 reason: format!("{}: {reason}", process.label),
             },

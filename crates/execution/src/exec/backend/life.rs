@@ -12,6 +12,8 @@ use worker_runtime_core::{
     backend::{BackendError, BackendErrorKind},
 };
 
+use super::temporary::TemporaryDirectory;
+
 use super::super::{Canceller, Exit, Process, ProcessError, ProcessIdentity, Proof, prove_dead};
 
 /// Between two attempts to prove dead what could not be.
@@ -60,13 +62,18 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(process: Process, prove_within: Duration) -> Self {
+    /// `temporary` goes when the command is quiet.
+    pub(super) fn new(
+        process: Process,
+        prove_within: Duration,
+        temporary: Option<TemporaryDirectory>,
+    ) -> Self {
         let (told, life) = watch::channel(Life::Runs);
         Self {
             life,
             canceller: process.canceller(),
             identity: process.identity().clone(),
-            _task: OwnedTask::spawn(watch_over(process, told, prove_within)),
+            _task: OwnedTask::spawn(watch_over(process, told, prove_within, temporary)),
         }
     }
 
@@ -124,9 +131,15 @@ impl Watched {
     }
 }
 
-async fn watch_over(mut process: Process, told: watch::Sender<Life>, prove_within: Duration) {
+async fn watch_over(
+    mut process: Process,
+    told: watch::Sender<Life>,
+    prove_within: Duration,
+    temporary: Option<TemporaryDirectory>,
+) {
     let exit = match process.quiet().await {
         Ok(exit) => {
+            remove(temporary).await;
             told.send_replace(Life::Quiet(Some(exit)));
             return;
         }
@@ -143,6 +156,7 @@ async fn watch_over(mut process: Process, told: watch::Sender<Life>, prove_withi
         let proof = tokio::task::spawn_blocking(move || prove_dead(&identity, prove_within));
         let reason = match proof.await {
             Ok(Proof::Dead) => {
+                remove(temporary).await;
                 told.send_replace(Life::Quiet(exit));
                 return;
             }
@@ -152,6 +166,14 @@ async fn watch_over(mut process: Process, told: watch::Sender<Life>, prove_withi
         warn!(reason, "a command can't be shown to be dead");
         told.send_replace(Life::Unproven(reason));
         tokio::time::sleep(PROVE_AGAIN_AFTER).await;
+    }
+}
+
+/// Before anybody is told that the command is over, as it is a part of it.
+async fn remove(temporary: Option<TemporaryDirectory>) {
+    if let Some(temporary) = temporary {
+        // It may be large. That it could not be removed was told.
+        let _ = tokio::task::spawn_blocking(move || drop(temporary)).await;
     }
 }
 

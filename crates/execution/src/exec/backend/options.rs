@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf, time::Duration};
 
-use super::super::Shim;
+use super::super::{LANDLOCK_VERSION, Shim};
 
 /// Where the variables come from that a configuration lets through by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +34,12 @@ pub struct ExecOptions {
     pub env_allow: Vec<String>,
     /// Where commands run whose Worker has no workspace. An absolute path.
     pub directory: PathBuf,
+    /// Below which a command that is confined has a directory of its own, as its `TMPDIR`. An absolute
+    /// path.
+    pub temporary: PathBuf,
+    /// The newest version of Landlock that is used, to see what a command meets on an older kernel:
+    /// 0 is one without.
+    pub landlock_version_max: u32,
     /// How long a command may take to end after TERM, when a configuration does not say.
     pub term_grace: Duration,
     /// How long a command in lines mode may take to end a run that it was asked to cancel, before
@@ -65,6 +71,8 @@ impl Default for ExecOptions {
             environment: HostEnvironment::Process,
             env_allow: env_allow.map(str::to_owned).to_vec(),
             directory: env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+            temporary: env::temp_dir(),
+            landlock_version_max: LANDLOCK_VERSION,
             term_grace: Duration::from_secs(5),
             cancel_grace: Duration::from_secs(5),
             leftover_grace: Duration::from_secs(1),

@@ -79,6 +79,7 @@ impl SimpleBackend {
             life: ProcessLife::Run,
             run_id: run.run_id,
             fence: run.fence,
+            scope: run.scope.as_ref(),
             last_argument: (way == InputWay::Argument).then_some(text.as_str()),
         };
         let launched = self.launcher.launch(start, &sink).await?;

@@ -20,10 +20,12 @@
 //!
 //! - `monitor`: a subreaper that waits for *go*, watches the tree and ends it
 //! - `starter`: becomes the command
+//! - `landlock`: keeps it to where it may write
 //!
 //! Neither uses tokio or a thread. A monitor is found by its name, [`PROCESS_NAME`], in `ps`.
 
 mod family;
+mod landlock;
 mod monitor;
 mod starter;
 

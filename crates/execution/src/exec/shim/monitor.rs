@@ -42,12 +42,12 @@ pub(super) fn run(
     let children = watch_children()?;
     std::env::set_current_dir("/")?;
     wire::send(&control, &Report::Ready { protocol: PROTOCOL }, &[])?;
-    let streams = match wire::receive::<Order>(&control)? {
-        Some((Order::Go, streams)) => streams,
+    let (order, given) = match wire::receive::<Order>(&control)? {
+        Some((order @ Order::Go { .. }, given)) => (order, given),
         // Gone, or cancelled, before the command began: it never does.
         Some((Order::Cancel { .. }, _)) | None => return Ok(()),
     };
-    match start(command, streams) {
+    match start(command, &order, given) {
         Ok((starter, start)) => Monitor {
             control: Some(control),
             children,
@@ -90,7 +90,7 @@ fn watch_children() -> io::Result<SignalFd> {
 
 /// Starts the starter and hands it the streams, of which no copy stays here: when the tree is gone,
 /// their other ends see the end.
-fn start(command: &CommandLine, streams: Vec<OwnedFd>) -> io::Result<(Pid, OwnedFd)> {
+fn start(command: &CommandLine, order: &Order, given: Vec<OwnedFd>) -> io::Result<(Pid, OwnedFd)> {
     let (near, far) = wire::pair()?;
     let child = Command::new(THIS_PROGRAM)
         .arg0(PROCESS_NAME)
@@ -105,9 +105,9 @@ fn start(command: &CommandLine, streams: Vec<OwnedFd>) -> io::Result<(Pid, Owned
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()?;
-    let streams: Vec<_> = streams.iter().map(AsFd::as_fd).collect();
+    let given: Vec<_> = given.iter().map(AsFd::as_fd).collect();
     // A starter that died already is found as an ended child.
-    match wire::send(&near, &Order::Go, &streams) {
+    match wire::send(&near, order, &given) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Err(error) => return Err(error),
@@ -279,7 +279,7 @@ impl Monitor {
                 self.end_within(Duration::from_millis(term_grace_ms))
             }
             // A second *go* is nothing that this side of the protocol knows: as good as gone.
-            Ok(Some((Order::Go, _)) | None) | Err(_) => {
+            Ok(Some((Order::Go { .. }, _)) | None) | Err(_) => {
                 self.runtime_is_gone();
                 Ok(())
             }
@@ -292,6 +292,11 @@ impl Monitor {
             return Ok(());
         };
         match wire::receive(&start)? {
+            Some((enclosed @ Report::Enclosed { .. }, _)) => {
+                self.report(&enclosed);
+                self.start = Some(start);
+                return self.read_start();
+            }
             Some((Report::NotStarted(failure), _)) => {
                 // Its exit code is the starter's, not one of the command.
                 self.exit_reported = true;

@@ -4,7 +4,10 @@ use std::io::{Read, Write};
 #[test]
 fn every_message_arrives_as_it_was_sent() {
     let (near, far) = pair().unwrap();
-    for order in [Order::Go, Order::Cancel { term_grace_ms: 7 }] {
+    for order in [
+        Order::Go { enclosed: true },
+        Order::Cancel { term_grace_ms: 7 },
+    ] {
         send(&near, &order, &[]).unwrap();
         assert_eq!(receive::<Order>(&far).unwrap().unwrap().0, order);
     }
@@ -14,6 +17,9 @@ fn every_message_arrives_as_it_was_sent() {
     };
     for report in [
         Report::Ready { protocol: PROTOCOL },
+        Report::Enclosed {
+            landlock_version: 3,
+        },
         Report::Started {
             pid: 7,
             start_time_ticks: u64::MAX,
@@ -36,7 +42,12 @@ fn every_message_arrives_as_it_was_sent() {
 fn descriptors_arrive_in_order_and_closed_on_execution() {
     let (near, far) = pair().unwrap();
     let (mut reader, mut writer) = std::io::pipe().unwrap();
-    send(&near, &Order::Go, &[reader.as_fd(), writer.as_fd()]).unwrap();
+    send(
+        &near,
+        &Order::Go { enclosed: false },
+        &[reader.as_fd(), writer.as_fd()],
+    )
+    .unwrap();
     let (_, descriptors) = receive::<Order>(&far).unwrap().unwrap();
     assert_eq!(descriptors.len(), 2);
     for descriptor in &descriptors {
@@ -56,7 +67,7 @@ fn descriptors_arrive_in_order_and_closed_on_execution() {
 #[test]
 fn the_death_of_the_peer_is_the_end_of_the_stream() {
     let (near, far) = pair().unwrap();
-    send(&near, &Order::Go, &[]).unwrap();
+    send(&near, &Order::Go { enclosed: false }, &[]).unwrap();
     drop(near);
     assert!(receive::<Order>(&far).unwrap().is_some());
     assert!(receive::<Order>(&far).unwrap().is_none());

@@ -1,5 +1,6 @@
 //! The `exec` backend in a real Runtime, with real commands.
 
+mod confined;
 mod lines;
 mod lines_faults;
 mod pressure;
@@ -22,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         recorded::trials(),
         restart::trials(),
         pressure::trials(),
+        confined::trials(),
     ]
     .into_iter()
     .flatten()

@@ -15,6 +15,8 @@ use worker_runtime_core::{
     worker::WorkerSpecFields,
 };
 
+use super::super::environment::ScopeText;
+
 /// Grows when a message changes so that an older side would misread it.
 pub(super) const PROTOCOL: u32 = 1;
 
@@ -183,6 +185,8 @@ pub(super) enum ToCommand<'a> {
         generation: Generation,
         #[serde(skip_serializing_if = "Option::is_none")]
         fence: Option<Fence>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<ScopeText<'a>>,
         input: &'a Input,
         #[serde(skip_serializing_if = "Option::is_none")]
         time_ms: Option<u64>,

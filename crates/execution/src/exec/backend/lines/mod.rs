@@ -33,6 +33,7 @@ use worker_runtime_core::{
 };
 
 use super::{
+    environment::ScopeText,
     launch::{Launcher, Start, identity_bytes},
     slot::RunSlot,
 };
@@ -140,7 +141,8 @@ impl LinesBackend {
         let start = Start {
             life: ProcessLife::Backend,
             run_id: run.run_id,
-            fence: None,
+            fence: run.fence,
+            scope: run.scope.as_ref(),
             last_argument: None,
         };
         let launched = self.launcher.launch(start, sink).await?;
@@ -158,6 +160,7 @@ fn input_line(run: &RunRequest) -> Result<String, BackendError> {
         run_id: run.run_id,
         generation: run.generation,
         fence: run.fence,
+        scope: run.scope.as_ref().map(ScopeText::of),
         input: &run.input,
         time_ms: run.time_ms,
         transcript_len: run.transcript.len().ok(),
@@ -183,6 +186,11 @@ impl ExecutionBackend for LinesBackend {
         let block_bytes_max = self.launcher.options.block_bytes_max;
         let mut turn = Box::new(Turn::new(sink.clone(), claim, line, block_bytes_max));
         if let Some(running) = &*session {
+            if let Some(confined) = &running.confined {
+                let scope = run.scope.as_ref();
+                let told = self.launcher.tell_of_later_run(confined, scope, &sink);
+                told.await;
+            }
             match running.give(turn) {
                 Ok(()) => return Submitted::Accepted,
                 Err(back) => turn = back,

@@ -24,6 +24,7 @@ use worker_runtime_core::{
 use super::super::super::Exit;
 use super::super::{
     ExecOptions,
+    confinement::{Confinement, Plan},
     launch::Launched,
     life::{OwnedTask, Watched},
     output::Output,
@@ -42,6 +43,8 @@ use super::{
 pub(super) struct Session {
     pub(super) watched: Arc<Watched>,
     pub(super) out: Outgoing,
+    /// What it is kept to, if it is.
+    pub(super) confined: Option<(Plan, Confinement)>,
     turns: mpsc::Sender<Box<Turn>>,
     state: Arc<State>,
     _tasks: [OwnedTask; 2],
@@ -87,6 +90,7 @@ impl Session {
         Self {
             watched,
             out,
+            confined: launched.confined,
             turns,
             state,
             _tasks: [OwnedTask::spawn(reader.run()), OwnedTask::spawn(writing)],
