@@ -12,6 +12,7 @@
 mod again;
 mod changes;
 mod config;
+mod confine;
 mod crash;
 mod damage;
 mod each_verb;

@@ -29,6 +29,10 @@ pub(crate) struct BackendArgs {
     /// KEY=VALUE, which is kept with the Worker (may be repeated)
     #[arg(long, value_name = "KEY[=VALUE]")]
     env: Vec<String>,
+    /// Have the kernel keep the command to what its scope lets it write (Landlock); a run for which
+    /// that can't be done fails
+    #[arg(long)]
+    confine: bool,
     /// How long the command may take to end when it is asked to, such as 5s
     #[arg(long, value_name = "TIME", value_parser = timeout::parse_ms)]
     term_grace: Option<u64>,
@@ -37,7 +41,7 @@ pub(crate) struct BackendArgs {
     #[arg(
         long,
         value_name = "NAME",
-        conflicts_with_all = ["command", "mode", "input_as", "env", "term_grace", "backend_config"]
+        conflicts_with_all = ["command", "mode", "input_as", "env", "confine", "term_grace", "backend_config"]
     )]
     backend: Option<String>,
     /// The whole configuration of the exec backend, as JSON in a file or on standard input (-);
@@ -45,7 +49,7 @@ pub(crate) struct BackendArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["command", "mode", "input_as", "env", "term_grace"]
+        conflicts_with_all = ["command", "mode", "input_as", "env", "confine", "term_grace"]
     )]
     backend_config: Option<String>,
 }
@@ -164,6 +168,9 @@ impl BackendArgs {
                 .map(|(name, value)| (name.to_owned(), value.into()))
                 .collect();
             put("env", set.into());
+        }
+        if self.confine {
+            put("confine", "on".into());
         }
         if let Some(ms) = self.term_grace {
             put("term_grace_ms", ms.into());

@@ -109,11 +109,23 @@ fn lines(worker: &WorkerView, printer: &Printer) -> Vec<(&'static str, String)> 
                 format!("{scope}{fence}")
             },
         ),
+        ("confined", confined_text(worker)),
         ("last run", last.unwrap_or_default()),
         ("inputs", worker.input_count.to_string()),
         ("created", time(worker.created_at)),
         ("cursor", worker.cursor.to_string()),
     ]
+}
+
+/// What its backend said: `whole`, `outer`, `off` or `unavailable`, and what there is to say of it.
+fn confined_text(worker: &WorkerView) -> String {
+    let confinement = worker.status.get("confinement");
+    let field = |name| confinement.and_then(|told| told.get(name)?.as_str());
+    match (field("state"), field("reason")) {
+        (Some(state), Some(reason)) => format!("{state}: {reason}"),
+        (Some(state), None) => state.to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 fn intent_text(intent: &Intent) -> String {
