@@ -44,6 +44,7 @@ mod races;
 mod recovery;
 mod restart;
 mod submit;
+mod takings;
 mod transcripts;
 
 /// A test file that is no module is never run, and nobody would notice.

@@ -89,6 +89,7 @@ event_types! {
     ALLOCATION_GRANTED = "allocation.granted";
     ALLOCATION_REFUSED = "allocation.refused";
     ALLOCATION_CHANGED = "allocation.changed";
+    ALLOCATION_RELEASING = "allocation.releasing";
     ALLOCATION_RELEASED = "allocation.released";
     ALLOCATION_REPARENTED = "allocation.reparented";
     ALLOCATION_RECLAIMED = "allocation.reclaimed";

@@ -70,11 +70,31 @@ pub enum Lifecycle {
     Deleted,
 }
 
-/// An end that was asked for; it is reached when the Worker's run is quiet.
+/// What a Worker comes to once all that it runs is quiet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndingKind {
+    /// It is stopped.
+    Stop,
+    /// It is cancelled.
+    Cancel,
+    /// It lives on, and holds nothing. An end that is asked for meanwhile takes the place of this.
+    Release,
+}
+
+impl From<EndKind> for EndingKind {
+    fn from(kind: EndKind) -> Self {
+        match kind {
+            EndKind::Stop => Self::Stop,
+            EndKind::Cancel => Self::Cancel,
+        }
+    }
+}
+
+/// What was asked for and is reached when the Worker's run is quiet: its end, or that of its scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// Stop or cancel: the first one wins within an epoch.
-    pub kind: EndKind,
+    /// Of stop and cancel the first one wins within an epoch.
+    pub kind: EndingKind,
     /// When it was asked for.
     pub at: Timestamp,
     /// The event that recorded the request.
@@ -135,7 +155,8 @@ pub struct WorkerRecord {
     pub lifecycle: Lifecycle,
     /// Which life.
     pub epoch: Epoch,
-    /// An end that was asked for in this epoch; kept after it was reached, for repeated calls.
+    /// What it is to come to once it is quiet. An end that was asked for in this epoch is kept after it
+    /// was reached, for repeated calls.
     pub ending: Option<Ending>,
     /// Dispatch is held; what runs goes on.
     pub paused: bool,
@@ -170,6 +191,22 @@ pub struct WorkerRecord {
 }
 
 impl WorkerRecord {
+    /// The end that was asked for in this epoch.
+    pub fn end_asked(&self) -> Option<(EndKind, &Ending)> {
+        let ending = self.ending.as_ref()?;
+        match ending.kind {
+            EndingKind::Stop => Some((EndKind::Stop, ending)),
+            EndingKind::Cancel => Some((EndKind::Cancel, ending)),
+            EndingKind::Release => None,
+        }
+    }
+
+    /// That what it holds is taken from it, once it is quiet.
+    pub fn release_asked(&self) -> Option<&Ending> {
+        let ending = self.ending.as_ref();
+        ending.filter(|ending| ending.kind == EndingKind::Release)
+    }
+
     /// What it keeps others from when it holds all that it was granted.
     pub fn claim(&self) -> Claim<'_> {
         Claim {
@@ -285,6 +322,8 @@ pub enum CancelCause {
     Timeout,
     /// The Runtime is stopped or closed.
     RuntimeEnds,
+    /// What its Worker holds is taken from it.
+    ScopeTaken,
 }
 
 /// That the end of a run was asked for.

@@ -281,7 +281,9 @@ pub(super) fn outcome_of(
         _ if explicit => (OutcomeKind::Completed, stop.clone()),
         None => (stop.outcome_kind(), stop.clone()),
         Some(CancelCause::RuntimeEnds) => (OutcomeKind::Interrupted, StopReason::RuntimeLost),
-        Some(CancelCause::Run | CancelCause::WorkerEnds) => (OutcomeKind::Cancelled, stop.clone()),
+        Some(CancelCause::Run | CancelCause::WorkerEnds | CancelCause::ScopeTaken) => {
+            (OutcomeKind::Cancelled, stop.clone())
+        }
     }
 }
 

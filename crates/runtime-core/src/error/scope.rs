@@ -2,7 +2,7 @@
 
 use super::{FieldInvalid, Unavailable, WorkerError};
 use crate::{
-    Code, Fence, Permission, ScopeError, ScopeRule, WorkerId,
+    Code, Fence, Permission, RunId, ScopeError, ScopeRule, WorkerId,
     view::{Owners, ScopeOwner},
 };
 
@@ -122,13 +122,14 @@ pub enum AllocationError {
     },
     /// Something runs that was started with the scope: a part of it is free when that is dead.
     #[error(
-        "{by} of Worker {worker_id} goes on with this scope; a part of it can be taken when that has ended"
+        "{} of Worker {worker_id} goes on with this scope; a part of it can be taken when that has ended",
+        match run_id { Some(run_id) => format!("run {run_id}"), None => "a process".to_owned() }
     )]
     InUse {
         /// Whose.
         worker_id: WorkerId,
-        /// A run, or a process that lives longer than one.
-        by: String,
+        /// Its run; `None` when it is a process that lives longer than one.
+        run_id: Option<RunId>,
     },
     /// A field can't be taken.
     #[error(transparent)]

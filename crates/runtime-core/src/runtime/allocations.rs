@@ -6,10 +6,9 @@
 use super::{command::Command, condition::Condition, handle::Runtime};
 use crate::{
     Scope, WorkerId,
-    error::{AllocationError, FenceError},
-    state::AllocationOp,
-    view::{AllocationReceipt, FenceVerified, PlaceHolders, VerifyFence, WorkerView},
-    worker::MountRef,
+    error::{AllocationError, FenceError, FieldInvalid},
+    state::{AllocationOp, Taking},
+    view::{AllocationReceipt, FenceVerified, Place, PlaceHolders, VerifyFence, WorkerView},
 };
 
 /// What is held, by itself.
@@ -74,8 +73,41 @@ impl Allocations {
         worker_id: WorkerId,
         reason: Option<String>,
     ) -> Result<AllocationReceipt, AllocationError> {
-        self.ask(worker_id, reason, |reason| AllocationOp::Release { reason })
+        self.release_how(worker_id, reason, Taking::Gently).await
+    }
+
+    /// As [`release`](Self::release), also from one that runs something with it: that is cancelled, what
+    /// waits stays waiting (the Worker is paused), and what it holds is free once all is quiet. The
+    /// answer comes when that is durable, and [`waits_for`](AllocationReceipt::waits_for) says whether it
+    /// is still to come; then the event `allocation.released` tells of it. Asked for again it is the
+    /// same; an end of the Worker that is asked for meanwhile takes its place.
+    ///
+    /// # Errors
+    /// [`AllocationError`].
+    ///
+    /// # Durability
+    /// The answer, and what it says is to come, survive a crash when it returns `Ok`.
+    pub async fn release_by_force(
+        &self,
+        worker_id: WorkerId,
+        reason: String,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        check_said(&reason)?;
+        self.release_how(worker_id, Some(reason), Taking::ByForce)
             .await
+    }
+
+    async fn release_how(
+        &self,
+        worker_id: WorkerId,
+        reason: Option<String>,
+        how: Taking,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        self.ask(worker_id, reason, |reason| AllocationOp::Release {
+            reason,
+            how,
+        })
+        .await
     }
 
     /// Takes back what the Workers directly below this one hold: all of it or nothing. What lies below
@@ -91,15 +123,46 @@ impl Allocations {
         worker_id: WorkerId,
         reason: Option<String>,
     ) -> Result<AllocationReceipt, AllocationError> {
-        self.ask(worker_id, reason, |reason| AllocationOp::Reclaim { reason })
+        self.reclaim_how(worker_id, reason, Taking::Gently).await
+    }
+
+    /// As [`reclaim`](Self::reclaim), also from those that run something: as
+    /// [`release_by_force`](Self::release_by_force) of each. All are asked in one step, and each gives
+    /// up what it holds when it is quiet.
+    ///
+    /// # Errors
+    /// [`AllocationError`]; then nobody is asked.
+    ///
+    /// # Durability
+    /// The answer, and what it says is to come, survive a crash when it returns `Ok`.
+    pub async fn reclaim_by_force(
+        &self,
+        worker_id: WorkerId,
+        reason: String,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        check_said(&reason)?;
+        self.reclaim_how(worker_id, Some(reason), Taking::ByForce)
             .await
+    }
+
+    async fn reclaim_how(
+        &self,
+        worker_id: WorkerId,
+        reason: Option<String>,
+        how: Taking,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        self.ask(worker_id, reason, |reason| AllocationOp::Reclaim {
+            reason,
+            how,
+        })
+        .await
     }
 
     /// Who holds a place, and what lies below it. Changes nothing.
     ///
     /// # Errors
     /// When the place can't be taken.
-    pub fn who(&self, place: &MountRef) -> Result<PlaceHolders, crate::ScopeError> {
+    pub fn who(&self, place: impl Into<Place>) -> Result<PlaceHolders, crate::ScopeError> {
         let mounts = &self.runtime.inner().mounts;
         self.runtime.observation().who(mounts, place)
     }
@@ -148,4 +211,15 @@ impl Allocations {
             })
             .await
     }
+}
+
+/// Whoever takes something by force says why.
+fn check_said(reason: &str) -> Result<(), FieldInvalid> {
+    if !reason.trim().is_empty() {
+        return Ok(());
+    }
+    Err(FieldInvalid {
+        field: "reason",
+        reason: "it is empty; say why it is taken by force".to_owned(),
+    })
 }

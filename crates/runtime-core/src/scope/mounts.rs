@@ -20,7 +20,7 @@ use std::{
 };
 
 use super::{HeldRule, HeldScope, Scope, ScopeRule};
-use crate::Code;
+use crate::{Code, view::Place};
 
 /// The most rules of a scope, of `allow` and `deny` together.
 pub const RULES_MAX: usize = 256;
@@ -84,6 +84,12 @@ pub enum ScopeError {
     Absolute {
         /// The rule.
         rule: String,
+    },
+    /// A place that is named without a mount is named by its absolute path.
+    #[error("{path:?} is no place: it must be an absolute path, or have a mount")]
+    NoPlace {
+        /// What was asked.
+        path: String,
     },
     /// `..` leads out of the mount.
     #[error("rule {rule:?} leads out of its mount with \"..\"")]
@@ -180,6 +186,14 @@ impl Mounts {
         target(&resolved, &rule_name(mount, path))
     }
 
+    /// The same of a place that is asked about.
+    pub(crate) fn target_of(&self, place: &Place) -> Result<String, ScopeError> {
+        match &place.mount {
+            Some(mount) => self.target(mount, &place.path),
+            None => absolute(&place.path),
+        }
+    }
+
     /// Takes a scope in: each rule gets its target.
     ///
     /// # Errors
@@ -209,6 +223,17 @@ impl Mounts {
             recursive: rule.recursive,
         })
     }
+}
+
+/// The target of an absolute path, which no mount stands for.
+fn absolute(path: &str) -> Result<String, ScopeError> {
+    let rule: String = path.chars().take(256).collect();
+    let Some(below) = path.strip_prefix('/') else {
+        return Err(ScopeError::NoPlace { path: rule });
+    };
+    let below = below.trim_start_matches('/');
+    check_path(below, &rule)?;
+    target(&look_up(Path::new("/"), below, &rule)?, &rule)
 }
 
 /// Walks from `top`, which is normalised, along `path` without leaving `top`.

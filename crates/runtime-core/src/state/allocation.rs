@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::{State, draft};
 use crate::{
-    EventType, Fence, HeldScope, WorkerId,
+    EventType, HeldScope, WorkerId,
     error::{AllocationError, ScopeRefusal, Unavailable},
     holdings::Asker,
-    record::{AllocationRecord, Lifecycle, Recorded, WorkerRecord},
+    record::{
+        AllocationRecord, CancelCause, Ending, EndingKind, Lifecycle, Recorded, WorkerRecord,
+    },
     sabotage::{self, Sabotage},
     scope::{Claim, NO_SCOPE, covers},
     store::Change,
@@ -57,9 +59,18 @@ pub(crate) enum AllocationOp {
         reason: Option<String>,
     },
     /// To hold nothing; what those below it hold lies under its parent then.
-    Release { reason: Option<String> },
+    Release { reason: Option<String>, how: Taking },
     /// To take back what those directly below it hold; what lies below these lies below it then.
-    Reclaim { reason: Option<String> },
+    Reclaim { reason: Option<String>, how: Taking },
+}
+
+/// How something is taken with which something else runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// Not at all: it is refused.
+    Gently,
+    /// What runs is ended; what is held is free once all of that is quiet.
+    ByForce,
 }
 
 impl AllocationOp {
@@ -180,8 +191,11 @@ impl State {
             AllocationOp::Change { grant, reason } => {
                 self.change_allocation(worker_id, grant, reason)
             }
-            AllocationOp::Release { reason } => self.release_allocation(worker_id, reason),
-            AllocationOp::Reclaim { reason } => self.reclaim(worker_id, reason),
+            AllocationOp::Release { reason, how } => match how {
+                Taking::Gently => self.release_allocation(worker_id, reason),
+                Taking::ByForce => self.take(worker_id, reason),
+            },
+            AllocationOp::Reclaim { reason, how } => self.reclaim(worker_id, reason, how),
         }
     }
 
@@ -236,13 +250,12 @@ impl State {
             None => EventType::ALLOCATION_GRANTED,
         };
         let recorded = self.emit(worker_id, draft(kind, None, &data)?)?;
-        let fence = allocation.fence;
         self.hold(allocation);
         self.update(worker_id, |record| {
             record.scope = scope;
             record.delegation = delegation;
         })?;
-        Ok(self.allocation_receipt(worker_id, recorded, Some(fence)))
+        Ok(self.allocation_receipt(worker_id, recorded, &[]))
     }
 
     fn release_allocation(
@@ -255,18 +268,83 @@ impl State {
         let Some(recorded) = self.give_up(worker_id, reason.as_deref())? else {
             return Err(AllocationError::NotHeld(worker_id));
         };
-        Ok(self.allocation_receipt(worker_id, recorded, None))
+        Ok(self.allocation_receipt(worker_id, recorded, &[]))
+    }
+
+    /// As a release, but what runs is ended first. It is one intent of the Worker's record, as an end
+    /// is, so that nothing starts in between and a crash leaves nothing half done.
+    fn take(
+        &mut self,
+        worker_id: WorkerId,
+        reason: Option<String>,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        let record = self.worker(worker_id)?.record.clone();
+        if let Some(asked) = record.release_asked() {
+            let position = asked.position;
+            let asked = Recorded {
+                seq: crate::Seq(0),
+                position,
+                at: asked.at,
+                incarnation_id: crate::runtime::incarnation_at(&self.incarnations, position),
+            };
+            return Ok(self.allocation_receipt(worker_id, asked, &[worker_id]));
+        }
+        self.active(worker_id)?;
+        if self.holdings.get(worker_id).is_none() {
+            return Err(AllocationError::NotHeld(worker_id));
+        }
+        let recorded = self.ask_release(worker_id, reason.as_deref())?;
+        Ok(self.allocation_receipt(worker_id, recorded, &[worker_id]))
+    }
+
+    /// Holds what waits, has the run cancelled, and the scope released when all is quiet.
+    fn ask_release(
+        &mut self,
+        worker_id: WorkerId,
+        reason: Option<&str>,
+    ) -> Result<Recorded, Unavailable> {
+        let data = json!({
+            "fence": self.holdings.get(worker_id).map(|held| held.fence),
+            "run_id": self.current_run(worker_id).map(|run| run.run_id),
+            "reason": reason,
+        });
+        let told = draft(EventType::ALLOCATION_RELEASING, None, &data)?;
+        let recorded = self.emit(worker_id, told)?;
+        let paused = match self.worker_mut(worker_id)?.record.paused {
+            true => None,
+            false => {
+                let told = draft(EventType::WORKER_PAUSED, None, &json!({}))?;
+                Some(self.emit(worker_id, told)?)
+            }
+        };
+        let ending = Ending {
+            kind: EndingKind::Release,
+            at: recorded.at,
+            position: recorded.position,
+            reason: reason.map(str::to_owned),
+        };
+        self.update(worker_id, |record| {
+            record.ending = Some(ending);
+            if let Some(paused) = paused {
+                record.paused = true;
+                record.changed = paused;
+            }
+        })?;
+        self.request_cancel(worker_id, CancelCause::ScopeTaken)?;
+        self.settle_end(worker_id)?;
+        Ok(recorded)
     }
 
     fn reclaim(
         &mut self,
         worker_id: WorkerId,
         reason: Option<String>,
+        how: Taking,
     ) -> Result<AllocationReceipt, AllocationError> {
         self.active(worker_id)?;
-        let Some(held) = self.holdings.get(worker_id).cloned() else {
+        if self.holdings.get(worker_id).is_none() {
             return Err(AllocationError::NotHeld(worker_id));
-        };
+        }
         let children: Vec<WorkerId> = self
             .holdings
             .children(worker_id)
@@ -275,21 +353,34 @@ impl State {
         for child in &children {
             self.worker(*child)?;
             self.check_head(*child)?;
-            self.refuse_in_use(*child)?;
+            if how == Taking::Gently {
+                self.refuse_in_use(*child)?;
+            }
         }
         for child in &children {
-            self.give_up(*child, reason.as_deref())?;
+            match how {
+                Taking::Gently => drop(self.give_up(*child, reason.as_deref())?),
+                // Of one that is about to end it is free with that.
+                Taking::ByForce if self.worker(*child)?.record.ending.is_some() => {}
+                Taking::ByForce => drop(self.ask_release(*child, reason.as_deref())?),
+            }
         }
-        let data = json!({ "from": children, "reason": reason });
+        let waits_for: Vec<WorkerId> = self.still_held(&children).collect();
+        let data = json!({ "from": children, "waits_for": waits_for, "reason": reason });
         let recorded = self.emit(
             worker_id,
             draft(EventType::ALLOCATION_RECLAIMED, None, &data)?,
         )?;
-        Ok(self.allocation_receipt(worker_id, recorded, Some(held.fence)))
+        Ok(self.allocation_receipt(worker_id, recorded, &children))
+    }
+
+    fn still_held<'a>(&'a self, of: &'a [WorkerId]) -> impl Iterator<Item = WorkerId> + 'a {
+        let held = of.iter().copied();
+        held.filter(|worker_id| self.holdings.get(*worker_id).is_some())
     }
 
     /// Releases what a Worker holds for good: a restore does not take it again.
-    fn give_up(
+    pub(super) fn give_up(
         &mut self,
         worker_id: WorkerId,
         reason: Option<&str>,
@@ -308,11 +399,12 @@ impl State {
         &self,
         worker_id: WorkerId,
         recorded: Recorded,
-        fence: Option<Fence>,
+        taken_from: &[WorkerId],
     ) -> AllocationReceipt {
         AllocationReceipt {
             worker_id,
-            fence,
+            fence: self.holdings.get(worker_id).map(|held| held.fence),
+            waits_for: self.still_held(taken_from).collect(),
             position: recorded.position,
             cursor: self.cursor_of(worker_id, recorded),
         }
@@ -320,23 +412,18 @@ impl State {
 
     /// That nothing runs that was started with what the Worker holds.
     fn refuse_in_use(&self, worker_id: WorkerId) -> Result<(), AllocationError> {
-        let by = match self.current_run(worker_id) {
-            Some(run) => format!("run {}", run.run_id),
-            None => {
-                let processes = &self.worker(worker_id)?.record.processes;
-                match processes.first() {
-                    Some(process) => process.label.clone(),
-                    None => return Ok(()),
-                }
-            }
-        };
-        Err(AllocationError::InUse { worker_id, by })
+        let run_id = self.current_run(worker_id).map(|run| run.run_id);
+        if run_id.is_none() && self.worker(worker_id)?.record.processes.is_empty() {
+            return Ok(());
+        }
+        Err(AllocationError::InUse { worker_id, run_id })
     }
 
     fn active(&self, worker_id: WorkerId) -> Result<Arc<WorkerRecord>, AllocationError> {
         let record = self.worker(worker_id)?.record.clone();
         let state = match record.lifecycle {
             Lifecycle::Active if record.ending.is_none() => return Ok(record),
+            Lifecycle::Active if record.release_asked().is_some() => "about to give up its scope",
             Lifecycle::Active => "about to end",
             ended => ended.as_str(),
         };

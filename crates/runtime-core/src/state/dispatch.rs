@@ -333,7 +333,7 @@ fn outcome_of(stop: StopReason, cancel: Option<CancelRecord>) -> Outcome {
         // An explicit end that was reached before the request was noticed stays what it is.
         Some(_) if outcome.kind == OutcomeKind::Completed => outcome,
         Some(CancelCause::RuntimeEnds) => StopReason::RuntimeLost.into(),
-        Some(CancelCause::Run | CancelCause::WorkerEnds) => Outcome {
+        Some(CancelCause::Run | CancelCause::WorkerEnds | CancelCause::ScopeTaken) => Outcome {
             kind: OutcomeKind::Cancelled,
             stop: outcome.stop,
         },

@@ -8,7 +8,7 @@ use crate::{
     EventType, WorkerId,
     backend::BackendError,
     error::{FieldInvalid, LifecycleError, RunError, Unavailable},
-    record::{CancelCause, Ending, Lifecycle, Recorded},
+    record::{CancelCause, Ending, EndingKind, Lifecycle, Recorded},
     sabotage::{self, Sabotage},
     store::Change,
     view::{CancelReceipt, LifecycleReceipt},
@@ -153,14 +153,15 @@ impl State {
         let record = self.worker(worker_id)?.record.clone();
         // An operator's word that its processes are dead is news for as long as nobody knows.
         let is_news = assume_dead && record.unproven.is_some();
-        if record.lifecycle != Lifecycle::Active || (record.ending.is_some() && !is_news) {
+        let is_asked = record.end_asked().is_some();
+        if record.lifecycle != Lifecycle::Active || (is_asked && !is_news) {
             return Ok(self.end_again(worker_id)?);
         }
         let data = json!({ "kind": kind, "reason": reason, "assume_dead": assume_dead });
         let recorded = self.emit(worker_id, draft(EventType::WORKER_ENDING, None, &data)?)?;
-        if record.ending.is_none() {
+        if !is_asked {
             let ending = Ending {
-                kind,
+                kind: kind.into(),
                 at: recorded.at,
                 position: recorded.position,
                 reason,
@@ -181,8 +182,8 @@ impl State {
         worker.is_some_and(|worker| worker.record.unproven.is_some())
     }
 
-    /// A Worker whose end was asked for and that runs nothing: its backend is stopped, and when all
-    /// is quiet it has ended. Until then it keeps its scope (I6).
+    /// A Worker whose end was asked for, or that of its scope, and that runs nothing: its backend is
+    /// stopped, and when all is quiet it has come to that. Until then it keeps its scope (I6).
     pub(super) fn settle_end(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
         let Some(worker) = self.workers.get(&worker_id) else {
             return Ok(());
@@ -211,6 +212,7 @@ impl State {
             return Ok(());
         };
         let had_processes = !worker.record.processes.is_empty();
+        let is_taken_from = worker.record.release_asked().is_some();
         match quiet {
             Ok(()) if had_processes => {
                 self.update(worker_id, |record| record.processes.clear())?;
@@ -220,18 +222,29 @@ impl State {
             Err(error) if worker.record.unproven.as_ref() == Some(&error.message) => {}
             Err(error) => self.set_unproven(worker_id, error.message)?,
         }
-        self.settle_end(worker_id)
+        self.settle_end(worker_id)?;
+        match is_taken_from {
+            // Whoever resumed it meanwhile has it run without a scope.
+            true => self.dispatch(worker_id),
+            false => Ok(()),
+        }
     }
 
     /// The Worker's run is quiet: it is what it was asked to be, and its scope is free.
-    pub(super) fn reach_end(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
+    fn reach_end(&mut self, worker_id: WorkerId) -> Result<(), Unavailable> {
         let record = self.worker_mut(worker_id)?.record.clone();
         let Some(ending) = &record.ending else {
             return Ok(());
         };
         let (lifecycle, kind) = match ending.kind {
-            EndKind::Stop => (Lifecycle::Stopped, EventType::WORKER_STOPPED),
-            EndKind::Cancel => (Lifecycle::Cancelled, EventType::WORKER_CANCELLED),
+            EndingKind::Stop => (Lifecycle::Stopped, EventType::WORKER_STOPPED),
+            EndingKind::Cancel => (Lifecycle::Cancelled, EventType::WORKER_CANCELLED),
+            EndingKind::Release => {
+                self.give_up(worker_id, ending.reason.as_deref())?;
+                return self
+                    .update(worker_id, |record| record.ending = None)
+                    .map(drop);
+            }
         };
         self.release(worker_id, None)?;
         let data = json!({ "epoch": record.epoch, "reason": ending.reason });
@@ -261,7 +274,9 @@ impl State {
         let record = self.worker(worker_id)?.record.clone();
         match record.lifecycle {
             Lifecycle::Stopped => {}
-            Lifecycle::Active if record.ending.is_none() => return Ok(self.unchanged(worker_id)?),
+            Lifecycle::Active if record.end_asked().is_none() => {
+                return Ok(self.unchanged(worker_id)?);
+            }
             lifecycle => {
                 return Err(LifecycleError::WrongState {
                     worker_id,
@@ -363,8 +378,8 @@ impl State {
     /// As [`unchanged`](Self::unchanged), for an end: the first one wins within an epoch.
     fn end_again(&self, worker_id: WorkerId) -> Result<LifecycleReceipt, Unavailable> {
         let worker = self.workers.get(&worker_id);
-        let ending = worker.and_then(|worker| worker.record.ending.as_ref());
-        let asked = ending.map(|ending| Recorded {
+        let asked = worker.and_then(|worker| worker.record.end_asked());
+        let asked = asked.map(|(_, ending)| Recorded {
             seq: crate::Seq(0),
             position: ending.position,
             at: ending.at,
@@ -400,8 +415,8 @@ impl State {
         Ok(LifecycleReceipt {
             worker_id,
             lifecycle: record.lifecycle,
-            ending: record.ending.is_some() && record.lifecycle == Lifecycle::Active,
-            ending_kind: record.ending.as_ref().map(|ending| ending.kind),
+            ending: record.end_asked().is_some() && record.lifecycle == Lifecycle::Active,
+            ending_kind: record.end_asked().map(|(kind, _)| kind),
             position: recorded.position,
             cursor: self.cursor_of(worker_id, recorded),
             repeated,

@@ -23,7 +23,7 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use allocation::{AllocationOp, Grant};
+pub(crate) use allocation::{AllocationOp, Grant, Taking};
 pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
 pub(crate) use damage::{FENCE_LOST, hold_undamaged};

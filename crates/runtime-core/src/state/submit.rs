@@ -122,7 +122,7 @@ impl State {
                 state: record.lifecycle.as_str(),
             });
         }
-        if record.ending.is_some() {
+        if record.end_asked().is_some() {
             return Err(SubmitError::NotActive {
                 worker_id,
                 state: "about to end",

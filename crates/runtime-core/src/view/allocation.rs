@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ReleaseView;
 use crate::{
     Cursor, Fence, Permission, RunId, Scope, ScopeRule, Timestamp, WorkerId, worker::MountRef,
 };
@@ -29,6 +30,9 @@ pub struct AllocationView {
     pub run_id: Option<RunId>,
     /// Whether processes that can't be shown to be dead may still write there.
     pub unproven: bool,
+    /// It is being taken from its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releasing: Option<ReleaseView>,
     /// When it was granted, or last changed.
     pub granted_at: Timestamp,
 }
@@ -47,12 +51,34 @@ pub struct AllocationList {
     pub cursor: Cursor,
 }
 
+/// A place that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// The mount's name. Without one the path is absolute, which is for scope `admin` and for a command
+    /// on a stopped store alone (I11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
+    /// A path below it; empty for the mount itself.
+    pub path: String,
+}
+
+impl From<&MountRef> for Place {
+    fn from(place: &MountRef) -> Self {
+        Self {
+            mount: Some(place.mount.clone()),
+            path: place.path.clone(),
+        }
+    }
+}
+
 /// Who holds a place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlaceHolders {
     /// The place that was asked about.
-    pub place: MountRef,
+    pub place: Place,
     /// Who may touch or hand on exactly this place, who may write first.
     pub holders: Vec<PlaceHolder>,
     /// Who holds something below it.
@@ -71,6 +97,9 @@ pub struct PlaceHolder {
     pub display_name: Option<String>,
     /// What it may do there just now; `None` when it may only hand it on, or below the place.
     pub permission: Option<Permission>,
+    /// What it may hand on there; `None` for nothing, or below the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegates: Option<Permission>,
     /// The deepest of its rules that says so.
     pub rule: ScopeRule,
     /// The run that goes on with it.

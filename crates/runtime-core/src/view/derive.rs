@@ -8,7 +8,10 @@ use crate::{
     record::AllocationRecord,
     runtime::{Backends, PublishedWorker},
     state::{FENCE_LOST, phase_of},
-    view::{ActionView, Activity, InputCapability, Phase, TranscriptItem, WorkerView, wire_scope},
+    view::{
+        ActionView, Activity, EndView, InputCapability, Phase, TranscriptItem, WorkerView,
+        wire_scope,
+    },
 };
 
 impl WorkerView {
@@ -43,7 +46,8 @@ impl WorkerView {
             display_name: name,
             labels: record.labels.clone(),
             lifecycle: record.lifecycle,
-            ending: record.ending.as_ref().map(Into::into),
+            ending: record.end_asked().map(EndView::of),
+            releasing: record.release_asked().map(Into::into),
             epoch: record.epoch,
             paused: record.paused,
             archived: record.archived,

@@ -16,7 +16,7 @@ mod runtime;
 mod worker;
 
 pub use allocation::{
-    AllocationList, AllocationView, FenceVerified, PlaceHolder, PlaceHolders, VerifyFence,
+    AllocationList, AllocationView, FenceVerified, Place, PlaceHolder, PlaceHolders, VerifyFence,
 };
 pub(crate) use derive::phase;
 pub use owner::{Owners, ScopeOwner};
@@ -24,4 +24,6 @@ pub(crate) use owner::{wire_rule, wire_scope};
 pub use page::{EventPage, TranscriptItem, TranscriptPage, UnfinishedBlock};
 pub use receipt::{AllocationReceipt, CancelReceipt, CreateReceipt, LifecycleReceipt};
 pub use runtime::{DamagedView, Diagnostic, RuntimeStatus, WentBackView};
-pub use worker::{ActionView, Activity, EndView, InputCapability, LastRunView, Phase, WorkerView};
+pub use worker::{
+    ActionView, Activity, EndView, InputCapability, LastRunView, Phase, ReleaseView, WorkerView,
+};

@@ -55,6 +55,10 @@ pub struct AllocationReceipt {
     pub worker_id: WorkerId,
     /// The current fence of what it holds; `None` when it holds nothing any more.
     pub fence: Option<Fence>,
+    /// From whom it is still being taken: what each holds is free once all that was started with it is
+    /// dead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<WorkerId>,
     /// The event that recorded it.
     pub position: Position,
     /// The cursor after that event, in the Worker's stream.

@@ -125,6 +125,9 @@ pub struct WorkerView {
     pub lifecycle: Lifecycle,
     /// An end that was asked for in this epoch.
     pub ending: Option<EndView>,
+    /// What it holds is being taken from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releasing: Option<ReleaseView>,
     /// Which life.
     pub epoch: Epoch,
     /// Dispatch is held.
@@ -206,10 +209,29 @@ pub struct EndView {
     pub reason: Option<String>,
 }
 
-impl From<&Ending> for EndView {
+impl EndView {
+    pub(crate) fn of((kind, ending): (EndKind, &Ending)) -> Self {
+        Self {
+            kind,
+            at: ending.at,
+            reason: ending.reason.clone(),
+        }
+    }
+}
+
+/// That what a Worker holds is taken from it: it is free once all that was started with it is dead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReleaseView {
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl From<&Ending> for ReleaseView {
     fn from(ending: &Ending) -> Self {
         Self {
-            kind: ending.kind,
             at: ending.at,
             reason: ending.reason.clone(),
         }

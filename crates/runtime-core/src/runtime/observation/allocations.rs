@@ -10,10 +10,9 @@ use crate::{
     scope::{Leaves, deepest_at, nearest_below},
     state::{FENCE_LOST, Grant},
     view::{
-        AllocationList, AllocationView, FenceVerified, PlaceHolder, PlaceHolders, VerifyFence,
-        wire_rule, wire_scope,
+        AllocationList, AllocationView, FenceVerified, Place, PlaceHolder, PlaceHolders,
+        VerifyFence, wire_rule, wire_scope,
     },
-    worker::MountRef,
 };
 
 impl Observation {
@@ -45,15 +44,24 @@ impl Observation {
     ///
     /// # Errors
     /// When the place can't be taken.
-    pub fn who(&self, mounts: &Mounts, place: &MountRef) -> Result<PlaceHolders, ScopeError> {
-        let target = mounts.target(&place.mount, &place.path)?;
+    pub fn who(
+        &self,
+        mounts: &Mounts,
+        place: impl Into<Place>,
+    ) -> Result<PlaceHolders, ScopeError> {
+        let place = place.into();
+        let target = mounts.target_of(&place)?;
         let (snapshot, position) = self.shared.read();
         let mut holders: Vec<PlaceHolder> = snapshot
             .holdings
             .at(&target)
             .filter_map(|(held, permission)| {
                 let rule = deepest_at(held.claim(), &target)?;
-                Some(holder(&snapshot, held, permission, wire_rule(rule)))
+                let delegation = held.delegation.as_deref();
+                Some(PlaceHolder {
+                    delegates: delegation.and_then(|scope| scope.permission_at(&target)),
+                    ..holder(&snapshot, held, permission, wire_rule(rule))
+                })
             })
             .collect();
         holders.sort_by_key(|holder| (std::cmp::Reverse(holder.permission), holder.worker_id));
@@ -63,7 +71,7 @@ impl Observation {
             Some(holder(&snapshot, held, None, wire_rule(rule)))
         });
         Ok(PlaceHolders {
-            place: place.clone(),
+            place,
             holders,
             below: below.collect(),
             cursor: self.shared.cursor(Stream::Runtime, position),
@@ -174,6 +182,7 @@ fn view(snapshot: &Snapshot, held: &AllocationRecord) -> AllocationView {
         fence: Some(held.fence).filter(|fence| *fence != FENCE_LOST),
         run_id: run.map(|run| run.run_id),
         unproven: worker.is_some_and(|worker| worker.record.unproven.is_some()),
+        releasing: worker.and_then(|worker| worker.record.release_asked().map(Into::into)),
         granted_at: held.granted_at,
     }
 }
@@ -190,6 +199,7 @@ fn holder(
         worker_id: held.worker_id,
         display_name: worker.and_then(|worker| worker.record.display_name.clone()),
         permission,
+        delegates: None,
         rule,
         run_id: run.map(|run| run.run_id),
     }
