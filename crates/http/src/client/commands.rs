@@ -6,7 +6,7 @@ use hyper::Method;
 use worker_runtime_core::{
     ActionId, Position, RunId, WorkerId,
     input::{InputReceipt, SubmitInput},
-    view::{CancelReceipt, CreateReceipt, LifecycleReceipt},
+    view::{AllocationReceipt, CancelReceipt, CreateReceipt, LifecycleReceipt},
     worker::{CreateWorker, UpdateWorker},
 };
 
@@ -15,7 +15,8 @@ use super::{
     call::{Call, escaped},
 };
 use crate::wire::{
-    AnswerAction, CreateToken, EndWorker, PositionBody, StopRuntime, TokenCreated, WouldCreate,
+    AnswerAction, ChangeAllocation, CreateToken, EndWorker, PositionBody, StopRuntime,
+    TakeAllocation, TokenCreated, WouldCreate,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -168,6 +169,45 @@ impl Client {
     ) -> Result<LifecycleReceipt> {
         let path = format!("/v1/workers/{worker_id}?purge={purge}");
         self.call(Call::new(Method::DELETE, path)).await
+    }
+
+    /// Has a Worker hold exactly this from now on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn change_allocation(
+        &self,
+        worker_id: WorkerId,
+        change: &ChangeAllocation,
+    ) -> Result<AllocationReceipt> {
+        let path = format!("/v1/allocations/{worker_id}");
+        self.call(Call::new(Method::PUT, path).json(change)).await
+    }
+
+    /// Has a Worker hold nothing from now on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn release_allocation(
+        &self,
+        worker_id: WorkerId,
+        take: &TakeAllocation,
+    ) -> Result<AllocationReceipt> {
+        let path = format!("/v1/allocations/{worker_id}/release");
+        self.call(Call::post(path).json(take)).await
+    }
+
+    /// Takes back what the Workers directly below this one hold.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reclaim_allocation(
+        &self,
+        worker_id: WorkerId,
+        take: &TakeAllocation,
+    ) -> Result<AllocationReceipt> {
+        let path = format!("/v1/allocations/{worker_id}/reclaim");
+        self.call(Call::post(path).json(take)).await
     }
 
     /// Ends what runs and takes no input until the Runtime is started again.

@@ -3,17 +3,23 @@
 use std::{fmt::Write as _, time::Duration};
 
 use worker_runtime_core::{
-    Cursor, ListOrder, ReceivedEvent, RuntimeId, Stream, TranscriptFrom, WorkerFilter, WorkerId,
+    Cursor, ListOrder, Permission, ReceivedEvent, RuntimeId, Stream, TranscriptFrom, WorkerFilter,
+    WorkerId,
     cursor::From as Start,
     profile::ResolvedProfile,
-    view::{Diagnostic, RuntimeStatus, TranscriptPage, WorkerView},
+    view::{
+        AllocationList, AllocationView, Diagnostic, FenceVerified, Place, PlaceHolders,
+        RuntimeStatus, TranscriptPage, VerifyFence, WorkerView,
+    },
 };
 
 use super::{
     Client, ClientError,
     call::{Call, escaped},
 };
-use crate::wire::{BackendView, EventsBody, GapBody, ReadyBody, TokenView, WorkersBody};
+use crate::wire::{
+    BackendView, CheckAllocation, EventsBody, GapBody, ReadyBody, TokenView, WorkersBody,
+};
 
 type Result<T> = std::result::Result<T, ClientError>;
 
@@ -192,6 +198,67 @@ impl Client {
             next: body.next,
             up_to_date: body.up_to_date,
         })
+    }
+
+    /// What is held, oldest grant first, paged.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn allocations(&self, offset: usize, count_max: usize) -> Result<AllocationList> {
+        let limit = count_max.clamp(1, 1_000);
+        let path = format!("/v1/allocations?offset={offset}&limit={limit}");
+        self.call(Call::get(path)).await
+    }
+
+    /// What one Worker holds.
+    ///
+    /// # Errors
+    /// [`ClientError`]; one that holds nothing is refused with that code.
+    pub async fn allocation(&self, worker_id: WorkerId) -> Result<AllocationView> {
+        self.call(Call::get(format!("/v1/allocations/{worker_id}")))
+            .await
+    }
+
+    /// Who holds a place, and what lies below it. One without a mount needs scope `admin`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn who(&self, place: &Place) -> Result<PlaceHolders> {
+        let mut path = format!("/v1/allocations/who?path={}", escaped(&place.path));
+        if let Some(mount) = &place.mount {
+            let _ = write!(path, "&mount={}", escaped(mount));
+        }
+        self.call(Call::get(path)).await
+    }
+
+    /// Whether this would be granted; nothing is changed.
+    ///
+    /// # Errors
+    /// [`ClientError`], as the grant would be refused.
+    pub async fn check_allocation(&self, asked: &CheckAllocation) -> Result<()> {
+        let call = Call::post("/v1/allocations/check").json(asked);
+        self.call_for_nothing(call).await
+    }
+
+    /// Whether a fence is current and its run may touch a place: ask before you write.
+    ///
+    /// # Errors
+    /// [`ClientError`]; whoever is refused must not write.
+    pub async fn verify_fence(
+        &self,
+        worker_id: WorkerId,
+        asked: &VerifyFence,
+    ) -> Result<FenceVerified> {
+        let (mount, path) = (escaped(&asked.place.mount), escaped(&asked.place.path));
+        let permission = match asked.permission {
+            Permission::Read => "read",
+            Permission::Write => "write",
+        };
+        let path = format!(
+            "/v1/allocations/{worker_id}/verify?fence={}&mount={mount}&path={path}&permission={permission}",
+            asked.fence
+        );
+        self.call(Call::get(path)).await
     }
 
     /// The access tokens there are, without their secrets.

@@ -9,10 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use worker_runtime_core::{
-    Code, CursorError,
+    Code, CursorError, ScopeError,
     error::{
-        CreateError, LifecycleError, ManageError, ReadError, RunError, ScopeRefusal, SubmitError,
-        Unavailable, WorkerError,
+        AllocationError, CreateError, FenceError, LifecycleError, ManageError, ReadError, RunError,
+        ScopeRefusal, SubmitError, Unavailable, WorkerError,
     },
 };
 
@@ -215,6 +215,35 @@ impl From<LifecycleError> for Refusal {
             LifecycleError::Field(field) => told.with_field(field.field),
             _ => told,
         }
+    }
+}
+
+impl From<ScopeError> for Refusal {
+    fn from(error: ScopeError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<AllocationError> for Refusal {
+    fn from(error: AllocationError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            AllocationError::Unavailable(error) => error.into(),
+            AllocationError::Refused(refusal) => told.with_refusal(&refusal),
+            AllocationError::Field(field) => told.with_field(field.field),
+            AllocationError::Lent { child, .. } => told.with(|told| told.worker_id = Some(child)),
+            AllocationError::InUse { worker_id, run_id } => told.with(|told| {
+                told.worker_id = Some(worker_id);
+                told.run_id = run_id;
+            }),
+            _ => told,
+        }
+    }
+}
+
+impl From<FenceError> for Refusal {
+    fn from(error: FenceError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

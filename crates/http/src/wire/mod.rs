@@ -15,5 +15,8 @@ pub use answer::{
     WouldCreate,
 };
 pub use problem::Problem;
-pub use request::{AnswerAction, CreateToken, EndWorker, StopRuntime};
+pub use request::{
+    AnswerAction, ChangeAllocation, CheckAllocation, CreateToken, EndWorker, StopRuntime,
+    TakeAllocation,
+};
 pub use token::{AccessScope, TokenCreated, TokenView};

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use worker_runtime_core::{Code, Cursor, InputId, WorkerId, view::ScopeOwner};
+use worker_runtime_core::{Code, Cursor, InputId, RunId, WorkerId, view::ScopeOwner};
 
 use super::AccessScope;
 
@@ -47,6 +47,9 @@ pub struct Problem {
     /// The input that is in the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_id: Option<InputId>,
+    /// The run that is in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
 }
 
 impl Problem {
@@ -67,6 +70,7 @@ impl Problem {
             owners: Vec::new(),
             worker_id: None,
             input_id: None,
+            run_id: None,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use worker_runtime_core::limits::{ANSWER_BYTES_MAX, REASON_BYTES_MAX};
+use worker_runtime_core::{
+    Scope, WorkerId,
+    limits::{ANSWER_BYTES_MAX, REASON_BYTES_MAX},
+};
 
 use super::AccessScope;
 
@@ -17,6 +20,50 @@ pub struct EndWorker {
     /// Take the processes of an earlier run for dead although that could not be shown; needs scope
     /// `admin`. Its scope becomes free: make sure of it first.
     pub assume_dead: bool,
+}
+
+/// What a Worker is to hold: exactly this.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeAllocation {
+    /// What it may touch itself.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub scope: Scope,
+    /// What it may hand on to Workers below it.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub delegation: Scope,
+    /// Why, for whoever reads its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = REASON_BYTES_MAX))]
+    pub reason: Option<String>,
+}
+
+/// What somebody might ask to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckAllocation {
+    /// What it would touch itself.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub scope: Scope,
+    /// What it would hand on.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub delegation: Scope,
+    /// The Worker below which it would be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<WorkerId>,
+}
+
+/// How what is held is given back, or taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TakeAllocation {
+    /// Why, for whoever reads the events; needed with `force`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = REASON_BYTES_MAX))]
+    pub reason: Option<String>,
+    /// Also from whoever runs something with it: the run is cancelled, what waits stays waiting, and what
+    /// is held is free once all is quiet.
+    pub force: bool,
 }
 
 /// Why the Runtime is stopped or drained.

@@ -97,6 +97,7 @@ fn change<'a>(host: &'a Host, method: &Method, path: &str) -> Ask<'a> {
     match path.rsplit('/').next().unwrap() {
         "input" => ask.json(&text("one", "hello")),
         "which" => ask.json(&json!({ "option": "left" })),
+        _ if *method == Method::PUT => ask.json(&json!({})),
         _ if *method == Method::PATCH => ask.json(&json!({ "display_name": "ada" })),
         _ => ask,
     }
@@ -111,7 +112,9 @@ async fn every_route_that_changes_a_worker_looks_at_the_condition_before_anythin
     let before = host.get("/v1/runtime").await.json()["position"].clone();
     let mut count = 0;
     for route in routes() {
-        let changes = route.template.starts_with("/v1/workers/{") && route.method != Method::GET;
+        let places = ["/v1/workers/{", "/v1/allocations/{"];
+        let is_ones = places.iter().any(|place| route.template.starts_with(place));
+        let changes = is_ones && route.method != Method::GET;
         let takes = route.headers.iter().any(|header| header == "if-match");
         assert_eq!(
             takes,

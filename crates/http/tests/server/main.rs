@@ -3,6 +3,7 @@
 //! - `host`: a server and the short ways to ask it
 //! - `commands`: what each command does, and says when it is repeated
 //! - `access`: every route against every kind of token, name and origin
+//! - `allocations`: what is held, verified, given back and taken back
 //! - `client`: the typed client; `observe`: one suite for its stream and a host's own
 //! - `conditions`: changes and reads that depend on what a client has seen
 //! - `routes`: the list that the suites walk; `paths`: every route, under paths that are not its own
@@ -23,6 +24,7 @@
 )]
 
 mod access;
+mod allocations;
 mod client;
 mod commands;
 mod conditions;

@@ -1,6 +1,7 @@
 //! What each route does. A handler takes what it needs of the request, calls the Runtime, and answers;
 //! every error becomes a refusal.
 
+pub(super) mod allocations;
 pub(super) mod events;
 pub(super) mod input;
 pub(super) mod lifecycle;

@@ -4,7 +4,7 @@
 //! The Runtime's writer looks at the tag right before the change: nothing comes between.
 
 use axum::http::HeaderMap;
-use worker_runtime_core::{Catalog, Code, Digest, Interaction, view::WorkerView};
+use worker_runtime_core::{Allocations, Catalog, Code, Digest, Interaction, view::WorkerView};
 
 use crate::server::{
     app::App,
@@ -33,6 +33,18 @@ pub(super) fn interaction(app: &App, headers: &HeaderMap) -> Result<Interaction,
     Ok(match wanted(headers)? {
         Some(wanted) => interaction.only_if(move |worker| is_one_of(worker, &wanted)),
         None => interaction,
+    })
+}
+
+/// As [`catalog`], for what is held.
+///
+/// # Errors
+/// As [`catalog`].
+pub(super) fn allocations(app: &App, headers: &HeaderMap) -> Result<Allocations, Refusal> {
+    let allocations = app.0.runtime.allocations();
+    Ok(match wanted(headers)? {
+        Some(wanted) => allocations.only_if(move |worker| is_one_of(worker, &wanted)),
+        None => allocations,
     })
 }
 

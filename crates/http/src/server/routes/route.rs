@@ -88,6 +88,16 @@ impl Route {
         Self::new(Method::PATCH, path, name, about, handler).needing(AccessScope::Operate)
     }
 
+    pub(super) fn put<H: Handler<T, App>, T: 'static>(
+        path: &'static str,
+        name: &'static str,
+        about: &'static str,
+        handler: H,
+    ) -> Self {
+        let handler = routing::put(handler);
+        Self::new(Method::PUT, path, name, about, handler).needing(AccessScope::Operate)
+    }
+
     pub(super) fn delete<H: Handler<T, App>, T: 'static>(
         path: &'static str,
         name: &'static str,

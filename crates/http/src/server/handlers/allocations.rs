@@ -1,0 +1,204 @@
+//! What is held: read, asked about, changed, given back and taken back.
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use worker_runtime_core::{
+    Code, Fence, Permission, WorkerId,
+    error::AllocationError,
+    view::{
+        AllocationList, AllocationReceipt, AllocationView, FenceVerified, Place, PlaceHolders,
+        VerifyFence,
+    },
+    worker::MountRef,
+};
+
+use crate::{
+    server::{
+        app::App,
+        auth::Access,
+        extract::{Json as Body, OptionalJson, Path, Query, present},
+        handlers::{seen::allocations, workers::Limit},
+        refusal::Refusal,
+    },
+    wire::{AccessScope, ChangeAllocation, CheckAllocation, TakeAllocation},
+};
+
+/// Which page of the list is asked for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::server) struct AllocationsQuery {
+    /// How many to leave out at the beginning
+    #[schemars(range(max = usize::MAX))]
+    offset: usize,
+    /// How many to give at most
+    limit: Limit,
+}
+
+/// The place that is asked about.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::server) struct WhoQuery {
+    /// The mount's name; without one the path is absolute, which needs scope `admin`
+    #[serde(default, deserialize_with = "present")]
+    mount: Option<String>,
+    /// A path below it; empty for the mount itself
+    #[serde(default)]
+    path: String,
+}
+
+/// What somebody is about to do, with which fence.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::server) struct VerifyQuery {
+    /// The fence that was granted to the run
+    fence: Fence,
+    /// The mount's name
+    mount: String,
+    /// A path below it; empty for the mount itself
+    #[serde(default)]
+    path: String,
+    /// What is to be done there
+    #[serde(default = "write")]
+    permission: Permission,
+}
+
+const fn write() -> Permission {
+    Permission::Write
+}
+
+type Changed = Result<Json<AllocationReceipt>, Refusal>;
+
+pub(in crate::server) async fn list(
+    State(app): State<App>,
+    Query(query): Query<AllocationsQuery>,
+) -> Json<AllocationList> {
+    let observation = app.0.runtime.observation();
+    Json(observation.allocations(query.offset, query.limit.0))
+}
+
+pub(in crate::server) async fn get(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+) -> Result<Json<AllocationView>, Refusal> {
+    let observation = app.0.runtime.observation();
+    if let Some(held) = observation.allocation(worker_id) {
+        return Ok(Json(held));
+    }
+    observation.worker(worker_id)?;
+    // There is nothing here that could be in conflict with anything.
+    let refusal = Refusal::from(AllocationError::NotHeld(worker_id));
+    Err(refusal.with_status(StatusCode::NOT_FOUND))
+}
+
+pub(in crate::server) async fn who(
+    State(app): State<App>,
+    Extension(access): Extension<Access>,
+    Query(query): Query<WhoQuery>,
+) -> Result<Json<PlaceHolders>, Refusal> {
+    let WhoQuery { mount, path } = query;
+    // Where symlinks lead, and what there is, is for the operator alone (I11).
+    if mount.is_none() {
+        access.require(AccessScope::Admin)?;
+    }
+    let who = app.0.runtime.allocations().who(Place { mount, path });
+    who.map(Json).map_err(Into::into)
+}
+
+pub(in crate::server) async fn check(
+    State(app): State<App>,
+    Body(request): Body<CheckAllocation>,
+) -> Result<StatusCode, Refusal> {
+    let CheckAllocation {
+        scope,
+        delegation,
+        parent,
+    } = request;
+    let allocations = app.0.runtime.allocations();
+    allocations.check(&scope, &delegation, parent)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(in crate::server) async fn verify(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    Query(query): Query<VerifyQuery>,
+) -> Result<Json<FenceVerified>, Refusal> {
+    let VerifyQuery {
+        fence,
+        mount,
+        path,
+        permission,
+    } = query;
+    let asked = VerifyFence {
+        fence,
+        place: MountRef { mount, path },
+        permission,
+    };
+    let verified = app.0.runtime.allocations().verify(worker_id, &asked);
+    verified.map(Json).map_err(Into::into)
+}
+
+pub(in crate::server) async fn change(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
+    Body(request): Body<ChangeAllocation>,
+) -> Changed {
+    let ChangeAllocation {
+        scope,
+        delegation,
+        reason,
+    } = request;
+    let allocations = allocations(&app, &headers)?;
+    let changed = allocations.change(worker_id, &scope, &delegation, reason);
+    Ok(Json(changed.await?))
+}
+
+pub(in crate::server) async fn release(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
+    OptionalJson(request): OptionalJson<TakeAllocation>,
+) -> Changed {
+    let allocations = allocations(&app, &headers)?;
+    let released = match request.force {
+        true => {
+            allocations
+                .release_by_force(worker_id, said(request)?)
+                .await
+        }
+        false => allocations.release(worker_id, request.reason).await,
+    };
+    Ok(Json(released?))
+}
+
+pub(in crate::server) async fn reclaim(
+    State(app): State<App>,
+    Path(worker_id): Path<WorkerId>,
+    headers: HeaderMap,
+    OptionalJson(request): OptionalJson<TakeAllocation>,
+) -> Changed {
+    let allocations = allocations(&app, &headers)?;
+    let reclaimed = match request.force {
+        true => {
+            allocations
+                .reclaim_by_force(worker_id, said(request)?)
+                .await
+        }
+        false => allocations.reclaim(worker_id, request.reason).await,
+    };
+    Ok(Json(reclaimed?))
+}
+
+/// Whoever takes something by force says why.
+fn said(request: TakeAllocation) -> Result<String, Refusal> {
+    request.reason.ok_or_else(|| {
+        let detail = "`reason` is missing; say why it is taken by force";
+        Refusal::new(Code::FieldInvalid, detail).with_field("reason")
+    })
+}
