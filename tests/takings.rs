@@ -249,3 +249,30 @@ fn rule(path: &str) -> ScopeRule {
         recursive: true,
     }
 }
+
+#[tokio::test]
+async fn where_it_works_it_may_look_on_so_that_its_name_is_known() {
+    let host = Host::open().await;
+    let looks = ScopeRule {
+        permission: Permission::Read,
+        ..rule("")
+    };
+    let mut request = holder();
+    request.scope.allow.push(looks.clone());
+    request.spec.workspace = Some(worker_runtime_core::worker::MountRef {
+        mount: "repo".to_owned(),
+        path: "src".to_owned(),
+    });
+    let worker_id = host.create(request).await;
+    let allocations = host.runtime.allocations();
+    let released = allocations.release(worker_id, None).await.unwrap();
+    assert!(released.fence.is_some() && released.waits_for.is_empty());
+    let looks = [looks];
+    assert_eq!(host.view(worker_id).scope.allow, looks);
+    assert!(is_free(&host).await);
+    let again = allocations.release(worker_id, None).await.unwrap_err();
+    assert_eq!(again.code(), Code::ScopeNotHeld, "{again}");
+    let host = host.crash().await;
+    assert_eq!(host.view(worker_id).scope.allow, looks);
+    host.end().await;
+}

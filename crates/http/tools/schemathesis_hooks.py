@@ -39,6 +39,12 @@ def before_call(context, case, kwargs):
         "listEvents": events,
         "listWorkerEvents": events,
         "getTranscript": transcript,
+        "whoHolds": who_holds,
+        "verifyFence": verify_fence,
+        "checkAllocation": allocation,
+        "changeAllocation": allocation,
+        "releaseAllocation": take,
+        "reclaimAllocation": take,
     }.get(name_of(case))
     if change is not None:
         change(case)
@@ -133,12 +139,10 @@ def create_worker(case):
     body = case.body
     if not isinstance(body, dict):
         return
-    scope = body.get("scope") or {}
     places = [body.get("workspace"), *(body.get("mounts") or [])]
-    for place in [*places, *(scope.get("allow") or []), *(scope.get("deny") or [])]:
+    for place in [*places, *rules(body)]:
         if place is not None:
-            place["mount"] = "project"
-            place["path"] = CHOICE.choice(["", "a", "a/b", "a/./c/", "d/../e"])
+            known_place(place)
     # One in four asks for what is not there.
     if CHOICE.random() < 0.25:
         return
@@ -152,6 +156,47 @@ def create_worker(case):
     # Scopes that meet are refused, and soon each would.
     if CHOICE.random() < 0.75:
         body.pop("scope", None)
+        body.pop("delegation", None)
+
+
+def rules(body):
+    """Every rule of what is to be held and handed on."""
+    scopes = [body.get("scope") or {}, body.get("delegation") or {}]
+    return [rule for scope in scopes for kind in ("allow", "deny") for rule in scope.get(kind) or []]
+
+
+def known_place(place):
+    place["mount"] = "project"
+    place["path"] = CHOICE.choice(["", "a", "a/b", "a/./c/", "d/../e"])
+
+
+def allocation(case):
+    """As a creation: places that are there, and half of the parents are nobody."""
+    if not isinstance(case.body, dict):
+        return
+    for rule in rules(case.body):
+        known_place(rule)
+    if CHOICE.random() < 0.5:
+        case.body.pop("parent", None)
+
+
+def who_holds(case):
+    """A path is absolute exactly when it has no mount, and leads nowhere by a link."""
+    if "mount" in case.query:
+        known_place(case.query)
+    else:
+        case.query["path"] = CHOICE.choice(["/", "/nowhere", "/nowhere/a/../b"])
+
+
+def verify_fence(case):
+    known_place(case.query)
+
+
+def take(case):
+    """Force needs a reason that says something."""
+    if isinstance(case.body, dict) and case.body.get("force"):
+        if not (case.body.get("reason") or "").strip():
+            case.body["reason"] = "because"
 
 
 def events(case):

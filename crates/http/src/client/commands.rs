@@ -184,7 +184,7 @@ impl Client {
         self.call(Call::new(Method::PUT, path).json(change)).await
     }
 
-    /// Has a Worker hold nothing from now on.
+    /// Has a Worker give up what it holds.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -60,7 +60,8 @@ impl Allocations {
         .await
     }
 
-    /// Has a Worker hold nothing from now on, for good. What Workers below it hold lies in the
+    /// Has a Worker give up what it holds, for good; at the top of the mount that it works in it may look
+    /// on, if it could, which is in nobody's way. What Workers below it hold lies in the
     /// delegation of whoever is above it then.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{State, draft};
 use crate::{
-    EventType, HeldScope, WorkerId,
+    EventType, HeldRule, HeldScope, Permission, WorkerId,
     error::{AllocationError, ScopeRefusal, Unavailable},
     holdings::Asker,
     record::{
@@ -264,9 +264,13 @@ impl State {
         reason: Option<String>,
     ) -> Result<AllocationReceipt, AllocationError> {
         self.active(worker_id)?;
+        let not_held = AllocationError::NotHeld(worker_id);
+        if !self.can_give_up(worker_id) {
+            return Err(not_held);
+        }
         self.refuse_in_use(worker_id)?;
         let Some(recorded) = self.give_up(worker_id, reason.as_deref())? else {
-            return Err(AllocationError::NotHeld(worker_id));
+            return Err(not_held);
         };
         Ok(self.allocation_receipt(worker_id, recorded, &[]))
     }
@@ -290,7 +294,7 @@ impl State {
             return Ok(self.allocation_receipt(worker_id, asked, &[worker_id]));
         }
         self.active(worker_id)?;
-        if self.holdings.get(worker_id).is_none() {
+        if !self.can_give_up(worker_id) {
             return Err(AllocationError::NotHeld(worker_id));
         }
         let recorded = self.ask_release(worker_id, reason.as_deref())?;
@@ -345,10 +349,10 @@ impl State {
         if self.holdings.get(worker_id).is_none() {
             return Err(AllocationError::NotHeld(worker_id));
         }
-        let children: Vec<WorkerId> = self
-            .holdings
-            .children(worker_id)
+        let children = self.holdings.children(worker_id);
+        let children: Vec<WorkerId> = children
             .map(|child| child.worker_id)
+            .filter(|child| self.can_give_up(*child))
             .collect();
         for child in &children {
             self.worker(*child)?;
@@ -374,25 +378,71 @@ impl State {
         Ok(self.allocation_receipt(worker_id, recorded, &children))
     }
 
+    /// Those that hold what was taken from them until all is quiet.
     fn still_held<'a>(&'a self, of: &'a [WorkerId]) -> impl Iterator<Item = WorkerId> + 'a {
-        let held = of.iter().copied();
-        held.filter(|worker_id| self.holdings.get(*worker_id).is_some())
+        let waits = |worker_id: &WorkerId| {
+            let worker = self.workers.get(worker_id);
+            worker.is_some_and(|worker| {
+                let record = &worker.record;
+                record.lifecycle == Lifecycle::Active && record.ending.is_some()
+            })
+        };
+        of.iter().copied().filter(waits)
     }
 
-    /// Releases what a Worker holds for good: a restore does not take it again.
+    /// Releases what a Worker holds for good: a restore does not take it again. Where it works it may
+    /// look on.
     pub(super) fn give_up(
         &mut self,
         worker_id: WorkerId,
         reason: Option<&str>,
     ) -> Result<Option<Recorded>, Unavailable> {
+        let parent = self.holdings.get(worker_id).and_then(|held| held.parent);
         let released = self.release(worker_id, reason)?;
-        if released.is_some() {
-            self.update(worker_id, |record| {
-                record.scope = None;
-                record.delegation = None;
-            })?;
+        if released.is_none() {
+            return Ok(None);
+        }
+        let kept = self.workspace_rule(worker_id).map(Arc::new);
+        let scope = kept.clone();
+        self.update(worker_id, |record| {
+            record.scope = scope;
+            record.delegation = None;
+        })?;
+        if kept.is_some() {
+            let delegation = None;
+            let grant = Grant {
+                scope: kept,
+                delegation,
+            };
+            self.grant(worker_id, parent, grant)?;
         }
         Ok(released)
+    }
+
+    /// What a Worker keeps of what it gives up: to look at the top of the mount that it works in. It is
+    /// in nobody's way, and it tells what the mount's name stands for where nothing else does.
+    fn workspace_rule(&self, worker_id: WorkerId) -> Option<HeldScope> {
+        let record = &self.workers.get(&worker_id)?.record;
+        let workspace = record.spec.workspace.as_ref()?;
+        let is_it = |rule: &&HeldRule| {
+            rule.mount == workspace.mount
+                && rule.path.is_empty()
+                && rule.permission == Permission::Read
+                && rule.recursive
+        };
+        let rule = record.scope.as_ref()?.allow.iter().find(is_it)?.clone();
+        Some(HeldScope {
+            allow: vec![rule],
+            deny: Vec::new(),
+        })
+    }
+
+    /// Whether there is something that it could give up.
+    fn can_give_up(&self, worker_id: WorkerId) -> bool {
+        let kept = self.workspace_rule(worker_id);
+        self.holdings
+            .get(worker_id)
+            .is_some_and(|held| held.delegation.is_some() || Some(&*held.scope) != kept.as_ref())
     }
 
     fn allocation_receipt(

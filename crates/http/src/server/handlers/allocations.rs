@@ -5,11 +5,12 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use worker_runtime_core::{
     Code, Fence, Permission, WorkerId,
     error::AllocationError,
+    scope::PATH_MAX_BYTES,
     view::{
         AllocationList, AllocationReceipt, AllocationView, FenceVerified, Place, PlaceHolders,
         VerifyFence,
@@ -45,9 +46,11 @@ pub(in crate::server) struct AllocationsQuery {
 pub(in crate::server) struct WhoQuery {
     /// The mount's name; without one the path is absolute, which needs scope `admin`
     #[serde(default, deserialize_with = "present")]
+    #[schemars(schema_with = "mount")]
     mount: Option<String>,
     /// A path below it; empty for the mount itself
     #[serde(default)]
+    #[schemars(schema_with = "any_path")]
     path: String,
 }
 
@@ -58,13 +61,41 @@ pub(in crate::server) struct VerifyQuery {
     /// The fence that was granted to the run
     fence: Fence,
     /// The mount's name
+    #[schemars(schema_with = "mount")]
     mount: String,
     /// A path below it; empty for the mount itself
     #[serde(default)]
+    #[schemars(schema_with = "path")]
     path: String,
     /// What is to be done there
     #[serde(default = "write")]
     permission: Permission,
+}
+
+/// As in a body.
+fn mount(generator: &mut SchemaGenerator) -> Schema {
+    part("mount", generator)
+}
+
+/// As in a body.
+fn path(generator: &mut SchemaGenerator) -> Schema {
+    part("path", generator)
+}
+
+fn part(name: &str, generator: &mut SchemaGenerator) -> Schema {
+    let whole = MountRef::json_schema(generator);
+    let part = whole.get("properties").and_then(|parts| parts.get(name));
+    let part = part.cloned().and_then(|part| Schema::try_from(part).ok());
+    part.unwrap_or_default()
+}
+
+/// Absolute or not.
+fn any_path(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": PATH_MAX_BYTES,
+        "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+    })
 }
 
 const fn write() -> Permission {

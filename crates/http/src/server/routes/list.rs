@@ -309,21 +309,21 @@ fn of_allocations() -> Vec<Route> {
         Route::post(
             "/v1/allocations/{worker_id}/release",
             "releaseAllocation",
-            "Has a Worker hold nothing; with `force` also one that runs something, once that is quiet",
+            "Has a Worker give up what it holds; with `force` also what runs, once that is quiet",
             allocations::release,
         )
         .looks_at(&[Header::IfMatch])
         .optional_body::<TakeAllocation>()
-        .answers::<AllocationReceipt>(OK, "It holds nothing, or will once all is quiet"),
+        .answers::<AllocationReceipt>(OK, "It has given it up, or will once all is quiet"),
         Route::post(
             "/v1/allocations/{worker_id}/reclaim",
             "reclaimAllocation",
-            "Takes back what the Workers directly below hold; with `force` also from those that run something",
+            "Takes back what the Workers directly below hold; with `force` also from what runs",
             allocations::reclaim,
         )
         .looks_at(&[Header::IfMatch])
         .optional_body::<TakeAllocation>()
-        .answers::<AllocationReceipt>(OK, "They hold nothing, or will once all is quiet"),
+        .answers::<AllocationReceipt>(OK, "They have given it up, or will once all is quiet"),
     ]
 }
 
