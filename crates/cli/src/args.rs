@@ -161,6 +161,9 @@ pub(crate) enum Command {
     /// Workers: list, make, send input, end
     #[command(subcommand)]
     Worker(commands::worker::WorkerCommand),
+    /// What Workers hold: who may write where, given back and taken back
+    #[command(subcommand)]
+    Lock(commands::lock::LockCommand),
     /// What was said
     #[command(subcommand)]
     Transcript(TranscriptCommand),

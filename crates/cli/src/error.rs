@@ -8,8 +8,8 @@ use std::io;
 use worker_runtime_core::{
     Code, CursorError, CursorMalformed, IdError, ScopeError, WorkerId,
     error::{
-        CreateError, LifecycleError, OpenError, ReadError, RunError, ScopeRefusal, SubmitError,
-        Unavailable, WorkerError,
+        AllocationError, CreateError, FenceError, LifecycleError, OpenError, ReadError, RunError,
+        ScopeRefusal, SubmitError, Unavailable, WorkerError,
     },
     store::StoreError,
     view::Phase,
@@ -160,6 +160,38 @@ impl From<LifecycleError> for CliError {
     }
 }
 
+impl From<AllocationError> for CliError {
+    fn from(error: AllocationError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            AllocationError::Worker(error) => error.into(),
+            AllocationError::Unavailable(error) => error.into(),
+            AllocationError::Refused(refusal) => with_refusal(told, &refusal),
+            AllocationError::NotActive { worker_id, .. } => {
+                told.hint(Suggestion::worker_show(worker_id))
+            }
+            AllocationError::NotHeld(_) => told.hint(Suggestion::lock_ls()),
+            AllocationError::Lent { child, .. } => told.hint(Suggestion::lock_show(child)),
+            AllocationError::InUse { worker_id, .. } => told
+                .hint(Suggestion::lock_release_by_force(worker_id))
+                .hint(Suggestion::worker_show(worker_id)),
+            _ => told.hint(Suggestion::help(&["lock", "change"])),
+        }
+    }
+}
+
+impl From<FenceError> for CliError {
+    fn from(error: FenceError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            FenceError::Worker(error) => error.into(),
+            FenceError::Stale { worker_id, .. } => told.hint(Suggestion::worker_show(worker_id)),
+            FenceError::Denied { worker_id, .. } => told.hint(Suggestion::lock_show(worker_id)),
+            _ => told.hint(Suggestion::help(&["lock", "verify"])),
+        }
+    }
+}
+
 fn with_refusal(told: CliError, refusal: &ScopeRefusal) -> CliError {
     match refusal {
         ScopeRefusal::Undelegated { parent, .. } => told.hint(Suggestion::worker_show(*parent)),
@@ -176,7 +208,10 @@ pub(crate) fn with_owners(
     named.dedup();
     let stop = named.first().copied().map(Suggestion::worker_stop);
     let show = named.into_iter().take(3).map(Suggestion::worker_show);
-    show.chain(stop).fold(told, CliError::hint)
+    let asked = owners
+        .first()
+        .map(|owner| Suggestion::lock_who(&owner.asked));
+    show.chain(asked).chain(stop).fold(told, CliError::hint)
 }
 
 impl From<RunError> for CliError {

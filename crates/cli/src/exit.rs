@@ -42,6 +42,8 @@ exits! {
     Usage = 2, "usage";
     /// Some of it was done.
     Partly = 3, "partly";
+    /// What was asked about is nobody's.
+    Nobody = 4, "nobody";
     /// There is no store.
     NoState = 10, "no state";
     /// Another process holds the store.

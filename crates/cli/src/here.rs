@@ -42,7 +42,8 @@ impl Here {
         Ok(Self::of(path))
     }
 
-    fn of(path: PathBuf) -> Self {
+    /// A directory by its own name. Whether anybody knows it by that is another question.
+    pub(crate) fn of(path: PathBuf) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.chars().take(NAME_CHARS_MAX).map(|c| match c {
             c if c.is_ascii_alphanumeric() || "._-".contains(c) => c,

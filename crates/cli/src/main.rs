@@ -26,6 +26,7 @@ mod here;
 mod input_text;
 mod logging;
 mod output;
+mod place_arg;
 mod rehearsal;
 mod scope_arg;
 mod shell;

@@ -12,15 +12,29 @@ use crate::{error::CliError, here::Here, suggest::Suggestion};
 /// # Errors
 /// When a rule has another form. Whether its place can be taken is for the core to say.
 pub(crate) fn scope(allow: &[String], deny: &[String], here: &Here) -> Result<Scope, CliError> {
-    let rules = |texts: &[String]| -> Result<Vec<ScopeRule>, CliError> {
-        texts.iter().map(|text| rule(text, here)).collect()
-    };
-    let mut allow = rules(allow)?;
-    allow.extend(here.anchor());
+    let mut allow = rules(allow, here)?;
+    // It may have been typed.
+    let anchor = here.anchor().filter(|anchor| !allow.contains(anchor));
+    allow.extend(anchor);
     Ok(Scope {
         allow,
-        deny: rules(deny)?,
+        deny: rules(deny, here)?,
     })
+}
+
+/// What may be handed on by these rules.
+///
+/// # Errors
+/// As [`scope`].
+pub(crate) fn delegation(allow: &[String], here: &Here) -> Result<Scope, CliError> {
+    Ok(Scope {
+        allow: rules(allow, here)?,
+        deny: Vec::new(),
+    })
+}
+
+fn rules(texts: &[String], here: &Here) -> Result<Vec<ScopeRule>, CliError> {
+    texts.iter().map(|text| rule(text, here)).collect()
 }
 
 fn rule(text: &str, here: &Here) -> Result<ScopeRule, CliError> {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use worker_runtime_core::{Code, Cursor, InputId, WorkerId};
+use worker_runtime_core::{Code, Cursor, InputId, ScopeRule, WorkerId};
 use worker_runtime_http::wire::AccessScope;
 
 use crate::shell;
@@ -133,6 +133,31 @@ impl Suggestion {
 
     pub(crate) fn worker_stop(worker_id: WorkerId) -> Self {
         Self::new(&["worker", "stop", &worker_id.to_string()])
+    }
+
+    pub(crate) fn lock_ls() -> Self {
+        Self::new(&["lock", "ls"])
+    }
+
+    pub(crate) fn lock_show(worker_id: WorkerId) -> Self {
+        Self::new(&["lock", "show", &worker_id.to_string()])
+    }
+
+    /// Who holds the place of a rule.
+    pub(crate) fn lock_who(rule: &ScopeRule) -> Self {
+        Self::new(&["lock", "who", &format!("{}:{}", rule.mount, rule.path)])
+    }
+
+    /// What a Worker holds, also while it runs something.
+    pub(crate) fn lock_release_by_force(worker_id: WorkerId) -> Self {
+        let worker_id = worker_id.to_string();
+        Self::new(&["lock", "release", &worker_id, "--force", "--reason", TEXT])
+    }
+
+    /// What those below a Worker hold, also while they run something.
+    pub(crate) fn lock_reclaim_by_force(worker_id: WorkerId) -> Self {
+        let worker_id = worker_id.to_string();
+        Self::new(&["lock", "reclaim", &worker_id, "--force", "--reason", TEXT])
     }
 
     pub(crate) fn worker_resume(worker_id: WorkerId) -> Self {

@@ -23,8 +23,17 @@ pub(crate) fn event_summary(event: &Event) -> String {
         "run.started" => format!("input {}", text("input_id")),
         "run.cancel_requested" => text("cause").to_owned(),
         "block.finished" => format!("{}: {}", text("kind"), text("text")),
-        "allocation.granted" => granted_text(&data),
-        "allocation.released" => format!("fence {}", value_text(data.get("fence"))),
+        "allocation.granted" | "allocation.changed" => granted_text(&data),
+        "allocation.releasing" => with_reason("by force", text("reason")),
+        "allocation.reclaimed" => with_reason(&ids_text(&data, "from"), text("reason")),
+        "allocation.reparented" => match text("to") {
+            "" => "below nobody".to_owned(),
+            parent => format!("below {parent}"),
+        },
+        "allocation.released" => {
+            let fence = format!("fence {}", value_text(data.get("fence")));
+            with_reason(&fence, text("reason"))
+        }
         "backend.message" if !text("stream").is_empty() => {
             format!("{}: {}", text("stream"), text("text"))
         }
@@ -40,6 +49,12 @@ fn with_reason(what: &str, reason: &str) -> String {
         "" => what.to_owned(),
         reason => format!("{what}: {reason}"),
     }
+}
+
+fn ids_text(data: &Value, name: &str) -> String {
+    let ids = data.get(name).and_then(Value::as_array);
+    let ids = ids.into_iter().flatten().filter_map(Value::as_str);
+    ids.collect::<Vec<_>>().join(", ")
 }
 
 fn value_text(value: Option<&Value>) -> String {

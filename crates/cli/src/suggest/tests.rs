@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use clap::Parser;
-use worker_runtime_core::{Code, InputId};
+use worker_runtime_core::{Code, InputId, Permission, ScopeRule};
 use worker_runtime_http::wire::AccessScope;
 
 use super::{Suggestion, Whose};
@@ -32,6 +32,12 @@ fn each() -> Vec<(&'static str, Suggestion)> {
     let worker_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
     let cursor = CURSOR.parse().unwrap();
     let path = Path::new("/var/my state");
+    let rule = ScopeRule {
+        mount: "project".to_owned(),
+        path: "src".to_owned(),
+        permission: Permission::Write,
+        recursive: true,
+    };
     vec![
         ("run_example", Suggestion::run_example()),
         ("other_state", Suggestion::other_state()),
@@ -58,6 +64,17 @@ fn each() -> Vec<(&'static str, Suggestion)> {
             Suggestion::worker_send_again(worker_id, &InputId::new("once").unwrap()),
         ),
         ("worker_stop", Suggestion::worker_stop(worker_id)),
+        ("lock_ls", Suggestion::lock_ls()),
+        ("lock_show", Suggestion::lock_show(worker_id)),
+        ("lock_who", Suggestion::lock_who(&rule)),
+        (
+            "lock_release_by_force",
+            Suggestion::lock_release_by_force(worker_id),
+        ),
+        (
+            "lock_reclaim_by_force",
+            Suggestion::lock_reclaim_by_force(worker_id),
+        ),
         ("worker_resume", Suggestion::worker_resume(worker_id)),
         ("worker_run", Suggestion::worker_run(worker_id)),
         ("worker_attach", Suggestion::worker_attach(worker_id)),

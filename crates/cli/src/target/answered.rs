@@ -147,7 +147,19 @@ impl Remote {
                 Some(scope) => told.hint(Suggestion::token_create(scope)),
                 None => told,
             },
-            Code::WorkerChanged => told.hint(show),
+            Code::WorkerChanged | Code::FenceStale => told.hint(show),
+            Code::ScopeNotHeld => told.hint(Suggestion::lock_ls()),
+            Code::ScopeInUse | Code::ScopeLent | Code::ScopeDenied => {
+                let by_force = worker_id.map(Suggestion::lock_release_by_force);
+                let by_force = by_force.filter(|_| code == Code::ScopeInUse);
+                let shown = worker_id.map(Suggestion::lock_show);
+                let shown = shown.filter(|_| code != Code::ScopeInUse);
+                let shown = shown.unwrap_or(show);
+                by_force
+                    .into_iter()
+                    .chain([shown])
+                    .fold(told, CliError::hint)
+            }
             Code::HostRefused | Code::OriginRefused => told,
             _ => told.hint(Suggestion::status()),
         }

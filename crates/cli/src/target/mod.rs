@@ -5,7 +5,7 @@
 //!   whichever is there by now; `token`: the access token
 //! - `answered`: what a server refused; `again`: what is asked again when its answer was lost; `answer`:
 //!   an answer to what a run asks for
-//! - `reads`: what is read, the same from a store and from a server
+//! - `reads`: what is read, the same from a store and from a server; `held`: of that, what Workers hold
 //! - `store`: the store, opened by this process; `refused`: why it can't be
 //!
 //! A read goes through [`open`], which changes no byte and makes nothing (I12). A change asks the
@@ -16,6 +16,7 @@ mod again;
 mod answer;
 mod answered;
 mod current;
+mod held;
 mod place;
 mod reads;
 mod refused;
@@ -31,6 +32,7 @@ pub(crate) use again::{Answered, is_passing, is_unknown};
 pub(crate) use answer::Answer;
 pub(crate) use answered::About;
 pub(crate) use current::{Current, Now};
+pub(crate) use held::Asked;
 pub(crate) use place::{has_store, path};
 pub(crate) use reads::{Source, Target, open};
 pub(crate) use server::{Remote, Server, server};

@@ -22,7 +22,7 @@ use super::{
 use crate::{args::Global, config::Config, error::CliError, output::Printer};
 
 /// The largest page that a server gives.
-const PAGE_MAX: usize = 1_000;
+pub(super) const PAGE_MAX: usize = 1_000;
 
 /// What a command reads.
 pub(crate) enum Target {

@@ -28,6 +28,42 @@ const READS: &[&[&str]] = &[
     &["transcript", "show", "one"],
     &["transcript", "show", "one", "--last", "1"],
     &["transcript", "show", "one", "--before", "1"],
+    &["lock", "ls"],
+    &["lock", "ls", "--limit", "1"],
+    &["lock", "show", "lends"],
+    &["lock", "show", "lent"],
+    &["lock", "who", "src"],
+    &["lock", "who", "src/a/../new/x"],
+    &["lock", "who", "docs/x"],
+    &["lock", "who", "."],
+    &["lock", "who", ".."],
+    &["lock", "who", "/"],
+    &["lock", "who", "/etc"],
+    &["lock", "conflicts", "--scope", "write:src/x"],
+    &["lock", "conflicts", "--scope", "read:src/x"],
+    &["lock", "conflicts", "--delegate", "write:."],
+    &[
+        "lock",
+        "conflicts",
+        "--scope",
+        "write:docs/b",
+        "--parent",
+        "lends",
+    ],
+    &[
+        "lock",
+        "conflicts",
+        "--scope",
+        "write:src",
+        "--parent",
+        "lends",
+    ],
+    &[
+        "lock", "verify", "docs/x", "--worker", "lent", "--fence", "1",
+    ],
+    &[
+        "lock", "verify", "/etc", "--worker", "lent", "--fence", "1", "--read",
+    ],
     &["event", "ls"],
     &["event", "ls", "--limit", "3"],
     &["event", "ls", "one"],
@@ -35,6 +71,14 @@ const READS: &[&[&str]] = &[
     &["token", "ls"],
     &["config", "show"],
     // Refused, and the same way.
+    &["lock", "show", "nobody"],
+    &["lock", "show", "one"],
+    &["lock", "who", "nowhere:"],
+    &["lock", "who", "a/b:c"],
+    &["lock", "conflicts", "--scope", "write:../x"],
+    &[
+        "lock", "verify", "docs/x", "--worker", "one", "--fence", "1",
+    ],
     &["worker", "show", "nobody"],
     &["worker", "show", "01890a5d-ac96-774b-bcce-b302099a8057"],
     &["transcript", "show", "01890a5d-ac96-774b-bcce-b302099a8057"],
@@ -47,6 +91,9 @@ const NO_READS: &[&str] = &[
     "completions",
     "errors explain",
     "event tail",
+    "lock change",
+    "lock reclaim",
+    "lock release",
     "man",
     "run",
     "serve",
@@ -114,6 +161,33 @@ fn fill(place: &Place) {
         let ran = place.run(args);
         assert_eq!(ran.code, Some(*code), "{ran}");
     }
+    let lends = [
+        "worker",
+        "create",
+        "--name",
+        "lends",
+        "--delegate",
+        "write:docs",
+        "--scope",
+        "read:.",
+        "--",
+        "cat",
+    ];
+    assert_eq!(place.run(&lends).code, Some(0));
+    let parent = place.worker_id("lends");
+    let lent = [
+        "worker",
+        "create",
+        "--name",
+        "lent",
+        "--parent",
+        &parent,
+        "--scope",
+        "write:docs/a",
+        "--",
+        "cat",
+    ];
+    assert_eq!(place.run(&lent).code, Some(0));
     let parent = place.worker_id("one");
     let child = [
         "worker", "create", "--name", "child", "--parent", &parent, "--", "cat",
@@ -248,6 +322,9 @@ fn a_document_says_where_it_was_read() {
         &["worker", "show", "one", "-o", "json"],
         &["transcript", "show", "one", "-o", "json"],
         &["event", "ls", "-o", "json"],
+        &["lock", "ls", "-o", "json"],
+        &["lock", "who", "src", "-o", "json"],
+        &["lock", "conflicts", "--scope", "write:src", "-o", "json"],
         &["state", "info", "-o", "json"],
     ];
     let source = |args: &&[&str]| place.run(args).json()["source"].clone();

@@ -24,6 +24,7 @@ mod live_mistakes;
 mod live_reads;
 mod live_runs;
 mod live_tail;
+mod locks;
 mod made_of;
 mod mistakes;
 mod open_files;

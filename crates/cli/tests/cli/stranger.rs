@@ -74,7 +74,13 @@ fn who_listens_where_a_killed_server_was_hears_nothing() {
     let command = ["run", "--", "sh", "-c", "echo ready; exec sleep 600"];
     let mut holder = Running::start(&place, &command);
     assert_eq!(holder.line(), "ready");
-    for args in [&["status"][..], &["run", "--", "true"], &["worker", "ls"]] {
+    for args in [
+        &["status"][..],
+        &["run", "--", "true"],
+        &["worker", "ls"],
+        &["lock", "ls"],
+        &["lock", "who", "src"],
+    ] {
         let ran = place.run(args);
         assert_eq!(ran.code, Some(11), "{ran}");
     }
@@ -112,6 +118,7 @@ fn who_listens_where_a_server_is_ending_hears_nothing() {
         &["status"][..],
         &["run", "--", "true"],
         &["worker", "ls"],
+        &["lock", "who", "src"],
         &["token", "ls"],
     ] {
         let ran = place.run(args);

@@ -20,6 +20,9 @@ const READS: &[&[&str]] = &[
     &["transcript", "show", "done"],
     &["event", "ls"],
     &["event", "ls", "killed"],
+    &["lock", "ls"],
+    &["lock", "show", "killed"],
+    &["lock", "who", "."],
     &["state", "info"],
     &["status"],
 ];

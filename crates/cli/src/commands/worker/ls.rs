@@ -214,6 +214,9 @@ pub(super) fn state_text(worker: &WorkerView) -> String {
     if worker.ending.is_some() && worker.lifecycle == Lifecycle::Active {
         text.push_str(", ending");
     }
+    if worker.releasing.is_some() {
+        text.push_str(", giving up its scope");
+    }
     if worker.paused && worker.lifecycle == Lifecycle::Active {
         text.push_str(", paused");
     }
@@ -240,7 +243,7 @@ pub(super) fn last_run_text(worker: &WorkerView) -> String {
 }
 
 /// A scope in a line.
-pub(super) fn rules_text(scope: &worker_runtime_core::Scope) -> String {
+pub(crate) fn rules_text(scope: &worker_runtime_core::Scope) -> String {
     use worker_runtime_core::Permission;
     let text = |rule: &worker_runtime_core::ScopeRule| {
         let permission = match rule.permission {

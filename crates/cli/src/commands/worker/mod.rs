@@ -17,6 +17,8 @@ mod tree;
 
 use clap::Subcommand;
 
+pub(crate) use ls::rules_text;
+
 use crate::{args::Global, error::Failure, exit::Exit, output::Printer};
 
 #[derive(Debug, Subcommand)]

@@ -109,6 +109,7 @@ fn lines(worker: &WorkerView, printer: &Printer) -> Vec<(&'static str, String)> 
                 format!("{scope}{fence}")
             },
         ),
+        ("delegates", rules_text(&worker.delegation)),
         ("confined", confined_text(worker)),
         ("last run", last.unwrap_or_default()),
         ("inputs", worker.input_count.to_string()),

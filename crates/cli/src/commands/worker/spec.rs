@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use clap::Args;
 use worker_runtime_core::{
-    Clock, Code, IdError, SystemClock, SystemEntropy, WorkerId,
+    Clock, Code, IdError, Scope, SystemClock, SystemEntropy, WorkerId,
     profile::{ProfileSelector, is_builtin},
     worker::{CreateWorker, Intent},
 };
@@ -45,17 +45,63 @@ pub(crate) struct SpecArgs {
     /// it, this directory
     #[arg(long, value_name = "MOUNT:PATH", value_parser = parse_place)]
     workspace: Option<(String, String)>,
+    #[command(flatten)]
+    rules: Rules,
+    /// Only say what would be made; exit 23 if anything would
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) backend: BackendArgs,
+}
+
+/// What a Worker may touch and hand on, as it is typed.
+#[derive(Debug, Args)]
+pub(crate) struct Rules {
     /// What it may touch below its workspace: write:PATH or read:PATH, with :direct not below PATH (may be repeated)
     #[arg(long, value_name = "RULE")]
     scope: Vec<String>,
     /// What it may not touch, although --scope covers it (may be repeated)
     #[arg(long, value_name = "RULE", requires = "scope")]
     deny: Vec<String>,
-    /// Only say what would be made; exit 23 if anything would
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) backend: BackendArgs,
+    /// What it may hand on to Workers below it, whether it may touch that itself or not (may be repeated)
+    #[arg(long, value_name = "RULE")]
+    delegate: Vec<String>,
+}
+
+impl Rules {
+    /// What it may touch itself.
+    ///
+    /// # Errors
+    /// When a rule has another form.
+    pub(crate) fn own(&self, here: &Here) -> Result<Scope, CliError> {
+        scope_arg::scope(&self.scope, &self.deny, here)
+    }
+
+    /// What it may hand on.
+    ///
+    /// # Errors
+    /// When a rule has another form.
+    pub(crate) fn handed_on(&self, here: &Here) -> Result<Scope, CliError> {
+        scope_arg::delegation(&self.delegate, here)
+    }
+
+    pub(crate) const fn has_scope(&self) -> bool {
+        !self.scope.is_empty()
+    }
+
+    pub(crate) const fn has_delegation(&self) -> bool {
+        !self.delegate.is_empty()
+    }
+
+    /// # Errors
+    /// When there is no rule at all.
+    pub(crate) fn refuse_none(&self, command: &[&str]) -> Result<(), CliError> {
+        if self.has_scope() || self.has_delegation() {
+            return Ok(());
+        }
+        let message = "say what is to be held: --scope RULE, such as write:src, or --delegate RULE";
+        Err(CliError::usage(message, command))
+    }
 }
 
 /// Takes `KEY=VALUE` apart.
@@ -67,7 +113,7 @@ pub(crate) fn parse_label(text: &str) -> Result<(String, String), String> {
 }
 
 /// Takes `MOUNT:PATH` apart. Whether there is such a place is for whoever makes the Worker to say.
-fn parse_place(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_place(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
         None | Some(("", _)) => Err(format!(
             "{text:?} is no MOUNT:PATH, such as project: or project:src"
@@ -96,7 +142,8 @@ impl SpecArgs {
         request.worker_id = Some(self.worker_id()?);
         request.display_name = self.name.clone().or_else(|| name_of(command));
         request.labels = self.label.iter().cloned().collect::<BTreeMap<_, _>>();
-        request.scope = scope_arg::scope(&self.scope, &self.deny, here)?;
+        request.scope = self.rules.own(here)?;
+        request.delegation = self.rules.handed_on(here)?;
         if let Some(name) = &self.profile {
             request.spec.profile = selector(name.clone());
         }
@@ -108,8 +155,8 @@ impl SpecArgs {
     }
 
     /// Whether the Worker asks for a scope.
-    pub(crate) fn has_scope(&self) -> bool {
-        !self.scope.is_empty()
+    pub(crate) const fn has_scope(&self) -> bool {
+        self.rules.has_scope()
     }
 
     /// Whether the Worker may be there already; an id that was minted here is nobody's.

@@ -69,6 +69,46 @@ fn an_input_is_told_by_its_text() {
 }
 
 #[test]
+fn what_becomes_of_a_lock_is_told_in_words() {
+    let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let rule = serde_json::json!({"mount": "project", "path": "src", "permission": "write"});
+    for (kind, data, told) in [
+        (
+            "allocation.changed",
+            serde_json::json!({"allow": [rule], "fence": 7}),
+            "write project:src".to_owned(),
+        ),
+        (
+            "allocation.releasing",
+            serde_json::json!({"fence": 7, "reason": "it is needed"}),
+            "by force: it is needed".to_owned(),
+        ),
+        (
+            "allocation.released",
+            serde_json::json!({"fence": 7, "reason": "it is needed"}),
+            "fence 7: it is needed".to_owned(),
+        ),
+        (
+            "allocation.reclaimed",
+            serde_json::json!({"from": [id], "waits_for": [], "reason": null}),
+            id.to_owned(),
+        ),
+        (
+            "allocation.reparented",
+            serde_json::json!({"from": id, "to": id}),
+            format!("below {id}"),
+        ),
+        (
+            "allocation.reparented",
+            serde_json::json!({"from": id, "to": null}),
+            "below nobody".to_owned(),
+        ),
+    ] {
+        assert_eq!(summary(kind, data), told, "{kind}");
+    }
+}
+
+#[test]
 fn a_gap_names_its_stretch_and_its_cause() {
     let gap = Gap {
         cause: GapCause::Retention,

@@ -1,0 +1,77 @@
+//! `lock show WORKER`.
+
+use clap::Args;
+use worker_runtime_core::view::AllocationView;
+
+use super::use_text;
+use crate::{
+    args::{Format, Global},
+    commands::worker::rules_text,
+    error::Failure,
+    exit::Exit,
+    output::{Printer, one_line},
+    suggest::Suggestion,
+    target, worker_name,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The Worker: its id, the first digits of it, or its name
+    worker: String,
+}
+
+pub(crate) fn run(
+    args: &ShowArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let target = target::open(global, printer)?;
+    let worker_id = worker_name::find_id(&target, &args.worker)?;
+    let held = target.allocation(worker_id)?;
+    match printer.format() {
+        Format::Json | Format::Jsonl => printer.json(&target.sourced(&held))?,
+        Format::Name => printer.line(held.worker_id)?,
+        Format::Table | Format::Wide => {
+            print(&held, printer)?;
+            printer.flush()?;
+            if held.unproven {
+                let why = "processes that can't be shown to be dead may still write there; look for them, end what is left, and only then say so";
+                printer.next(why, &[Suggestion::worker_assume_dead(worker_id)]);
+            }
+            printer.hint(&Suggestion::worker_show(worker_id));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn print(held: &AllocationView, printer: &mut Printer) -> Result<(), Failure> {
+    let list = |ids: &[worker_runtime_core::WorkerId]| {
+        let ids = ids.iter().map(ToString::to_string);
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    let reason = held.releasing.as_ref();
+    let reason = reason.and_then(|releasing| releasing.reason.clone());
+    let lines = [
+        ("worker", held.worker_id.to_string()),
+        ("name", held.display_name.clone().unwrap_or_default()),
+        ("holds", rules_text(&held.scope)),
+        ("delegates", rules_text(&held.delegation)),
+        ("parent", list(held.parent.as_slice())),
+        ("lent to", list(&held.lent_to)),
+        (
+            "fence",
+            held.fence
+                .map(|fence| fence.to_string())
+                .unwrap_or_default(),
+        ),
+        ("use", use_text(held)),
+        ("reason", reason.unwrap_or_default()),
+        ("since", printer.time().text(held.granted_at)),
+    ];
+    for (name, value) in lines {
+        if !value.is_empty() {
+            printer.line(format_args!("{name:<9}  {}", one_line(&value, usize::MAX)))?;
+        }
+    }
+    Ok(())
+}

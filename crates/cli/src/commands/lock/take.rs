@@ -1,0 +1,324 @@
+//! `lock release` and `lock reclaim`: what is given back, and what is taken back. From whoever runs
+//! something it is taken by force alone, loud and for a reason: the Runtime pauses that Worker, cancels
+//! its run, and frees the scope when all of it is dead; here is only waited for that.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use worker_runtime_core::{
+    Code, Dispatch, Permission, Runtime, ScopeRule, Stream, WorkerId,
+    cursor::From as Start,
+    error::AllocationError,
+    record::Lifecycle,
+    view::{AllocationReceipt, AllocationView},
+};
+use worker_runtime_http::{
+    client::{Client, ClientError},
+    wire::TakeAllocation,
+};
+
+use crate::{
+    args::{Format, Global},
+    error::{CliError, Failure},
+    exit::Exit,
+    here::Here,
+    output::Printer,
+    suggest::Suggestion,
+    target::{self, About, Remote, Server, Writing},
+    worker_name,
+};
+
+/// How long one question for news waits.
+const NEWS_WAIT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Args)]
+pub(crate) struct TakeArgs {
+    /// The Worker: its id, the first digits of it, or its name
+    worker: String,
+    /// Why, for whoever reads its events
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Also while something runs with it: cancel that, keep what waits waiting, and wait until all of it
+    /// is dead
+    #[arg(long, requires = "reason")]
+    force: bool,
+    /// Only say whether anything would change; exit 23 if so
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    /// What the Worker holds.
+    Own,
+    /// What those directly below it hold.
+    Lent,
+}
+
+pub(crate) fn run(
+    what: What,
+    args: &TakeArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let (worker_id, holders, server) = {
+        let target = target::open(global, printer)?;
+        let worker_id = worker_name::find_id(&target, &args.worker)?;
+        let held = target.allocation(worker_id)?;
+        let holders: Result<Vec<_>, _> = match what {
+            What::Own => Ok(vec![held]),
+            What::Lent => {
+                let children = held.lent_to.iter();
+                let children = children.map(|child| target.allocation(*child));
+                children
+                    .filter(|held| !held.as_ref().is_ok_and(only_looks))
+                    .collect()
+            }
+        };
+        // A store is closed before it is opened for writing, which waits for readers.
+        (worker_id, holders?, target.into_server())
+    };
+    if args.dry_run {
+        let would = would(
+            what,
+            args.force,
+            worker_id,
+            &holders,
+            server.is_some(),
+            printer,
+        );
+        return would.map_err(|error| with_this_command(error, what, worker_id).into());
+    }
+    if args.force {
+        holders.iter().for_each(|held| warn(held, printer));
+    }
+    let take = TakeAllocation {
+        reason: args.reason.clone(),
+        force: args.force,
+    };
+    let taken = match &server {
+        Some(server) => {
+            let client = &server.remote.client;
+            let call = async || what.ask(client, worker_id, &take).await;
+            let insisting = server.insist(About::worker(worker_id), call);
+            insisting.map(|answered| answered.answer)
+        }
+        None => {
+            let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
+            target::change(global, false, writing, printer, async |runtime| {
+                Ok(what.call(runtime, worker_id, take).await?)
+            })
+        }
+    };
+    let mut receipt = taken.map_err(|error| with_this_command(error, what, worker_id))?;
+    until_free(&receipt, server.as_ref(), printer)?;
+    receipt.waits_for.clear();
+    print(what, &receipt, &holders, args.force, printer)
+}
+
+impl What {
+    async fn call(
+        self,
+        runtime: &Runtime,
+        worker_id: WorkerId,
+        take: TakeAllocation,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        let allocations = runtime.allocations();
+        let reason = take.reason;
+        match (self, take.force) {
+            (Self::Own, false) => allocations.release(worker_id, reason).await,
+            (Self::Lent, false) => allocations.reclaim(worker_id, reason).await,
+            (Self::Own, true) => {
+                let reason = reason.unwrap_or_default();
+                allocations.release_by_force(worker_id, reason).await
+            }
+            (Self::Lent, true) => {
+                let reason = reason.unwrap_or_default();
+                allocations.reclaim_by_force(worker_id, reason).await
+            }
+        }
+    }
+
+    async fn ask(
+        self,
+        client: &Client,
+        worker_id: WorkerId,
+        take: &TakeAllocation,
+    ) -> Result<AllocationReceipt, ClientError> {
+        match self {
+            Self::Own => client.release_allocation(worker_id, take).await,
+            Self::Lent => client.reclaim_allocation(worker_id, take).await,
+        }
+    }
+
+    fn by_force(self, worker_id: WorkerId) -> Suggestion {
+        match self {
+            Self::Own => Suggestion::lock_release_by_force(worker_id),
+            Self::Lent => Suggestion::lock_reclaim_by_force(worker_id),
+        }
+    }
+}
+
+/// What is in use is told with the very command that takes it all the same.
+fn with_this_command(mut error: CliError, what: What, worker_id: WorkerId) -> CliError {
+    if error.code == Code::ScopeInUse {
+        error.hints.insert(0, what.by_force(worker_id));
+        error.hints.dedup();
+    }
+    error
+}
+
+/// Whether it holds nothing that could be taken: to look at the top of where it works it keeps.
+fn only_looks(held: &AllocationView) -> bool {
+    let looks = |rule: &ScopeRule| rule.path.is_empty() && rule.permission == Permission::Read;
+    held.delegation.is_empty() && held.scope.allow.iter().all(looks)
+}
+
+/// Tells, whatever the format, what is done to whom.
+fn warn(held: &AllocationView, printer: &Printer) {
+    let name = held.display_name.as_deref().unwrap_or("unnamed");
+    let run = match held.run_id {
+        Some(run_id) => format!("its run {run_id} is cancelled, "),
+        None => String::new(),
+    };
+    printer.warn(format_args!(
+        "what Worker {} ({name}) holds is taken from it: {run}what waits for it stays waiting",
+        held.worker_id
+    ));
+}
+
+fn would(
+    what: What,
+    force: bool,
+    worker_id: WorkerId,
+    holders: &[AllocationView],
+    live: bool,
+    printer: &mut Printer,
+) -> Result<Exit, CliError> {
+    // Of a store that nobody runs, the opening ends what was lost.
+    let in_the_way = holders.iter().find(|held| held.run_id.is_some());
+    if let Some(held) = in_the_way.filter(|_| live && !force) {
+        return Err(AllocationError::InUse {
+            worker_id: held.worker_id,
+            run_id: held.run_id,
+        }
+        .into());
+    }
+    let changes = !holders.is_empty();
+    if what == What::Own && holders.iter().all(only_looks) {
+        return Err(AllocationError::NotHeld(worker_id).into());
+    }
+    if printer.format().is_json() {
+        let told = json!({ "dry_run": true, "worker_id": worker_id, "would_be": "free", "changes": changes });
+        printer.json(&told).map_err(|failure| match failure {
+            Failure::Error(error) => *error,
+            Failure::ClosedPipe => CliError::new(Code::OutputIo, "nobody reads the output"),
+        })?;
+    } else {
+        match what {
+            What::Own => printer.words(format_args!(
+                "Worker {worker_id} would give up what it holds"
+            )),
+            What::Lent => printer.words(format_args!(
+                "Worker {worker_id} would take back what {} below it hold",
+                holders.len()
+            )),
+        }
+    }
+    Ok(match changes {
+        true => Exit::WouldChange,
+        false => Exit::Done,
+    })
+}
+
+/// Waits until what was taken is free.
+fn until_free(
+    receipt: &AllocationReceipt,
+    server: Option<&Server>,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let Some(first) = receipt.waits_for.first() else {
+        return Ok(());
+    };
+    let Some(server) = server else {
+        // The opening has ended what it could: what is left, nobody can show to be dead.
+        return Err(unproven(*first));
+    };
+    printer.words("waiting until all of it is dead; it is done also if this is interrupted");
+    server.wait_for(async {
+        for worker_id in &receipt.waits_for {
+            until_quiet(&server.remote, *worker_id).await?;
+        }
+        Ok(())
+    })
+}
+
+async fn until_quiet(remote: &Remote, worker_id: WorkerId) -> Result<(), CliError> {
+    let about = About::worker(worker_id);
+    loop {
+        let seen = remote.or_told(about, remote.client.worker(worker_id));
+        let seen = seen.await.map_err(|error| asked_for(error, worker_id))?;
+        let is_ending = seen.ending.is_some() && seen.lifecycle == Lifecycle::Active;
+        if seen.releasing.is_none() && !is_ending {
+            return Ok(());
+        }
+        if seen.unproven {
+            return Err(unproven(worker_id));
+        }
+        let (stream, start) = (Stream::Worker(worker_id), Start::After(seen.cursor));
+        let news = remote.client.events(stream, start, 1, NEWS_WAIT);
+        let news = remote.or_told(about, news).await;
+        news.map_err(|error| asked_for(error, worker_id))?;
+    }
+}
+
+/// Nobody can be asked how it goes on; it was recorded, and goes on by itself.
+fn asked_for(mut error: CliError, worker_id: WorkerId) -> CliError {
+    let told = "; it was asked for, and what is held is free once all of it is dead";
+    error.message.push_str(told);
+    error.hint(Suggestion::lock_show(worker_id))
+}
+
+fn unproven(worker_id: WorkerId) -> CliError {
+    let message = format!(
+        "Worker {worker_id} keeps what it holds: its processes can't be shown to be dead; it is free when an opening of the store can, or when you say that they are"
+    );
+    CliError::new(Code::RunUnproven, message)
+        .hint(Suggestion::event_ls(Some(worker_id)))
+        .hint(Suggestion::worker_assume_dead(worker_id))
+}
+
+fn print(
+    what: What,
+    receipt: &AllocationReceipt,
+    holders: &[AllocationView],
+    force: bool,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let worker_id = receipt.worker_id;
+    match (printer.format(), what) {
+        (Format::Json | Format::Jsonl, _) => printer.json(receipt)?,
+        (Format::Name, _) => printer.line(worker_id)?,
+        (Format::Table | Format::Wide, What::Own) => {
+            printer.words(format_args!("Worker {worker_id} has given up what it held"));
+        }
+        (Format::Table | Format::Wide, What::Lent) => {
+            let from = holders.iter().map(|held| held.worker_id.to_string());
+            let from: Vec<String> = from.collect();
+            printer.words(match from.as_slice() {
+                [] => format!("nobody below Worker {worker_id} holds anything"),
+                _ => format!("taken back from {}", from.join(", ")),
+            });
+        }
+    }
+    if force && !printer.format().is_json() {
+        let paused = holders.iter().map(|held| held.worker_id);
+        let resume: Vec<_> = paused.take(3).map(Suggestion::worker_resume).collect();
+        if !resume.is_empty() {
+            printer.next("what waits is run, without that scope, by", &resume);
+        }
+    }
+    Ok(Exit::Done)
+}
