@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::{
     serving::Serving,
-    support::{Place, Ran, snapshot},
+    support::{Place, Ran, Running, snapshot},
 };
 
 fn confined<'a>(name: &'a str, scope: &'a str, script: &'a str) -> [&'a str; 10] {
@@ -51,6 +51,29 @@ fn a_worker_that_nobody_confines_says_so_where_it_holds_something() {
     assert_eq!(ran.code, Some(0), "{ran}");
     let shown = place.run(&["worker", "show", "w"]);
     assert!(shown.stdout.contains("\nconfined   off\n"), "{shown}");
+}
+
+#[test]
+fn what_a_killed_program_left_of_a_command_is_gone_with_the_next_opening() {
+    let place = Place::new();
+    let temporary = place.project().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let left = || fs::read_dir(&temporary).unwrap().count();
+    let with_temporary = |args: &[&str]| {
+        let mut command = place.command(args);
+        command.env("TMPDIR", &temporary);
+        command
+    };
+    let script = "touch $TMPDIR/left; echo ready; sleep 600";
+    let mut running = Running::of(with_temporary(&confined("w", "write:gen", script)));
+    assert_eq!(running.line(), "ready");
+    assert_eq!(left(), 1);
+    running.signal(rustix::process::Signal::KILL);
+    running.wait();
+    assert_eq!(left(), 1);
+    let opens = with_temporary(&["worker", "pause", "w"]).output().unwrap();
+    assert_eq!(opens.status.code(), Some(0));
+    assert_eq!(left(), 0);
 }
 
 /// The second of two commands for one directory, refused before it starts.
