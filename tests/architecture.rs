@@ -191,7 +191,9 @@ fn every_test_that_the_track_record_names_is_there() {
     let text = std::fs::read_to_string(root.join("RELIABILITY.md")).unwrap();
     let (_, record) = text.split_once("| bug | found by | caught by |").unwrap();
     let mut code = String::new();
-    ["crates", "tests"].map(|below| sources(&root.join(below), &mut code));
+    for below in ["crates", "tests"] {
+        sources(&root.join(below), &mut code);
+    }
     let named = record.split('`').skip(1).step_by(2);
     // A test says what holds in words; a part of the harness has one word.
     let mut count = 0;
