@@ -3,9 +3,9 @@
 
 use worker_runtime_core::{
     Code, EndOptions, EventType, Permission, RunId, Scope, ScopeRule, WorkerId,
-    backend::Cancelled,
+    backend::{Cancelled, Proof},
     error::AllocationError,
-    record::Lifecycle,
+    record::{Lifecycle, ProcessLife, ProcessRecord},
     run::{OutcomeKind, StopReason},
     worker::CreateWorker,
 };
@@ -238,6 +238,38 @@ async fn a_reclaim_by_force_asks_all_of_one_layer_at_once() {
     host.until(busy, EventType::ALLOCATION_RELEASED).await;
     let view = host.observation().allocation(parent).unwrap();
     assert_eq!(view.lent_to, []);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn what_can_not_be_shown_to_be_dead_keeps_it_until_it_can() {
+    let host = Host::open().await;
+    let worker_id = host.create(holder()).await;
+    let run = host.start(worker_id, "one").await;
+    let process = ProcessRecord {
+        life: ProcessLife::Run,
+        label: "pid 4711".to_owned(),
+        identity: Vec::new(),
+    };
+    run.sink.process_started(process).await.unwrap();
+    let unproven = Say::AtOnce(Proof::Unproven {
+        reason: "it is gone, and nobody saw it end".to_owned(),
+    });
+    let host = host
+        .crash_and(|script| script.plan(|plan| plan.proof = unproven))
+        .await;
+    let error = host.runtime.allocations().release(worker_id, None).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), Code::ScopeInUse, "{error}");
+    assert!(!error.to_string().contains("4711"), "{error}");
+    assert_eq!(take(&host, worker_id).await, [worker_id]);
+    assert!(!is_free(&host).await && host.view(worker_id).unproven);
+    let dead = Say::AtOnce(Proof::Dead);
+    let host = host
+        .crash_and(|script| script.plan(|plan| plan.proof = dead))
+        .await;
+    assert!(is_free(&host).await);
+    assert!(host.view(worker_id).releasing.is_none());
     host.end().await;
 }
 

@@ -75,6 +75,11 @@ def somebody(case):
     if "run_id" in case.path_parameters:
         asking_run(case)
         return
+    if case.operation.path.startswith("/v1/allocations/"):
+        found = ask(case, "GET", "/v1/allocations?limit=20").json()["allocations"]
+        if found:
+            case.path_parameters["worker_id"] = CHOICE.choice(found)["worker_id"]
+        return
     needed = {"archiveWorker": "&lifecycle=stopped", "restoreWorker": "&lifecycle=stopped"}
     path = "/v1/workers?limit=20" + needed.get(name_of(case), "")
     found = ask(case, "GET", path).json()["workers"]
@@ -189,7 +194,11 @@ def who_holds(case):
 
 
 def verify_fence(case):
+    """A made-up fence is never current."""
     known_place(case.query)
+    held = ask(case, "GET", f"/v1/allocations/{case.path_parameters['worker_id']}")
+    if held.status_code == 200 and held.json()["fence"] is not None:
+        case.query["fence"] = held.json()["fence"]
 
 
 def take(case):
