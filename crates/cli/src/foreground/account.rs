@@ -6,7 +6,7 @@ use worker_runtime_core::{
     run::{Outcome, OutcomeKind, StopReason},
 };
 
-use super::{Contact, Ended, Followed, Seen};
+use super::{Cancel, Contact, Ended, Followed, Seen};
 use crate::{
     error::{CliError, Failure},
     output::{Printer, duration_text},
@@ -86,6 +86,9 @@ impl Account<'_> {
             rows.push(("resume it", Suggestion::worker_resume(worker_id)));
         }
         match (&self.seen.ended, self.seen.contact) {
+            (Ended::Left, _) if self.served && self.seen.cancel != Cancel::NotAsked => {
+                rows.push(("what it does", Suggestion::worker_show(worker_id)));
+            }
             (Ended::Waits { .. } | Ended::Left, Contact::Kept) if self.served => {
                 rows.push(("go on", Suggestion::worker_attach(worker_id)));
             }
@@ -132,6 +135,18 @@ impl Account<'_> {
             }
             Ended::Waits { paused: false } => {
                 return printer.bad("waiting:", "the input is kept and was not run");
+            }
+            Ended::Left if self.served && self.seen.cancel == Cancel::Heard => {
+                return printer.bad(
+                    "left:",
+                    "the server was asked to cancel the run, and does so",
+                );
+            }
+            Ended::Left if self.served && self.seen.cancel == Cancel::Asked => {
+                return printer.bad(
+                    "left:",
+                    "the server was asked to cancel the run, and nobody knows whether it heard",
+                );
             }
             Ended::Left if self.served && self.seen.contact == Contact::Kept => {
                 return printer.bad("left:", "the run goes on at the server");

@@ -1,7 +1,7 @@
 //! The loop: events of one Worker, signals of this process, and the reader of stdout.
 
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use worker_runtime_core::{
     Cursor, Event, EventType, Observed, Position, RunId, Timestamp, WireEvent, WorkerId,
     error::Unavailable,
@@ -46,6 +46,8 @@ pub(super) struct Follow<'a> {
     settles_at: Option<Position>,
     ended: Option<Ended>,
     cancelling: bool,
+    /// Whether who was asked to cancel the run said that it does.
+    cancel_heard: Option<watch::Receiver<bool>>,
     closing: Option<JoinHandle<Result<(), Unavailable>>>,
 }
 
@@ -73,6 +75,7 @@ impl<'a> Follow<'a> {
             settles_at: None,
             ended: None,
             cancelling: false,
+            cancel_heard: None,
             closing: None,
         })
     }
@@ -165,6 +168,7 @@ impl<'a> Follow<'a> {
             at_once: false,
             cursor: self.cursor,
             contact: self.contact,
+            cancel: self.cancel_is(),
         }
     }
 

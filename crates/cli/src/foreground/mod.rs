@@ -64,6 +64,17 @@ pub(crate) enum Contact {
     Stopped,
 }
 
+/// Whether the server was asked to cancel the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// It was not.
+    NotAsked,
+    /// It was, and has not answered.
+    Asked,
+    /// It said that it does.
+    Heard,
+}
+
 /// The end of a run, as its event tells it.
 #[derive(Debug, Clone)]
 pub(crate) struct RunEnd {
@@ -130,6 +141,8 @@ pub(crate) struct Seen {
     pub(crate) cursor: Cursor,
     /// Whether who runs it could be asked at the end.
     pub(crate) contact: Contact,
+    /// Whether its server was asked to cancel it.
+    pub(crate) cancel: Cancel,
 }
 
 /// Follows an input to its outcome and closes the Runtime, if it is one of this process.

@@ -49,6 +49,46 @@ fn ctrl_c_cancels_the_run_at_the_server() {
     server.end();
 }
 
+/// It said that the run goes on at the server, which was ending it.
+#[test]
+fn a_second_ctrl_c_tells_whether_the_server_heard_the_first() {
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let stubborn = "trap 'echo asked' TERM; echo begun; while :; do sleep 600 & wait; done";
+    let run = |name: &str| {
+        let run = ["run", "--name", name, "--", "sh", "-c", stubborn];
+        let mut running = Running::start(&place, &run);
+        assert_eq!(running.line(), "begun");
+        running
+    };
+    let (mut heard, mut unheard) = (run("heard"), run("unheard"));
+    let unheard_id = place.worker_id("unheard");
+    heard.signal(Signal::INT);
+    assert_eq!(heard.line(), "asked");
+    heard.signal(Signal::INT);
+    let (code, _, stderr) = heard.wait();
+    assert_eq!(code, Some(130), "{stderr}");
+    let told = "left: the server was asked to cancel the run, and does so";
+    assert!(stderr.contains(told), "{stderr}");
+    assert!(stderr.contains("worker show "), "{stderr}");
+    assert!(!stderr.contains("goes on"), "{stderr}");
+
+    server.signal(Signal::STOP);
+    unheard.signal(Signal::INT);
+    unheard.until_said("cancelling the run");
+    unheard.signal(Signal::INT);
+    let (code, _, stderr) = unheard.wait();
+    server.signal(Signal::CONT);
+    assert_eq!(code, Some(130), "{stderr}");
+    let told = "left: the server was asked to cancel the run, and nobody knows whether it heard";
+    assert!(stderr.contains(told), "{stderr}");
+    let show = format!("worker show {unheard_id}");
+    assert!(stderr.contains(&show), "{stderr}");
+    server.signal(Signal::INT);
+    server.signal(Signal::INT);
+    server.wait();
+}
+
 #[test]
 fn a_run_goes_on_when_who_follows_it_is_ended_or_looks_away() {
     let place = Place::new();

@@ -3,15 +3,21 @@
 //! What is said of the run is what is known: while its server can't be reached, nobody can be asked to
 //! cancel it, and nobody knows what it does.
 
+use std::time::Duration;
+
+use tokio::sync::watch;
 use worker_runtime_core::{ActionId, RunId};
 
 use super::{super::signals::Asked, Follow};
 use crate::{
     error::CliError,
-    foreground::{Contact, Ended, Host},
+    foreground::{Cancel, Contact, Ended, Host},
     output::write_words,
     target::{is_passing, is_unknown},
 };
+
+/// How long a second Ctrl-C waits for the answer to the first.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
 impl Follow<'_> {
     /// Does what a signal asks; `true` when the program is to end at once.
@@ -19,13 +25,19 @@ impl Follow<'_> {
         let is_in_contact = self.contact == Contact::Kept;
         match asked {
             Asked::Interrupt if self.cancelling || self.closing.is_some() => {
-                self.printer.words(match self.host {
-                    Host::Here(_) => "ending at once; the next command tells how the run ended",
-                    Host::Server(_) if is_in_contact => {
-                        "ending at once; the server tells how the run ends"
+                if self.host.is_server() {
+                    self.await_answer().await;
+                }
+                self.printer.words(match (self.host, self.cancel_is()) {
+                    (Host::Here(_), _) => "ending at once; the next command tells how the run ended",
+                    (Host::Server(_), Cancel::Heard) => {
+                        "ending at once; the server was asked to cancel the run, and does so"
                     }
-                    Host::Server(_) => {
-                        "ending at once; the server can't be reached, so nobody knows how the run ends"
+                    (Host::Server(_), Cancel::Asked) => {
+                        "ending at once; the server was asked to cancel the run, and nobody knows whether it heard"
+                    }
+                    (Host::Server(_), Cancel::NotAsked) => {
+                        "ending at once; the server was not asked to cancel the run"
                     }
                 });
                 true
@@ -98,16 +110,36 @@ impl Follow<'_> {
         match run_id {
             Some(run_id) => {
                 let (host, pause) = (self.host.clone(), self.followed.others_wait);
+                let (heard, cancel_heard) = watch::channel(false);
+                self.cancel_heard = Some(cancel_heard);
                 tokio::spawn(async move {
-                    if let Err(error) = host.cancel_run(worker_id, run_id, pause).await {
-                        write_words(&format!(
+                    match host.cancel_run(worker_id, run_id, pause).await {
+                        Ok(()) => drop(heard.send_replace(true)),
+                        Err(error) => write_words(&format!(
                             "the server may not have heard of the cancel: {error}\n"
-                        ));
+                        )),
                     }
                 });
             }
             // It waits behind another one: it stays where it is.
             None => self.ended = Some(Ended::Waits { paused: false }),
+        }
+    }
+
+    /// What is known of the asking for the run's end.
+    pub(super) fn cancel_is(&self) -> Cancel {
+        match &self.cancel_heard {
+            None => Cancel::NotAsked,
+            Some(heard) if *heard.borrow() => Cancel::Heard,
+            Some(_) => Cancel::Asked,
+        }
+    }
+
+    /// Gives an answer that is on its way a moment: who types Ctrl-C twice in a row is told what is so.
+    async fn await_answer(&mut self) {
+        if let Some(heard) = &mut self.cancel_heard {
+            let heard = heard.wait_for(|heard| *heard);
+            let _ = tokio::time::timeout(ANSWER_WITHIN, heard).await;
         }
     }
 
