@@ -25,6 +25,8 @@ enum Whose {
     Ours,
     /// This program's, and it needs or names no state directory of this call.
     OursAnywhere,
+    /// This program's, on the same state directory and with its own token, whatever server was named.
+    OursAtState,
     /// The system's.
     System,
 }
@@ -84,7 +86,7 @@ impl Suggestion {
     /// A token that allows more; whose file was named for this call may not make it.
     pub(crate) fn token_create(scope: AccessScope) -> Self {
         let scope = scope.as_str();
-        Self::new(&["token", "create", "--name", "NAME", "--scope", scope]).of(Whose::OursAnywhere)
+        Self::new(&["token", "create", "--name", "NAME", "--scope", scope]).of(Whose::OursAtState)
     }
 
     pub(crate) fn token_revoke(token_id: &str) -> Self {
@@ -281,14 +283,19 @@ impl Suggestion {
     fn typed(&self, same_place: &[String]) -> Vec<String> {
         let mut words = match self.whose {
             Whose::System => Vec::new(),
-            Whose::Ours | Whose::OursAnywhere => vec!["worker-runtime".to_owned()],
+            Whose::Ours | Whose::OursAnywhere | Whose::OursAtState => {
+                vec!["worker-runtime".to_owned()]
+            }
         };
-        if self.whose == Whose::Ours {
-            // An option may be typed once, and the suggestion's own counts.
-            let pairs = same_place.chunks(2);
-            let kept = pairs.filter(|pair| !pair.first().is_some_and(|it| self.words.contains(it)));
-            words.extend(kept.flatten().cloned());
-        }
+        // An option may be typed once, and the suggestion's own counts.
+        let kept = same_place.chunks(2).filter(|pair| {
+            pair.first().is_some_and(|option| match self.whose {
+                Whose::Ours => !self.words.contains(option),
+                Whose::OursAtState => option == "--state",
+                Whose::OursAnywhere | Whose::System => false,
+            })
+        });
+        words.extend(kept.flatten().cloned());
         words.extend(self.words.iter().cloned());
         words
     }

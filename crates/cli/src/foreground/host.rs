@@ -75,7 +75,7 @@ impl Host {
             Self::Here(runtime) => Ok(runtime.catalog().create(request).await?),
             Self::Server(served) => {
                 let remote = served.current.remote();
-                let about = About::RUNTIME.of(&["worker", "create"]);
+                let about = About::creation(&request);
                 let call = async || remote.client.create_worker(&request).await;
                 Ok(remote.insist(about, call).await?.answer)
             }

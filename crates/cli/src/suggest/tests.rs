@@ -18,6 +18,28 @@ fn a_suggestion_finds_the_store_that_was_meant() {
 }
 
 #[test]
+fn a_wider_token_is_made_at_the_store_that_was_meant_with_no_token_of_the_call() {
+    let typed = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Suggestion::token_create(AccessScope::Admin).line(&words)
+    };
+    let create = "token create --name NAME --scope admin";
+    assert_eq!(
+        typed(&["--state", "/var/x", "--token-file", "observe"]),
+        format!("worker-runtime --state /var/x {create}")
+    );
+    assert_eq!(
+        typed(&[
+            "--server",
+            "http://127.0.0.1:7621",
+            "--token-file",
+            "observe"
+        ]),
+        format!("worker-runtime {create}")
+    );
+}
+
+#[test]
 fn a_suggestion_can_be_copied_into_a_shell() {
     assert_eq!(
         Suggestion::run_example().line(&[]),

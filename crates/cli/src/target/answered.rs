@@ -1,8 +1,15 @@
 //! What a server refused, or that it could not be asked, as an error for a user: the same codes and
 //! the same next commands as on a stopped store.
 
-use worker_runtime_core::{Code, WorkerId};
-use worker_runtime_http::{client::ClientError, wire::Problem};
+use worker_runtime_core::{
+    Code, WorkerId,
+    worker::{BackendSelection, CreateWorker},
+};
+use worker_runtime_execution::exec::ExecFactory;
+use worker_runtime_http::{
+    client::ClientError,
+    wire::{AccessScope, Problem},
+};
 
 use super::server::{Found, Remote};
 use crate::{
@@ -16,6 +23,8 @@ pub(crate) struct About {
     worker_id: Option<WorkerId>,
     /// The command whose `--help` tells what it takes.
     command: &'static [&'static str],
+    /// What all of it needs, where a server that has not read it yet asks for less.
+    needs: Option<AccessScope>,
 }
 
 impl About {
@@ -23,6 +32,7 @@ impl About {
     pub(crate) const RUNTIME: Self = Self {
         worker_id: None,
         command: &[],
+        needs: None,
     };
 
     /// A Worker.
@@ -30,6 +40,17 @@ impl About {
         Self {
             worker_id: Some(worker_id),
             command: &[],
+            needs: None,
+        }
+    }
+
+    /// A Worker that is to be made. Who chooses its command line can do what the server can.
+    pub(crate) fn creation(request: &CreateWorker) -> Self {
+        let is_free = |backend: &BackendSelection| backend.name == ExecFactory::NAME;
+        let is_free = request.backend.as_ref().is_some_and(is_free);
+        Self {
+            needs: is_free.then_some(AccessScope::Admin),
+            ..Self::RUNTIME.of(&["worker", "create"])
         }
     }
 
@@ -143,10 +164,7 @@ impl Remote {
             | Code::ScopeInvalid
             | Code::InputEmpty
             | Code::InputTooLarge => told.hint(Suggestion::help(about.command)),
-            Code::TokenScope => match problem.scope {
-                Some(scope) => told.hint(Suggestion::token_create(scope)),
-                None => told,
-            },
+            Code::TokenScope => with_scope(told, problem.scope, about.needs),
             Code::WorkerChanged | Code::FenceStale => told.hint(show),
             Code::ScopeNotHeld => told.hint(Suggestion::lock_ls()),
             Code::ScopeInUse | Code::ScopeLent | Code::ScopeDenied => {
@@ -164,6 +182,22 @@ impl Remote {
             _ => told.hint(Suggestion::status()),
         }
     }
+}
+
+/// With the token that all of the command needs: one for its first step alone is refused at the next.
+fn with_scope(
+    mut told: CliError,
+    asked: Option<AccessScope>,
+    needs: Option<AccessScope>,
+) -> CliError {
+    let Some(scope) = asked.max(needs) else {
+        return told;
+    };
+    if asked < needs {
+        let further = format!("; with a command line of its own, it needs scope {scope}");
+        told.message.push_str(&further);
+    }
+    told.hint(Suggestion::token_create(scope))
 }
 
 /// Whether the server does not know the call itself, which every server of this version does.

@@ -106,10 +106,31 @@ fn a_token_that_allows_less_is_told_apart() {
             "w",
             "--assume-dead",
         ]),
+        // The token that is suggested does for the whole command, at the store that is meant.
+        place.run(&["--token-file", "observe", "run", "--", "true"]),
+        place.run(&[
+            "--state",
+            "../state",
+            "--token-file",
+            "observe",
+            "worker",
+            "create",
+        ]),
     ];
     server.end();
     let codes: Vec<_> = calls.iter().map(|ran| ran.code).collect();
-    assert_eq!(codes, [Some(0), Some(12), Some(0), Some(12), Some(12)]);
+    assert_eq!(
+        codes,
+        [
+            Some(0),
+            Some(12),
+            Some(0),
+            Some(12),
+            Some(12),
+            Some(12),
+            Some(12)
+        ]
+    );
     snapshot(&place, "live_scope", &calls);
 }
 

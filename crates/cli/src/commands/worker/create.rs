@@ -38,7 +38,7 @@ pub(crate) fn run(
             return try_out(&server, &request, printer);
         }
         let takes_input = request.backend.is_some();
-        let about = About::RUNTIME.of(&["worker", "create"]);
+        let about = About::creation(&request);
         let call = async || server.remote.client.create_worker(&request).await;
         let created = server.insist(about, call);
         let mut receipt = created
@@ -68,7 +68,7 @@ pub(crate) fn try_out(
     request: &CreateWorker,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
-    let about = About::RUNTIME.of(&["worker", "create"]);
+    let about = About::creation(request);
     let call = server.remote.client.would_create_worker(request);
     let changes = server.ask(about, call).map_err(in_another_place)?;
     would(changes, request, printer)
