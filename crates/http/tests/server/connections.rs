@@ -55,6 +55,34 @@ async fn a_body_that_does_not_come_is_refused() {
     assert!(answer.contains("WR-BODY-INVALID"), "{answer}");
 }
 
+/// It was waited for, as long as any body may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_said_to_be_too_large_is_refused_before_it_comes() {
+    let host = Host::with(HttpLimits {
+        body_read_max: DEADLINE * 3,
+        body_bytes_max: 1_000,
+        ..HttpLimits::default()
+    })
+    .await;
+    let worker = host.worker().await;
+    for path in [
+        format!("/v1/workers/{worker}/input"),
+        // One that takes no body.
+        format!("/v1/workers/{worker}/pause"),
+    ] {
+        let mut stream = TcpStream::connect(host.address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 1001\r\n\r\n",
+            host.operate
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_all(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("WR-BODY-TOO-LARGE"), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_long_polls_than_may_wait_are_told_so_and_polls_go_on() {
     let host = Host::with(HttpLimits {

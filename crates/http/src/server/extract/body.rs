@@ -65,6 +65,14 @@ async fn read(request: Request, app: &App) -> Result<(HeaderMap, Bytes), Refusal
 
 async fn read_whole(body: Body, app: &App) -> Result<Bytes, Refusal> {
     let limits = &app.0.limits;
+    let too_large = || {
+        let detail = format!("the body has more than {} bytes", limits.body_bytes_max);
+        Refusal::new(Code::BodyTooLarge, detail)
+    };
+    // What is said to be too large is not waited for.
+    if body.size_hint().lower() > limits.body_bytes_max as u64 {
+        return Err(too_large());
+    }
     let whole = Limited::new(body, limits.body_bytes_max).collect();
     let whole = tokio::time::timeout(limits.body_read_max, whole).await;
     let whole = whole.map_err(|_| {
@@ -73,8 +81,7 @@ async fn read_whole(body: Body, app: &App) -> Result<Bytes, Refusal> {
     })?;
     let whole = whole.map_err(|error| {
         if error.downcast_ref::<LengthLimitError>().is_some() {
-            let detail = format!("the body has more than {} bytes", limits.body_bytes_max);
-            Refusal::new(Code::BodyTooLarge, detail)
+            too_large()
         } else {
             Refusal::new(Code::BodyInvalid, "the body broke off")
         }
