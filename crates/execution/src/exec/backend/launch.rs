@@ -251,7 +251,7 @@ impl Launcher {
         };
         let message = match error {
             error if sabotage::is(Sabotage::LeakPath) => {
-                format!("{error}, in {}", self.options.directory.display())
+                format!("{error}, in {}", self.directory(None).display())
             }
             SpawnError::Execute { source, .. } => format!("cannot execute {program:?}: {source}"),
             SpawnError::WorkingDirectory { source, .. } => {
