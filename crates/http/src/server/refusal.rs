@@ -16,7 +16,7 @@ use worker_runtime_core::{
     },
 };
 
-use super::auth::TokensError;
+use super::{auth::TokensError, routes::AnswerHeader};
 use crate::wire::{AccessScope, Problem};
 
 /// Why a request was refused, on its way out.
@@ -140,10 +140,13 @@ pub(super) fn finish(mut response: Response, request_id: &str) -> Response {
     match problem.status {
         401 => {
             let value = HeaderValue::from_static("Bearer realm=\"worker-runtime\"");
-            headers.insert(header::WWW_AUTHENTICATE, value);
+            headers.insert(AnswerHeader::WwwAuthenticate.name(), value);
         }
         429 | 503 => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(
+                AnswerHeader::RetryAfter.name(),
+                HeaderValue::from_static("1"),
+            );
         }
         _ => {}
     }

@@ -26,6 +26,7 @@ use crate::{
         extract::{Header, Json as Body, Path, Query, idempotency_key, present, tags},
         handlers::seen::{catalog, entity_tag},
         refusal::Refusal,
+        routes::AnswerHeader,
     },
     wire::{AccessScope, WorkersBody, WouldCreate},
 };
@@ -187,7 +188,9 @@ pub(in crate::server) async fn create(
     let location = HeaderValue::from_str(&format!("/v1/workers/{}", receipt.worker_id));
     let mut response = (status, Json(receipt)).into_response();
     if let Ok(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
+        response
+            .headers_mut()
+            .insert(AnswerHeader::Location.name(), location);
     }
     Ok(response)
 }
@@ -227,11 +230,11 @@ pub(in crate::server) async fn get(
     };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
-        headers.insert(header::ETAG, tag);
+        headers.insert(AnswerHeader::ETag.name(), tag);
     }
     // The representation may be as it was while the stream went on.
     if let Ok(cursor) = cursor {
-        headers.insert("x-cursor", cursor);
+        headers.insert(AnswerHeader::Cursor.name(), cursor);
     }
     let revalidate = HeaderValue::from_static("private, no-cache");
     headers.insert(header::CACHE_CONTROL, revalidate);

@@ -13,7 +13,7 @@ use worker_runtime_core::{
     worker::{CreateWorker, UpdateWorker},
 };
 
-use super::route::Route;
+use super::{route::Route, told::AnswerHeader};
 use crate::{
     server::extract::Header,
     server::handlers::{
@@ -126,10 +126,12 @@ fn of_workers() -> Vec<Route> {
         .query::<CreateQuery>()
         .body::<CreateWorker>()
         .answers::<CreateReceipt>(StatusCode::CREATED, "It was made")
+        .with(&[AnswerHeader::Location])
         .answers::<NotCreated>(
             OK,
             "It was made before by the same request; with `dry_run`, what would become of it",
         )
+        .with(&[AnswerHeader::Location])
         .tells(&[("worker_id", "$response.body#/worker_id")]),
         Route::get(
             "/v1/workers/{worker_id}",
@@ -139,10 +141,12 @@ fn of_workers() -> Vec<Route> {
         )
         .looks_at(&[Header::IfMatch, Header::IfNoneMatch])
         .answers::<WorkerView>(OK, "The Worker")
+        .with(&[AnswerHeader::ETag, AnswerHeader::Cursor])
         .answers_nothing(
             StatusCode::NOT_MODIFIED,
             "It is as the `If-None-Match` says",
         )
+        .with(&[AnswerHeader::ETag, AnswerHeader::Cursor])
         .tells(&[
             ("worker_id", "$request.path.worker_id"),
             ("run_id", "$response.body#/activity/run_id"),

@@ -3,6 +3,7 @@
 //!
 //! - `list`: the routes themselves
 //! - `route`: what is said of one
+//! - `told`: headers of answers
 //! - `openapi`: the document
 //! - `router`: what serves them, with the checks before every handler
 
@@ -10,6 +11,8 @@ mod list;
 mod openapi;
 mod route;
 mod router;
+mod told;
 
 pub use openapi::{openapi, route_table};
 pub(super) use router::{InReserve, router};
+pub(super) use told::AnswerHeader;

@@ -7,7 +7,11 @@ use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 use worker_runtime_core::{ActionId, Code, RunId, WorkerId};
 
-use super::{list::routes, route::Route};
+use super::{
+    list::routes,
+    route::Route,
+    told::{self, AnswerHeader},
+};
 use crate::wire::Problem;
 
 /// The OpenAPI document of this version.
@@ -37,6 +41,7 @@ pub fn openapi() -> Value {
         "paths": paths,
         "components": {
             "schemas": generator.take_definitions(true),
+            "headers": told::described(),
             "securitySchemes": {
                 "access_token": {
                     "type": "http",
@@ -47,6 +52,7 @@ pub fn openapi() -> Value {
             "responses": {
                 "Problem": {
                     "description": "It was refused, and why (RFC 9457)",
+                    "headers": told::references(&[AnswerHeader::RetryAfter, AnswerHeader::WwwAuthenticate]),
                     "content": { "application/problem+json": { "schema": problem } },
                 },
             },
@@ -71,7 +77,8 @@ fn operation(route: &Route, routes: &[Route], generator: &mut SchemaGenerator) -
     let mut responses = Map::new();
     // What it tells is in its first answer: another may be of a repetition, or of a try.
     for (index, answer) in route.answers.iter().enumerate() {
-        let mut described = json!({ "description": answer.about });
+        let headers = told::references(answer.headers);
+        let mut described = json!({ "description": answer.about, "headers": headers });
         if let (Some((media_type, schema)), Some(fields)) = (answer.body, described.as_object_mut())
         {
             let content = json!({ media_type: { "schema": schema(generator) } });

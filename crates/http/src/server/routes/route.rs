@@ -7,6 +7,7 @@ use axum::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use super::told::AnswerHeader;
 use crate::{
     server::{app::App, extract::Header},
     wire::AccessScope,
@@ -21,6 +22,8 @@ pub(in crate::server) struct Answer {
     pub(in crate::server) about: &'static str,
     /// `None`: the answer has no body.
     pub(in crate::server) body: Option<(&'static str, SchemaOf)>,
+    /// The headers that it may have, beside those of every answer.
+    pub(in crate::server) headers: &'static [AnswerHeader],
 }
 
 /// A body of a request.
@@ -208,7 +211,16 @@ impl Route {
             status,
             about,
             body,
+            headers: &[],
         });
+        self
+    }
+
+    /// The answer that was described last has these headers.
+    pub(super) fn with(mut self, headers: &'static [AnswerHeader]) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.headers = headers;
+        }
         self
     }
 }

@@ -3,22 +3,20 @@
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use tracing::Instrument;
 use worker_runtime_core::Code;
 
-use super::list::routes;
+use super::{list::routes, told::AnswerHeader};
 use crate::server::{
     app::App,
     auth::{Guarded, Takes, check_names, guard},
     refusal::{Refusal, finish},
 };
 
-/// The header that names a request, in both directions.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest that is taken from a client.
 const REQUEST_ID_LEN_MAX: usize = 64;
 
@@ -104,7 +102,7 @@ fn check_head(app: &App, request: &Request) -> Result<(), Refusal> {
 
 /// Around every request, whatever its path: its id, the names it bears, and the body of a refusal.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let sent = request.headers().get(&REQUEST_ID);
+    let sent = request.headers().get(AnswerHeader::RequestId.name());
     let sent = sent.and_then(|value| value.to_str().ok());
     let is_fit = |id: &&str| {
         (1..=REQUEST_ID_LEN_MAX).contains(&id.len())
@@ -141,7 +139,7 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     app.0.metrics.answered(matched, status, took);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id) {
-        headers.insert(REQUEST_ID, value);
+        headers.insert(AnswerHeader::RequestId.name(), value);
     }
     // What is read is of the moment, and of one token.
     let no_store = HeaderValue::from_static("no-store");
