@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     serving::Serving,
-    support::{Place, Ran, Running, snapshot, until},
+    support::{PROGRAM, Place, Ran, Running, snapshot, until},
 };
 
 fn done(place: &Place, args: &[&str]) -> Ran {
@@ -269,6 +269,23 @@ fn done_or_waits(place: &Place) {
     let options = worker_runtime_http::client::ClientOptions::new(url, Some(token));
     let client = worker_runtime_http::client::Client::new(&options).unwrap();
     crate::serving::block_on(client.send_input(worker_id, &later)).unwrap();
+}
+
+#[test]
+fn a_command_asks_with_what_it_was_told_whether_it_may_still_write() {
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let state = place.state().display().to_string();
+    let script = format!(
+        "may() {{ '{PROGRAM}' --state '{state}' lock verify \"$@\" 2>/dev/null; echo \"$? $1\"; }}
+        may src/new/x; may src:x; may lib/x; may lib/x --read; may /etc/passwd; may ../x"
+    );
+    let run = ["run", "--scope", "write:src", "--", "sh", "-c", &script];
+    let told = done(&place, &run).stdout;
+    // To look it may in all of the directory that it works in.
+    let expected = "0 src/new/x\n2 src:x\n1 lib/x\n0 lib/x\n1 /etc/passwd\n1 ../x\n";
+    assert_eq!(told, expected);
+    server.end();
 }
 
 #[test]
