@@ -1,20 +1,19 @@
 //! What Workers hold: granted, changed, handed down, and given back (I6).
 //!
 //! Everything is refused before anything is changed. A scope comes and goes with its Worker's life
-//! (`create`, `lifecycle`); here is what these do, and what is asked of an allocation by itself.
+//! (`create`, `lifecycle`); here is what these do, and how it is changed. `taking` has the rest of what is
+//! asked of an allocation by itself.
 
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{State, draft};
+use super::{State, Taking, draft};
 use crate::{
-    EventType, HeldRule, HeldScope, Permission, WorkerId,
+    EventType, HeldScope, WorkerId,
     error::{AllocationError, ScopeRefusal, Unavailable},
     holdings::Asker,
-    record::{
-        AllocationRecord, CancelCause, Ending, EndingKind, Lifecycle, Recorded, WorkerRecord,
-    },
+    record::{AllocationRecord, Lifecycle, Recorded, WorkerRecord},
     sabotage::{self, Sabotage},
     scope::{Claim, NO_SCOPE, covers},
     store::Change,
@@ -62,15 +61,6 @@ pub(crate) enum AllocationOp {
     Release { reason: Option<String>, how: Taking },
     /// To take back what those directly below it hold; what lies below these lies below it then.
     Reclaim { reason: Option<String>, how: Taking },
-}
-
-/// How something is taken with which something else runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taking {
-    /// Not at all: it is refused.
-    Gently,
-    /// What runs is ended; what is held is free once all of that is quiet.
-    ByForce,
 }
 
 impl AllocationOp {
@@ -258,194 +248,7 @@ impl State {
         Ok(self.allocation_receipt(worker_id, recorded, &[]))
     }
 
-    fn release_allocation(
-        &mut self,
-        worker_id: WorkerId,
-        reason: Option<String>,
-    ) -> Result<AllocationReceipt, AllocationError> {
-        self.active(worker_id)?;
-        let not_held = AllocationError::NotHeld(worker_id);
-        if !self.can_give_up(worker_id) {
-            return Err(not_held);
-        }
-        self.refuse_in_use(worker_id)?;
-        let Some(recorded) = self.give_up(worker_id, reason.as_deref())? else {
-            return Err(not_held);
-        };
-        Ok(self.allocation_receipt(worker_id, recorded, &[]))
-    }
-
-    /// As a release, but what runs is ended first. It is one intent of the Worker's record, as an end
-    /// is, so that nothing starts in between and a crash leaves nothing half done.
-    fn take(
-        &mut self,
-        worker_id: WorkerId,
-        reason: Option<String>,
-    ) -> Result<AllocationReceipt, AllocationError> {
-        let record = self.worker(worker_id)?.record.clone();
-        if let Some(asked) = record.release_asked() {
-            let position = asked.position;
-            let asked = Recorded {
-                seq: crate::Seq(0),
-                position,
-                at: asked.at,
-                incarnation_id: crate::runtime::incarnation_at(&self.incarnations, position),
-            };
-            return Ok(self.allocation_receipt(worker_id, asked, &[worker_id]));
-        }
-        self.active(worker_id)?;
-        if !self.can_give_up(worker_id) {
-            return Err(AllocationError::NotHeld(worker_id));
-        }
-        let recorded = self.ask_release(worker_id, reason.as_deref())?;
-        Ok(self.allocation_receipt(worker_id, recorded, &[worker_id]))
-    }
-
-    /// Holds what waits, has the run cancelled, and the scope released when all is quiet.
-    fn ask_release(
-        &mut self,
-        worker_id: WorkerId,
-        reason: Option<&str>,
-    ) -> Result<Recorded, Unavailable> {
-        let data = json!({
-            "fence": self.holdings.get(worker_id).map(|held| held.fence),
-            "run_id": self.current_run(worker_id).map(|run| run.run_id),
-            "reason": reason,
-        });
-        let told = draft(EventType::ALLOCATION_RELEASING, None, &data)?;
-        let recorded = self.emit(worker_id, told)?;
-        let paused = match self.worker_mut(worker_id)?.record.paused {
-            true => None,
-            false => {
-                let told = draft(EventType::WORKER_PAUSED, None, &json!({}))?;
-                Some(self.emit(worker_id, told)?)
-            }
-        };
-        let ending = Ending {
-            kind: EndingKind::Release,
-            at: recorded.at,
-            position: recorded.position,
-            reason: reason.map(str::to_owned),
-        };
-        self.update(worker_id, |record| {
-            record.ending = Some(ending);
-            if let Some(paused) = paused {
-                record.paused = true;
-                record.changed = paused;
-            }
-        })?;
-        self.request_cancel(worker_id, CancelCause::ScopeTaken)?;
-        self.settle_end(worker_id)?;
-        Ok(recorded)
-    }
-
-    fn reclaim(
-        &mut self,
-        worker_id: WorkerId,
-        reason: Option<String>,
-        how: Taking,
-    ) -> Result<AllocationReceipt, AllocationError> {
-        self.active(worker_id)?;
-        if self.holdings.get(worker_id).is_none() {
-            return Err(AllocationError::NotHeld(worker_id));
-        }
-        let children = self.holdings.children(worker_id);
-        let children: Vec<WorkerId> = children
-            .map(|child| child.worker_id)
-            .filter(|child| self.can_give_up(*child))
-            .collect();
-        for child in &children {
-            self.worker(*child)?;
-            self.check_head(*child)?;
-            if how == Taking::Gently {
-                self.refuse_in_use(*child)?;
-            }
-        }
-        for child in &children {
-            match how {
-                Taking::Gently => drop(self.give_up(*child, reason.as_deref())?),
-                // Of one that is about to end it is free with that.
-                Taking::ByForce if self.worker(*child)?.record.ending.is_some() => {}
-                Taking::ByForce => drop(self.ask_release(*child, reason.as_deref())?),
-            }
-        }
-        let waits_for: Vec<WorkerId> = self.still_held(&children).collect();
-        let data = json!({ "from": children, "waits_for": waits_for, "reason": reason });
-        let recorded = self.emit(
-            worker_id,
-            draft(EventType::ALLOCATION_RECLAIMED, None, &data)?,
-        )?;
-        Ok(self.allocation_receipt(worker_id, recorded, &children))
-    }
-
-    /// Those that hold what was taken from them until all is quiet.
-    fn still_held<'a>(&'a self, of: &'a [WorkerId]) -> impl Iterator<Item = WorkerId> + 'a {
-        let waits = |worker_id: &WorkerId| {
-            let worker = self.workers.get(worker_id);
-            worker.is_some_and(|worker| {
-                let record = &worker.record;
-                record.lifecycle == Lifecycle::Active && record.ending.is_some()
-            })
-        };
-        of.iter().copied().filter(waits)
-    }
-
-    /// Releases what a Worker holds for good: a restore does not take it again. Where it works it may
-    /// look on.
-    pub(super) fn give_up(
-        &mut self,
-        worker_id: WorkerId,
-        reason: Option<&str>,
-    ) -> Result<Option<Recorded>, Unavailable> {
-        let parent = self.holdings.get(worker_id).and_then(|held| held.parent);
-        let released = self.release(worker_id, reason)?;
-        if released.is_none() {
-            return Ok(None);
-        }
-        let kept = self.workspace_rule(worker_id).map(Arc::new);
-        let scope = kept.clone();
-        self.update(worker_id, |record| {
-            record.scope = scope;
-            record.delegation = None;
-        })?;
-        if kept.is_some() {
-            let delegation = None;
-            let grant = Grant {
-                scope: kept,
-                delegation,
-            };
-            self.grant(worker_id, parent, grant)?;
-        }
-        Ok(released)
-    }
-
-    /// What a Worker keeps of what it gives up: to look at the top of the mount that it works in. It is
-    /// in nobody's way, and it tells what the mount's name stands for where nothing else does.
-    fn workspace_rule(&self, worker_id: WorkerId) -> Option<HeldScope> {
-        let record = &self.workers.get(&worker_id)?.record;
-        let workspace = record.spec.workspace.as_ref()?;
-        let is_it = |rule: &&HeldRule| {
-            rule.mount == workspace.mount
-                && rule.path.is_empty()
-                && rule.permission == Permission::Read
-                && rule.recursive
-        };
-        let rule = record.scope.as_ref()?.allow.iter().find(is_it)?.clone();
-        Some(HeldScope {
-            allow: vec![rule],
-            deny: Vec::new(),
-        })
-    }
-
-    /// Whether there is something that it could give up.
-    fn can_give_up(&self, worker_id: WorkerId) -> bool {
-        let kept = self.workspace_rule(worker_id);
-        self.holdings
-            .get(worker_id)
-            .is_some_and(|held| held.delegation.is_some() || Some(&*held.scope) != kept.as_ref())
-    }
-
-    fn allocation_receipt(
+    pub(super) fn allocation_receipt(
         &self,
         worker_id: WorkerId,
         recorded: Recorded,
@@ -461,7 +264,7 @@ impl State {
     }
 
     /// That nothing runs that was started with what the Worker holds.
-    fn refuse_in_use(&self, worker_id: WorkerId) -> Result<(), AllocationError> {
+    pub(super) fn refuse_in_use(&self, worker_id: WorkerId) -> Result<(), AllocationError> {
         let run_id = self.current_run(worker_id).map(|run| run.run_id);
         if run_id.is_none() && self.worker(worker_id)?.record.processes.is_empty() {
             return Ok(());
@@ -469,7 +272,7 @@ impl State {
         Err(AllocationError::InUse { worker_id, run_id })
     }
 
-    fn active(&self, worker_id: WorkerId) -> Result<Arc<WorkerRecord>, AllocationError> {
+    pub(super) fn active(&self, worker_id: WorkerId) -> Result<Arc<WorkerRecord>, AllocationError> {
         let record = self.worker(worker_id)?.record.clone();
         let state = match record.lifecycle {
             Lifecycle::Active if record.ending.is_none() => return Ok(record),

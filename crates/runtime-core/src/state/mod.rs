@@ -17,13 +17,14 @@ mod manage;
 mod recover;
 mod sink;
 mod submit;
+mod taking;
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
-pub(crate) use allocation::{AllocationOp, Grant, Taking};
+pub(crate) use allocation::{AllocationOp, Grant};
 pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
 pub(crate) use damage::{FENCE_LOST, hold_undamaged};
@@ -32,6 +33,7 @@ pub(crate) use lifecycle::LifecycleOp;
 pub(crate) use recover::{ProvenWorker, partial_blocks};
 pub(crate) use sink::{ActionRequest, FinishedBlock, SinkOp};
 pub(crate) use submit::PreparedInput;
+pub(crate) use taking::Taking;
 
 use crate::{
     Cursor, Digest, Entropy, Event, EventDraft, EventType, Fence, ItemIndex, Position, RunId, Seq,
