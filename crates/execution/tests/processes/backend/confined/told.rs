@@ -34,6 +34,10 @@ pub(crate) fn trials() -> Vec<Trial> {
             "a_long_lived_command_is_told_its_scope_with_each_run",
             long_lived,
         ),
+        within_tokio(
+            "a_scope_that_no_variable_can_hold_fails_the_run_and_says_so",
+            too_long,
+        ),
     ]
 }
 
@@ -159,6 +163,30 @@ async fn told_to_command() {
     let mut lent = own;
     lent["lent"] = json!([{ "allow": [rule_text("in/sub")] }]);
     assert_eq!(scope, lent);
+}
+
+async fn too_long() {
+    let ground = Ground::new(options()).await;
+    let part = "x".repeat(200);
+    let rules = (0..250).map(|number| rule(&format!("{part}/{part}/{part}/{number}")));
+    let scope = Scope {
+        allow: rules.collect(),
+        deny: Vec::new(),
+    };
+    let worker = ground
+        .create(holding(shell("echo ran"), scope.clone()))
+        .await;
+    let told = ground.host.run(worker, "x").await;
+    let stop = &told.outcome()["stop"];
+    assert_eq!(stop["code"], "WR-RUN-START-FAILED", "{stop}");
+    let message = stop["message"].as_str().unwrap();
+    assert!(message.contains("as a variable, more than"), "{message}");
+    assert_eq!(told.text(), "");
+    // A line has no such bound.
+    ground.end(worker).await;
+    let worker = ground.create(holding(agent("plain"), scope)).await;
+    let told = ground.host.run(worker, "!end").await;
+    assert_eq!(told.outcome()["kind"], "completed");
 }
 
 async fn long_lived() {
