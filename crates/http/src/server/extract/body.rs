@@ -1,5 +1,7 @@
 //! JSON bodies, bounded in bytes and time.
 
+use std::time::Duration;
+
 use axum::{
     body::{Body, Bytes, HttpBody as _},
     extract::{FromRequest, Request},
@@ -11,6 +13,10 @@ use serde_json::Value;
 use worker_runtime_core::Code;
 
 use crate::server::{app::App, refusal::Refusal};
+
+/// How much of a body that was refused is taken all the same, and for how long.
+const REFUSED_BYTES_MAX: usize = 16 << 20;
+const REFUSED_MAX: Duration = Duration::from_secs(2);
 
 /// A body that must be there.
 pub(in crate::server) struct Json<T>(pub(in crate::server) T);
@@ -71,6 +77,7 @@ async fn read_whole(body: Body, app: &App) -> Result<Bytes, Refusal> {
     };
     // What is said to be too large is not waited for.
     if body.size_hint().lower() > limits.body_bytes_max as u64 {
+        tokio::spawn(let_come(body));
         return Err(too_large());
     }
     let whole = Limited::new(body, limits.body_bytes_max).collect();
@@ -87,6 +94,21 @@ async fn read_whole(body: Body, app: &App) -> Result<Bytes, Refusal> {
         }
     })?;
     Ok(whole.to_bytes())
+}
+
+/// Takes some of a body that was refused, and drops it: whoever is sending it when its connection is reset
+/// is told of that, and not what was answered.
+async fn let_come(mut body: Body) {
+    let mut left = REFUSED_BYTES_MAX;
+    let come = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(REFUSED_MAX, come).await;
 }
 
 /// A form of a web page has another type, and none of its kinds may be taken for JSON.
