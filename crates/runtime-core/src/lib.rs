@@ -23,7 +23,7 @@ pub mod cursor;
 pub mod error;
 pub mod event;
 mod holdings;
-mod id;
+pub mod id;
 pub mod input;
 pub mod limits;
 pub mod patience;
