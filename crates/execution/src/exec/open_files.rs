@@ -3,8 +3,8 @@
 //! A server has a descriptor for each connection, so it wants the most that the system lets it have. A
 //! command gets what this program was started with: one that waits with `select` breaks with more.
 //!
-//! [`raise`] is called by the embedding program; [`of_commands`] by whoever starts a monitor, and
-//! [`set`] by the monitor, from which the command inherits it.
+//! [`raise`] is called by the embedding program; `of_commands` by whoever starts a monitor, and
+//! `set` by the monitor, from which the command inherits it.
 
 use std::io;
 use std::sync::OnceLock;
