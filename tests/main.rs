@@ -33,6 +33,7 @@ mod cursors;
 mod determinism;
 mod faults;
 mod faults_of_runs;
+mod fences;
 mod full_disk;
 mod lifecycle;
 mod lost;

@@ -1,0 +1,198 @@
+//! What a fence is good for, who holds a place, and what a creation would be told (I6).
+
+use worker_runtime_core::{
+    Code, EventType, Permission,
+    error::{AllocationError, FenceError},
+    run::StopReason,
+    scope::Leaves as _,
+    worker::CreateWorker,
+};
+
+use crate::{
+    allocations::{asking, below, holding, nothing, place, read, rule},
+    support::{Host, scripted, write},
+};
+
+#[tokio::test]
+async fn a_fence_is_good_while_its_run_goes_on_and_for_what_the_worker_may_touch_then() {
+    let host = Host::open().await;
+    let request = CreateWorker {
+        scope: write("src"),
+        delegation: write("src/a"),
+        ..scripted()
+    };
+    let worker_id = host.create(request).await;
+    let allocations = host.runtime.allocations();
+    let granted = host.view(worker_id).fence.unwrap();
+    let stale = |fence| {
+        let asked = asking(fence, Permission::Write, "src/x");
+        let error = allocations.verify(worker_id, &asked).unwrap_err();
+        assert_eq!(error.code(), Code::FenceStale, "{error}");
+    };
+    stale(granted);
+    let first = host.start(worker_id, "one").await;
+    let fence = first.request.fence.unwrap();
+    stale(granted);
+    stale(fence.next());
+    let good = allocations.verify(worker_id, &asking(fence, Permission::Write, "src/x"));
+    assert_eq!(good.unwrap().permission, Permission::Write);
+    let outside = allocations.verify(worker_id, &asking(fence, Permission::Read, "docs"));
+    assert!(
+        matches!(outside, Err(FenceError::Denied { .. })),
+        "{outside:?}"
+    );
+    // What is lent meanwhile may only be looked at.
+    host.create(below(worker_id, holding(write("src/a"), nothing())))
+        .await;
+    let lent = asking(fence, Permission::Write, "src/a/x");
+    assert_eq!(
+        allocations.verify(worker_id, &lent).unwrap_err().code(),
+        Code::ScopeDenied
+    );
+    let kept = first.sink.clone();
+    first.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    stale(fence);
+    let second = host.start(worker_id, "two").await;
+    stale(fence);
+    assert!(second.request.fence > Some(fence));
+    // A backend that never lets go of its sink is not heard either.
+    assert!(
+        kept.event(EventType::BACKEND_MESSAGE, &serde_json::json!({}))
+            .await
+            .is_err()
+    );
+    let fence = second.request.fence.unwrap();
+    let host = host.crash().await;
+    let asked = asking(fence, Permission::Write, "src/x");
+    let error = host
+        .runtime
+        .allocations()
+        .verify(worker_id, &asked)
+        .unwrap_err();
+    assert_eq!(error.code(), Code::FenceStale, "{error}");
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_backend_asks_its_sink_before_it_writes_and_is_told_what_is_good_now() {
+    let host = Host::open().await;
+    let request = CreateWorker {
+        scope: write("src"),
+        delegation: write("src/a"),
+        ..scripted()
+    };
+    let worker_id = host.create(request).await;
+    let run = host.start(worker_id, "one").await;
+    let may = |path: &str| run.sink.verify(&place(path), Permission::Write);
+    let told = may("src/a").unwrap();
+    assert_eq!(Some(told.fence), run.request.fence);
+    assert_eq!(told.run_id, run.sink.run_id());
+    assert_eq!(may("docs").unwrap_err().code(), Code::ScopeDenied);
+    // The run was told what it may touch when it began; what is lent since then only its sink knows.
+    let scope = run.request.scope.clone().unwrap();
+    host.create(below(worker_id, holding(write("src/a"), nothing())))
+        .await;
+    let target = format!("{}/a", scope.held.scope.allow[0].target);
+    assert_eq!(
+        scope.effective().permission_at(&target),
+        Some(Permission::Write)
+    );
+    assert_eq!(may("src/a").unwrap_err().code(), Code::ScopeDenied);
+    let look = run.sink.verify(&place("src/a"), Permission::Read);
+    assert_eq!(look.unwrap().permission, Permission::Read);
+    // The next run is told.
+    let kept = run.sink.clone();
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let late = kept.verify(&place("src/b"), Permission::Write);
+    assert_eq!(late.unwrap_err().code(), Code::FenceStale);
+    let run = host.start(worker_id, "two").await;
+    let scope = run.request.scope.clone().unwrap();
+    assert_eq!(
+        scope.effective().permission_at(&target),
+        Some(Permission::Read)
+    );
+    assert!(run.sink.verify(&place("src/b"), Permission::Write).is_ok());
+    // A backend that outlives its Runtime may touch nothing.
+    let kept = run.sink.clone();
+    let host = host.crash().await;
+    let late = kept.verify(&place("src/b"), Permission::Write);
+    assert_eq!(late.unwrap_err().code(), Code::FenceStale);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_run_whose_worker_held_nothing_when_it_began_may_touch_nothing() {
+    let host = Host::open().await;
+    let worker_id = host.create(scripted()).await;
+    let run = host.start(worker_id, "one").await;
+    assert!(run.request.scope.is_none());
+    let allocations = host.runtime.allocations();
+    allocations
+        .change(worker_id, &write("src"), &nothing(), None)
+        .await
+        .unwrap();
+    let asked = run.sink.verify(&place("src"), Permission::Write);
+    assert_eq!(asked.unwrap_err().code(), Code::ScopeDenied);
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let run = host.start(worker_id, "two").await;
+    assert!(run.sink.verify(&place("src"), Permission::Write).is_ok());
+    host.end().await;
+}
+
+#[tokio::test]
+async fn who_holds_a_place_is_told_with_what_lies_below_it() {
+    let host = Host::open().await;
+    let top = host.create(holding(read(""), write("src"))).await;
+    let low = host
+        .create(below(top, holding(write("src/a"), nothing())))
+        .await;
+    let who = host.runtime.allocations().who(&place("src/a/x")).unwrap();
+    let told: Vec<_> = who
+        .holders
+        .iter()
+        .map(|it| (it.worker_id, it.permission))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (low, Some(Permission::Write)),
+            (top, Some(Permission::Read))
+        ]
+    );
+    assert_eq!(who.holders[0].rule, rule(Permission::Write, "src/a"));
+    let who = host.runtime.allocations().who(&place("")).unwrap();
+    let told: Vec<_> = who
+        .below
+        .iter()
+        .map(|it| (it.worker_id, it.rule.path.as_str()))
+        .collect();
+    assert_eq!(told, [(top, "src"), (low, "src/a")]);
+    let who = host.runtime.allocations().who(&place("docs")).unwrap();
+    assert_eq!(who.below, []);
+    assert_eq!(who.holders.len(), 1);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_a_creation_would_and_changes_nothing() {
+    let host = Host::open().await;
+    let holder = host.create(holding(write("src"), nothing())).await;
+    let before = host.observation().runtime().position;
+    let allocations = host.runtime.allocations();
+    let error = allocations
+        .check(&write("src/a"), &nothing(), None)
+        .unwrap_err();
+    let AllocationError::Refused(refusal) = error else {
+        panic!("{error}");
+    };
+    assert_eq!(refusal.owners()[0].worker_id, holder);
+    allocations
+        .check(&write("docs"), &write("docs"), None)
+        .unwrap();
+    let error = allocations
+        .check(&write("src/a"), &nothing(), Some(holder))
+        .unwrap_err();
+    assert_eq!(error.code(), Code::ScopeUndelegated, "{error}");
+    assert_eq!(host.observation().runtime().position, before);
+    host.end().await;
+}
