@@ -1,7 +1,8 @@
 //! The program's own diagnostics: to stderr, `warn` and above unless asked for more. Nothing that a
-//! Worker says is in them.
+//! Worker says is in them. A panic that the store holds is one of them, at `debug`: what follows from it is
+//! told by the command, as an error with a code.
 
-use std::io;
+use std::{io, panic};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -43,5 +44,18 @@ pub(crate) fn start(global: &Global, format: LogFormat) -> Result<(), CliError> 
         LogFormat::Human => tracing::subscriber::set_global_default(builder.finish()),
         LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
     };
+    quieten_held_panics();
     Ok(())
+}
+
+/// The engine's panics at a damaged file come from the bytes, not from a defect of this program.
+fn quieten_held_panics() {
+    let standard = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if worker_runtime_persist::holds_panics() {
+            tracing::debug!(%panic, "the store held a panic of its engine");
+        } else {
+            standard(panic);
+        }
+    }));
 }

@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{self, Write},
+    panic,
     path::PathBuf,
     process::ExitCode,
     time::Instant,
@@ -42,6 +43,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    quieten_held_panics();
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -50,6 +52,16 @@ fn main() -> ExitCode {
             ExitCode::from(70)
         }
     }
+}
+
+/// A file is damaged on purpose here: what the store holds and tells as an error is no news.
+fn quieten_held_panics() {
+    let standard = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !worker_runtime_persist::holds_panics() {
+            standard(panic);
+        }
+    }));
 }
 
 /// Whether every promise held.

@@ -19,14 +19,7 @@ mod shared_backend;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    fs::File,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, fs::File, path::Path, sync::Arc, time::Duration};
 
 use redb::{Database, StorageBackend};
 use worker_runtime_core::{
@@ -43,7 +36,7 @@ pub use read_only::{Held, ReadStore, Serving, StoreAccount, held, serving};
 
 use crate::{
     OpenError, StoreOptions,
-    engine::{CommitMode, Engine},
+    engine::{CommitMode, Engine, caught},
     error::ENGINE_FILE,
     fs::{
         BALLAST_BYTES_DEFAULT, Ballast, HeadFile, HeadRead, StagedStore, StateDir, Suspect, Synced,
@@ -338,13 +331,12 @@ fn open_database(
             .set_cache_size(cache_bytes)
             .create_with_backend(SharedBackend::new(storage, suspect))
     };
-    match catch_unwind(AssertUnwindSafe(open)) {
-        Ok(opened) => opened.map_err(not_opened),
-        Err(_) => Err(StoreError::Damaged {
+    caught(open)
+        .map_err(|detail| StoreError::Damaged {
             table: ENGINE_FILE,
-            detail: "the engine stopped at what it read".to_owned(),
-        }),
-    }
+            detail,
+        })?
+        .map_err(not_opened)
 }
 
 fn not_opened(error: redb::DatabaseError) -> StoreError {

@@ -36,6 +36,8 @@ mod storage;
 mod store;
 mod sync;
 
+#[cfg(feature = "fs-store")]
+pub use engine::holds_panics;
 pub use error::OpenError;
 #[cfg(feature = "fs-store")]
 pub use file::{

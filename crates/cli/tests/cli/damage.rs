@@ -162,3 +162,31 @@ fn a_store_that_went_back_says_so_at_every_change() {
         &[status, info, change, unsure, rehearsed, accepted, again],
     );
 }
+
+/// The engine's own panics at what it reads are held: one error with its code is what is seen of them.
+#[test]
+fn no_panic_reaches_the_terminal_whichever_page_is_damaged() {
+    const PAGE: usize = 4096;
+    let place = place_with_three_turns(0);
+    let path = place.state().join("runtime.redb");
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    for page in (PAGE..whole.len()).step_by(PAGE) {
+        let mut damaged = whole.clone();
+        // Lengths and offsets stand at the beginning of a page.
+        let Some(head) = damaged.get_mut(page..page + 16) else {
+            break;
+        };
+        if head.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        head.iter_mut()
+            .for_each(|byte| *byte = byte.wrapping_add(7));
+        fs::write(&path, damaged).unwrap();
+        let ran = place.run(&["worker", "ls"]);
+        assert!(!ran.stderr.contains("panicked"), "page at {page}: {ran}");
+        assert!(matches!(ran.code, Some(0 | 21)), "page at {page}: {ran}");
+        refused += usize::from(ran.code == Some(21));
+    }
+    assert!(refused > 0, "no page was missed");
+}

@@ -4,14 +4,12 @@
 //! dropped, because a second panic in a drop would end the process. What follows is told as an error
 //! of the store until it is reopened (I7).
 
+mod caught;
 mod read;
 mod rows;
 mod write;
 
-use std::{
-    mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::mem::ManuallyDrop;
 
 use redb::{Database, Durability, ReadableDatabase, StorageError};
 use worker_runtime_core::{
@@ -19,6 +17,9 @@ use worker_runtime_core::{
     store::StoreError,
 };
 
+pub(crate) use caught::caught;
+#[cfg(feature = "fs-store")]
+pub use caught::holds_panics;
 pub(crate) use read::Reading;
 pub(crate) use rows::{EachRow, End, Rows};
 pub(crate) use write::Writing;
@@ -66,7 +67,7 @@ impl Engine {
         if std::thread::panicking() {
             std::mem::forget(db);
         } else {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+            let _ = caught(|| drop(db));
         }
     }
 
@@ -88,7 +89,7 @@ impl Engine {
                 detail: "the store is closed or waits for its recovery".to_owned(),
             });
         };
-        let caught = catch_unwind(AssertUnwindSafe(|| {
+        let result = caught(|| {
             if sabotage::is(Sabotage::HoldReadTransaction) {
                 std::mem::forget(db.begin_read());
             }
@@ -100,13 +101,11 @@ impl Engine {
             let result = read(&mut reading);
             drop(ManuallyDrop::into_inner(reading));
             result
-        }));
+        });
         drop(guard);
-        caught.unwrap_or_else(|panic| {
+        result.unwrap_or_else(|detail| {
             self.forget();
-            Err(StoreError::Read {
-                detail: panic_text(panic.as_ref()),
-            })
+            Err(StoreError::Read { detail })
         })
     }
 
@@ -125,7 +124,7 @@ impl Engine {
                 detail: "the store waits for its recovery".to_owned(),
             });
         };
-        let caught = catch_unwind(AssertUnwindSafe(|| {
+        let result = caught(|| {
             let transaction = db.begin_write().map_err(|error| unknown(&error))?;
             let mut transaction = ManuallyDrop::new(transaction);
             transaction
@@ -139,13 +138,11 @@ impl Engine {
             let result = result?;
             transaction.commit().map_err(|error| unknown(&error))?;
             Ok(result)
-        }));
+        });
         drop(guard);
-        caught.unwrap_or_else(|panic| {
+        result.unwrap_or_else(|detail| {
             self.forget();
-            Err(StoreError::OutcomeUnknown {
-                detail: panic_text(panic.as_ref()),
-            })
+            Err(StoreError::OutcomeUnknown { detail })
         })
     }
 }
@@ -210,15 +207,4 @@ fn unwritten(table: Table, error: StorageError) -> StoreError {
         },
         other => unknown(&other),
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!(
-        "the engine stopped at what it read: {}",
-        text.unwrap_or("no reason was given")
-    )
 }

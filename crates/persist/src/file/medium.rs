@@ -1,7 +1,7 @@
 //! What a commit means on a file: room before it, the witness after it, and the recovery by copy
 //! when its outcome is unknown (I1).
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use redb::StorageBackend;
 use worker_runtime_core::{
@@ -12,7 +12,7 @@ use worker_runtime_core::{
 use super::{WrapBackend, open_database, storage_of};
 use crate::{
     OpenError,
-    engine::{CommitMode, Engine},
+    engine::{CommitMode, Engine, caught},
     fs::{Ballast, HeadFile, LockError, StagedStore, StateDir, Suspect, Witness, WriterLock},
     layout::meta::State,
     store::{Medium, Opened, Witnessed},
@@ -105,7 +105,7 @@ impl Medium for FileMedium {
             && let Some(old) = engine.replace(new)
         {
             // It may still try to write; that file has no name any more.
-            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| drop(old)));
+            let _ = caught(|| drop(old));
         }
         // Not before the old database is gone: its last attempts set the mark again.
         self.suspect.clear();
