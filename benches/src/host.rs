@@ -49,14 +49,22 @@ impl Host {
     /// # Errors
     /// When store or Runtime can't be opened.
     pub async fn open(dir: &Path, backend: Arc<dyn BackendFactory>) -> Result<Self, Failure> {
-        let started = Instant::now();
-        let inner = open_store(dir)?;
-        let store_opened = started.elapsed();
-        let (store, counts) = MeasuredStore::new(inner);
         let options = RuntimeOptions {
             backends: vec![backend],
             ..RuntimeOptions::default()
         };
+        Self::open_with(dir, options).await
+    }
+
+    /// The same with options of its own.
+    ///
+    /// # Errors
+    /// When store or Runtime can't be opened.
+    pub async fn open_with(dir: &Path, options: RuntimeOptions) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let inner = open_store(dir)?;
+        let store_opened = started.elapsed();
+        let (store, counts) = MeasuredStore::new(inner);
         let runtime = Runtime::open(Box::new(store), options).await?;
         let total = started.elapsed();
         let Counted {

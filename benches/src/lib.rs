@@ -3,6 +3,7 @@
 //! # Layout
 //! - [`mod@bench`]: arguments, the scratch directory, and `main`'s way out
 //! - [`host`]: a Runtime over a directory, opened through its public calls
+//! - [`held`]: one whose Workers hold as many places as wanted
 //! - [`measured_store`]: what of the time is the store's
 //! - [`backend`]: execution backends that do nothing but hold a run, or end it at once
 //! - [`payload`]: what is written, so that it can be told again afterwards
@@ -15,6 +16,7 @@
 
 pub mod backend;
 pub mod bench;
+pub mod held;
 pub mod host;
 pub mod inputs;
 pub mod ledger;

@@ -19,6 +19,11 @@ impl Phase {
     pub fn rate(&self) -> f64 {
         self.ops as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
+
+    /// A quantile of its latencies; `None` when none were taken.
+    pub fn latency(&self, quantile: f64) -> Option<Duration> {
+        quantile_of(self.latencies.iter(), quantile)
+    }
 }
 
 /// One side of a comparison, over all rounds.
@@ -51,18 +56,22 @@ impl Series {
 
     /// A quantile of the latencies of all rounds; `None` when none were taken.
     pub fn latency(&self, quantile: f64) -> Option<Duration> {
-        let mut all: Vec<Duration> = self
-            .phases
-            .iter()
-            .flat_map(|phase| phase.latencies.iter().copied())
-            .collect();
-        let index = ((all.len().saturating_sub(1)) as f64 * quantile).round() as usize;
-        if index >= all.len() {
-            return None;
-        }
-        let (_, found, _) = all.select_nth_unstable(index);
-        Some(*found)
+        let phases = self.phases.iter();
+        quantile_of(phases.flat_map(|phase| &phase.latencies), quantile)
     }
+}
+
+fn quantile_of<'a>(
+    latencies: impl Iterator<Item = &'a Duration>,
+    quantile: f64,
+) -> Option<Duration> {
+    let mut all: Vec<Duration> = latencies.copied().collect();
+    let index = ((all.len().saturating_sub(1)) as f64 * quantile).round() as usize;
+    if index >= all.len() {
+        return None;
+    }
+    let (_, found, _) = all.select_nth_unstable(index);
+    Some(*found)
 }
 
 /// A median and how far apart its rounds were.

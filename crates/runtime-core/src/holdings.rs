@@ -15,8 +15,8 @@ use crate::{
     error::ScopeRefusal,
     record::AllocationRecord,
     scope::{
-        Authority, Claim, Effective, Leaves, NO_SCOPE, OWNERS_MAX, RunScope, ScopeIndex, conflicts,
-        uncovered, writes,
+        Authority, Claim, Leaves, NO_SCOPE, OWNERS_MAX, RunScope, ScopeIndex, conflicts, uncovered,
+        writes,
     },
     view::{Owners, ScopeOwner, wire_rule},
 };
@@ -117,14 +117,24 @@ impl Holdings {
         Authority(self.get(worker_id).map_or(nothing, |held| held.claim()))
     }
 
-    /// What this Worker may touch just now.
-    pub(crate) fn effective(&self, worker_id: WorkerId) -> Option<Effective<'_>> {
-        let scope = &*self.get(worker_id)?.scope;
-        let lent = self.children(worker_id).map(|child| child.claim());
-        Some(Effective {
-            scope,
-            lent: lent.collect(),
-        })
+    /// What this Worker may do at this path just now.
+    pub(crate) fn permission_at(&self, worker_id: WorkerId, target: &str) -> Option<Permission> {
+        let held = self.get(worker_id)?;
+        left_at(held, target, &self.lenders_at(target))
+    }
+
+    /// Who has handed on to write at this path. However many there are below a Worker, only those are
+    /// looked at that hold the path.
+    fn lenders_at(&self, target: &str) -> BTreeSet<WorkerId> {
+        let writers = self.index.writers_at(target).into_iter();
+        let writers = writers.filter_map(|worker_id| self.held.get(&worker_id));
+        let writes = |held: &&Arc<AllocationRecord>| {
+            held.claim().permission_at(target) == Some(Permission::Write)
+        };
+        writers
+            .filter(writes)
+            .filter_map(|held| held.parent)
+            .collect()
     }
 
     /// What a run of this Worker is told that it may touch.
@@ -205,24 +215,37 @@ impl Holdings {
     }
 
     /// Who may touch this path, and how: what each holds itself, without what it has lent. A holder
-    /// that only may hand the path on is there too, with nothing.
+    /// that only may hand the path on is there too, with nothing. Who may only look comes last.
     pub(crate) fn at(
         &self,
         target: &str,
     ) -> impl Iterator<Item = (&AllocationRecord, Option<Permission>)> {
-        let near = self.index.holders_at(target).into_iter();
+        let lenders = self.lenders_at(target);
+        let near = self.index.some_at(target);
         let near = near.filter_map(|worker_id| self.held.get(&worker_id));
         let held = near.filter(|held| held.claim().permission_at(target).is_some());
-        held.map(|held| {
-            let effective = self.effective(held.worker_id);
-            let permission = effective.and_then(|effective| effective.permission_at(target));
-            (&**held, permission)
-        })
+        held.map(move |held| (&**held, left_at(held, target, &lenders)))
     }
 
-    /// Who holds something below this path.
+    /// Who holds something below this path, whoever may write there first.
     pub(crate) fn below(&self, target: &str) -> impl Iterator<Item = &AllocationRecord> {
-        let below = self.index.holders_below(target).into_iter();
+        let below = self.index.some_below(target);
         below.filter_map(|worker_id| self.held.get(&worker_id).map(|held| &**held))
     }
 }
+
+/// What is left to a holder at a path: where it has handed on to write, it may only look. It is
+/// [`Effective`](crate::scope::Effective) at one path.
+fn left_at(
+    held: &AllocationRecord,
+    target: &str,
+    lenders: &BTreeSet<WorkerId>,
+) -> Option<Permission> {
+    match held.scope.permission_at(target)? {
+        Permission::Write if lenders.contains(&held.worker_id) => Some(Permission::Read),
+        own => Some(own),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,9 @@
 //! check costs the logarithm of how many rules there are, times the depth of the path, and what it
 //! finds ([`conflicts`](super::conflicts) then decides exactly).
 //!
+//! Rules to write are kept apart from those to read: everybody may look at the top of where all work, and
+//! none of them is in anybody's way.
+//!
 //! Called by the writer for each grant, and by whoever asks who holds a path.
 
 use std::{
@@ -18,21 +21,28 @@ use super::{Claim, HeldRule, Permission, overlap::rules};
 /// The rules of many claims, by target.
 #[derive(Debug, Clone)]
 pub struct ScopeIndex<K> {
-    targets: BTreeMap<String, Vec<Entry<K>>>,
+    writers: Targets<K>,
+    readers: Targets<K>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who has a rule with this target.
+#[derive(Debug, Clone)]
+struct Targets<K>(BTreeMap<String, BTreeSet<Entry<K>>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry<K> {
     holder: K,
-    permission: Permission,
     /// Whether it reaches deeper than the direct children of its target.
     recursive: bool,
 }
 
 impl<K> Default for ScopeIndex<K> {
     fn default() -> Self {
-        let targets = BTreeMap::new();
-        Self { targets }
+        let none = || Targets(BTreeMap::new());
+        Self {
+            writers: none(),
+            readers: none(),
+        }
     }
 }
 
@@ -40,23 +50,29 @@ impl<K: Copy + Ord> ScopeIndex<K> {
     /// Adds what a holder claims.
     pub fn insert(&mut self, holder: K, claim: Claim<'_>) {
         for rule in rules(claim) {
-            let entry = Entry::new(holder, rule);
-            let there = self.targets.entry(rule.target.clone()).or_default();
-            if !there.contains(&entry) {
-                there.push(entry);
-            }
+            let Targets(targets) = self.of(rule.permission);
+            let there = targets.entry(rule.target.clone()).or_default();
+            there.insert(Entry::new(holder, rule));
         }
     }
 
     /// Takes out what a holder claimed.
     pub fn remove(&mut self, holder: K, claim: Claim<'_>) {
         for rule in rules(claim) {
-            if let Some(there) = self.targets.get_mut(&rule.target) {
-                there.retain(|entry| entry.holder != holder);
+            let Targets(targets) = self.of(rule.permission);
+            if let Some(there) = targets.get_mut(&rule.target) {
+                there.remove(&Entry::new(holder, rule));
                 if there.is_empty() {
-                    self.targets.remove(&rule.target);
+                    targets.remove(&rule.target);
                 }
             }
+        }
+    }
+
+    fn of(&mut self, permission: Permission) -> &mut Targets<K> {
+        match permission {
+            Permission::Write => &mut self.writers,
+            Permission::Read => &mut self.readers,
         }
     }
 
@@ -65,87 +81,117 @@ impl<K: Copy + Ord> ScopeIndex<K> {
     pub fn writers_near<'a>(&self, rules: impl Iterator<Item = &'a HeldRule>) -> BTreeSet<K> {
         let mut found = BTreeSet::new();
         for rule in rules {
-            let writes = |entry: &Entry<K>| entry.permission == Permission::Write;
-            self.at_or_above(&rule.target, |entry| {
-                if writes(entry) {
-                    found.insert(entry.holder);
-                }
-            });
-            self.below(&rule.target, rule.recursive, |entry| {
-                if writes(entry) {
-                    found.insert(entry.holder);
-                }
-            });
+            found.extend(self.writers.at_or_above(&rule.target));
+            match rule.recursive {
+                true => found.extend(self.writers.below(&rule.target)),
+                false => self.writers.just_below(&rule.target, &mut found),
+            }
         }
         found
+    }
+
+    /// Every holder with a rule to write that covers this path.
+    pub fn writers_at(&self, target: &str) -> BTreeSet<K> {
+        self.writers.at_or_above(target).collect()
     }
 
     /// Every holder with a rule that covers this path.
     pub fn holders_at(&self, target: &str) -> BTreeSet<K> {
-        let mut found = BTreeSet::new();
-        self.at_or_above(target, |entry| {
-            found.insert(entry.holder);
-        });
-        found
+        self.some_at(target).collect()
     }
 
     /// Every holder with a rule whose target lies below this path.
     pub fn holders_below(&self, target: &str) -> BTreeSet<K> {
-        let mut found = BTreeSet::new();
-        self.below(target, true, |entry| {
-            found.insert(entry.holder);
-        });
-        found
+        self.some_below(target).collect()
     }
 
+    /// As [`holders_at`](Self::holders_at), each once, whoever writes first, and no more is looked at than
+    /// is taken.
+    pub fn some_at(&self, target: &str) -> impl Iterator<Item = K> {
+        let found = self.writers.at_or_above(target);
+        once_each(found.chain(self.readers.at_or_above(target)))
+    }
+
+    /// As [`holders_below`](Self::holders_below), each once, whoever writes first, and no more is looked at
+    /// than is taken.
+    pub fn some_below(&self, target: &str) -> impl Iterator<Item = K> {
+        let found = self.writers.below(target);
+        once_each(found.chain(self.readers.below(target)))
+    }
+}
+
+fn once_each<K: Copy + Ord>(holders: impl Iterator<Item = K>) -> impl Iterator<Item = K> {
+    let mut found = BTreeSet::new();
+    holders.filter(move |holder| found.insert(*holder))
+}
+
+impl<K: Copy + Ord> Targets<K> {
     /// The rules whose target is this one, and those above that reach down to it.
-    fn at_or_above(&self, target: &str, mut each: impl FnMut(&Entry<K>)) {
+    fn at_or_above(&self, target: &str) -> impl Iterator<Item = K> {
         let parent = target.rfind('/');
         let ends = target.match_indices('/').map(|(at, _)| at);
-        for end in ends.chain([target.len()]) {
-            let Some(there) = target.get(..end).and_then(|above| self.targets.get(above)) else {
-                continue;
-            };
+        let ends = ends.chain([target.len()]);
+        ends.flat_map(move |end| {
+            let there = target.get(..end).and_then(|above| self.0.get(above));
             let is_near = end == target.len() || Some(end) == parent;
-            let reach = there.iter().filter(|entry| is_near || entry.recursive);
-            reach.for_each(&mut each);
-        }
+            let reach = move |entry: &&Entry<K>| is_near || entry.recursive;
+            let there = there.into_iter().flatten().filter(reach);
+            there.map(|entry| entry.holder)
+        })
     }
 
-    /// The rules whose target lies below this one; without `deeply` only those of direct children.
-    fn below(&self, target: &str, deeply: bool, mut each: impl FnMut(&Entry<K>)) {
-        // `0` is what follows `/`: all that lies below is between the two.
-        let end = format!("{target}0");
+    /// The rules whose target lies anywhere below this one.
+    fn below(&self, target: &str) -> impl Iterator<Item = K> {
+        let there = self.between(format!("{target}/"), end_of(target));
+        there.flat_map(|(_, there)| there.iter().map(|entry| entry.holder))
+    }
+
+    /// The rules whose target is a direct child of this one.
+    fn just_below(&self, target: &str, found: &mut BTreeSet<K>) {
         let mut from = format!("{target}/");
         let begin = from.len();
         loop {
-            let range = (Bound::Included(from), Bound::Excluded(end.clone()));
             let mut deep = None;
-            for (below, there) in self.targets.range::<String, _>(range) {
-                let child = below.get(begin..).and_then(|rest| rest.find('/'));
-                match child.filter(|_| !deeply) {
+            for (below, there) in self.between(from, end_of(target)) {
+                match below.get(begin..).and_then(|rest| rest.find('/')) {
                     Some(name) => {
                         deep = below.get(..begin.saturating_add(name));
                         break;
                     }
-                    None => there.iter().for_each(&mut each),
+                    None => found.extend(there.iter().map(|entry| entry.holder)),
                 }
             }
             // However much lies below this child, none of it is asked for.
             match deep {
-                Some(child) => from = format!("{child}0"),
+                Some(child) => from = end_of(child),
                 None => return,
             }
         }
     }
+
+    fn between(
+        &self,
+        from: String,
+        end: String,
+    ) -> impl Iterator<Item = (&String, &BTreeSet<Entry<K>>)> {
+        let range = (Bound::Included(from), Bound::Excluded(end));
+        self.0.range::<String, _>(range)
+    }
+}
+
+/// What comes after all that lies below: `0` is what follows `/`.
+fn end_of(target: &str) -> String {
+    format!("{target}0")
 }
 
 impl<K> Entry<K> {
     fn new(holder: K, rule: &HeldRule) -> Self {
         Self {
             holder,
-            permission: rule.permission,
             recursive: rule.recursive,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

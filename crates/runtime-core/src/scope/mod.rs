@@ -14,6 +14,9 @@ mod rule;
 
 /// The most owners that one refusal names (I9); how many there are in all is told beside them.
 pub const OWNERS_MAX: usize = 100;
+/// The most holders of a place, and as many of what lies below it, that one answer names (I9): who may
+/// write comes first.
+pub const HOLDERS_MAX: usize = 100;
 
 pub use granted::RunScope;
 pub use index::ScopeIndex;

@@ -81,8 +81,12 @@ pub struct PlaceHolders {
     pub place: Place,
     /// Who may touch or hand on exactly this place, who may write first.
     pub holders: Vec<PlaceHolder>,
-    /// Who holds something below it.
+    /// Who holds something below it, who may write there first.
     pub below: Vec<PlaceHolder>,
+    /// Whether there are more than the first [`HOLDERS_MAX`](crate::scope::HOLDERS_MAX) of each, which
+    /// are named here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// Where this is true, in the Runtime's stream.
     pub cursor: Cursor,
 }

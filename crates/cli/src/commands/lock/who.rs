@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use worker_runtime_core::{
     Permission, Scope,
+    scope::HOLDERS_MAX,
     view::{PlaceHolder, PlaceHolders},
 };
 
@@ -51,6 +52,12 @@ pub(crate) fn run(args: &WhoArgs, global: &Global, printer: &mut Printer) -> Res
         Format::Table | Format::Wide => table(&who, &target, printer)?,
     }
     printer.flush()?;
+    if who.more {
+        printer.words(format_args!(
+            "there are more than {HOLDERS_MAX}: who may write is told first; ask about a place below {}",
+            args.path
+        ));
+    }
     let Some(writer) = all(&who).find(|it| writes(it)) else {
         printer.words(format_args!(
             "nobody may write at {}, nor below it",

@@ -7,7 +7,7 @@ use crate::{
     error::{AllocationError, FenceError},
     holdings::Asker,
     record::{AllocationRecord, RunRecord},
-    scope::{Leaves, deepest_at, nearest_below},
+    scope::{HOLDERS_MAX, Leaves, deepest_at, nearest_below},
     state::{FENCE_LOST, Grant},
     view::{
         AllocationList, AllocationView, FenceVerified, Place, PlaceHolder, PlaceHolders,
@@ -52,7 +52,7 @@ impl Observation {
         let place = place.into();
         let target = mounts.target_of(&place)?;
         let (snapshot, position) = self.shared.read();
-        let mut holders: Vec<PlaceHolder> = snapshot
+        let mut at = snapshot
             .holdings
             .at(&target)
             .filter_map(|(held, permission)| {
@@ -62,18 +62,19 @@ impl Observation {
                     delegates: delegation.and_then(|scope| scope.permission_at(&target)),
                     ..holder(&snapshot, held, permission, wire_rule(rule))
                 })
-            })
-            .collect();
+            });
+        let mut holders: Vec<PlaceHolder> = at.by_ref().take(HOLDERS_MAX).collect();
         holders.sort_by_key(|holder| (std::cmp::Reverse(holder.permission), holder.worker_id));
-        let below = snapshot.holdings.below(&target);
-        let below = below.filter_map(|held| {
+        let mut below = snapshot.holdings.below(&target).filter_map(|held| {
             let rule = nearest_below(held.claim(), &target)?;
             Some(holder(&snapshot, held, None, wire_rule(rule)))
         });
+        let first_below = below.by_ref().take(HOLDERS_MAX).collect();
         Ok(PlaceHolders {
             place,
             holders,
-            below: below.collect(),
+            below: first_below,
+            more: at.next().is_some() || below.next().is_some(),
             cursor: self.shared.cursor(Stream::Runtime, position),
         })
     }
@@ -134,8 +135,7 @@ impl Observation {
         if !self.is_live() || held.is_none_or(|held| held.fence != fence) {
             return Err(stale);
         }
-        let effective = snapshot.holdings.effective(worker_id);
-        let permission = effective.and_then(|effective| effective.permission_at(&target));
+        let permission = snapshot.holdings.permission_at(worker_id, &target);
         match permission.filter(|permission| *permission >= asked.permission) {
             Some(permission) => Ok(FenceVerified {
                 worker_id,
