@@ -40,6 +40,14 @@ fn held(number: u128, parent: Option<u128>, targets: &[&str]) -> Arc<AllocationR
     })
 }
 
+/// One that holds through its delegation alone.
+fn hands_on(number: u128, parent: u128, targets: &[&str]) -> Arc<AllocationRecord> {
+    Arc::new(AllocationRecord {
+        scope: Arc::default(),
+        ..(*held(number, Some(parent), targets)).clone()
+    })
+}
+
 fn refuse(
     holdings: &Holdings,
     target: &str,
@@ -212,7 +220,7 @@ fn what_is_left_at_a_path_is_what_is_effective_there() {
         held(1, None, &["/w"]),
         held(2, Some(1), &["/w/a"]),
         held(3, Some(2), &["/w/a/b"]),
-        held(4, Some(1), &["/w/c"]),
+        hands_on(4, 1, &["/w/c"]),
     ]);
     for target in ["", "/w", "/w/a", "/w/a/b", "/w/a/b/c", "/w/c", "/w/d", "/x"] {
         for number in 1..=4 {
