@@ -61,7 +61,7 @@ async fn owners(host: &Host, request: CreateWorker) -> Vec<WorkerId> {
     refusal
         .owners()
         .iter()
-        .map(|owner| owner.worker_id)
+        .filter_map(|owner| owner.holder.worker_id())
         .collect()
 }
 
@@ -83,7 +83,10 @@ pub(crate) fn asking(fence: Fence, permission: Permission, path: &str) -> Verify
 /// What a Worker may do at a place just now, as whoever asks is told.
 fn may(host: &Host, worker_id: WorkerId, path: &str) -> Option<Permission> {
     let who = host.runtime.allocations().who(&place(path)).unwrap();
-    let holder = who.holders.into_iter().find(|it| it.worker_id == worker_id);
+    let holder = who
+        .holders
+        .into_iter()
+        .find(|it| it.holder == worker_id.into());
     holder.and_then(|holder| holder.permission)
 }
 
@@ -224,7 +227,7 @@ async fn what_lies_below_one_that_ends_lies_below_whoever_is_above_it() {
     let LifecycleError::ScopeRefused(refusal) = error else {
         panic!("{error}");
     };
-    assert_eq!(refusal.owners()[0].worker_id, low);
+    assert_eq!(refusal.owners()[0].holder, low.into());
     let host = host.crash().await;
     assert_eq!(host.observation().allocation(low).unwrap().parent, None);
     host.end().await;

@@ -334,7 +334,7 @@ async fn a_scope_conflict_names_every_owner_deepest_first() {
     let owners = refusal.owners();
     let held: Vec<_> = owners
         .iter()
-        .map(|owner| (owner.worker_id, owner.holds.path.as_str()))
+        .map(|owner| (owner.holder.worker_id().unwrap(), owner.holds.path.as_str()))
         .collect();
     assert_eq!(held, [(deep, "docs/guide"), (shallow, "src")]);
     assert_eq!(owners[0].display_name.as_deref(), Some("bob"));

@@ -150,13 +150,13 @@ async fn who_holds_a_place_is_told_with_what_lies_below_it() {
     let told: Vec<_> = who
         .holders
         .iter()
-        .map(|it| (it.worker_id, it.permission))
+        .map(|it| (it.holder, it.permission))
         .collect();
     assert_eq!(
         told,
         [
-            (low, Some(Permission::Write)),
-            (top, Some(Permission::Read))
+            (low.into(), Some(Permission::Write)),
+            (top.into(), Some(Permission::Read))
         ]
     );
     assert_eq!(who.holders[0].rule, rule(Permission::Write, "src/a"));
@@ -164,9 +164,9 @@ async fn who_holds_a_place_is_told_with_what_lies_below_it() {
     let told: Vec<_> = who
         .below
         .iter()
-        .map(|it| (it.worker_id, it.rule.path.as_str()))
+        .map(|it| (it.holder, it.rule.path.as_str()))
         .collect();
-    assert_eq!(told, [(top, "src"), (low, "src/a")]);
+    assert_eq!(told, [(top.into(), "src"), (low.into(), "src/a")]);
     let who = host.runtime.allocations().who(&place("docs")).unwrap();
     assert_eq!(who.below, []);
     assert_eq!(who.holders.len(), 1);
@@ -185,7 +185,7 @@ async fn a_dry_run_says_what_a_creation_would_and_changes_nothing() {
     let AllocationError::Refused(refusal) = error else {
         panic!("{error}");
     };
-    assert_eq!(refusal.owners()[0].worker_id, holder);
+    assert_eq!(refusal.owners()[0].holder, holder.into());
     allocations
         .check(&write("docs"), &write("docs"), None)
         .unwrap();

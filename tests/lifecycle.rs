@@ -224,7 +224,7 @@ async fn a_restore_is_refused_when_others_hold_the_scope_by_now() {
     let LifecycleError::ScopeRefused(refusal) = error else {
         panic!("{error}");
     };
-    assert_eq!(refusal.owners()[0].worker_id, second);
+    assert_eq!(refusal.owners()[0].holder, second.into());
     assert_eq!(host.view(first).lifecycle, Lifecycle::Stopped);
     catalog.stop(second, no_reason()).await.unwrap();
     catalog.restore(first).await.unwrap();

@@ -35,6 +35,8 @@ mod faults;
 mod faults_of_runs;
 mod fences;
 mod full_disk;
+mod leases;
+mod leases_kept;
 mod lifecycle;
 mod lost;
 mod management;

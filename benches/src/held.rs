@@ -256,16 +256,17 @@ impl Held {
         };
         let found = self.runtime.allocations().who(asked)?;
         let named = |number: &usize| {
-            let owner = self.owners.get(*number);
-            found.holders.iter().any(|it| Some(&it.worker_id) == owner)
+            let owner = self.owners.get(*number).copied();
+            let mut told = found.holders.iter().map(|it| it.holder.worker_id());
+            told.any(|told| told.is_some() && told == owner)
         };
         let writes = |number: usize| {
             let owner = self
                 .owners
                 .get(number)
-                .map(|owner| (owner, Some(Permission::Write)));
+                .map(|owner| ((*owner).into(), Some(Permission::Write)));
             let first = found.holders.first();
-            first.map(|first| (&first.worker_id, first.permission)) == owner
+            first.map(|first| (first.holder, first.permission)) == owner
         };
         let looks = |it: &PlaceHolder| it.permission == Some(Permission::Read);
         let right = writes(writer)
@@ -283,8 +284,9 @@ impl Held {
     }
 
     fn only(&self, number: usize, refusal: &ScopeRefusal) -> Result<(), Failure> {
-        let named = refusal.owners().iter().map(|owner| &owner.worker_id);
-        if named.eq(self.owners.get(number)) {
+        let named = refusal.owners().iter().map(|owner| owner.holder);
+        let owner = self.owners.get(number).copied();
+        if named.eq(owner.map(Into::into)) {
             return Ok(());
         }
         let place = place(number);

@@ -370,7 +370,7 @@ fn a_changed_byte_of_a_worker_record_is_told_and_its_events_stay_readable() {
             panic!("{refused}");
         };
         assert_eq!(
-            refusal.owners()[0].worker_id,
+            refusal.owners()[0].holder.worker_id().unwrap(),
             workers[1],
             "what it held is still its own"
         );

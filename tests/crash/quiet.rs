@@ -186,7 +186,7 @@ fn what_outlives_host_and_monitor_keeps_its_scope_until_it_is_shown_to_be_dead()
         let CreateError::ScopeRefused(refusal) = &refused else {
             panic!("{refused}");
         };
-        assert_eq!(refusal.owners()[0].worker_id, worker_id);
+        assert_eq!(refusal.owners()[0].holder, worker_id.into());
         let diagnostics = runtime.management().diagnostics();
         let unproven = diagnostics.iter();
         let mut unproven = unproven.filter(|told| told.code.as_str() == "WR-RUN-UNPROVEN");

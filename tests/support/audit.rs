@@ -88,7 +88,11 @@ fn check_runtime(events: &[Event]) {
         assert_eq!(from, last.next(), "positions are dense");
         assert!(at <= event.at, "store time never goes back");
         (last, at) = (event.position, event.at);
-        let grants = [EventType::ALLOCATION_GRANTED, EventType::RUN_STARTED];
+        let grants = [
+            EventType::ALLOCATION_GRANTED,
+            EventType::RUN_STARTED,
+            EventType::LEASE_GRANTED,
+        ];
         if let (true, Some(next)) = (grants.contains(&event.kind), data(event)["fence"].as_u64()) {
             assert!(next > fence, "fence {next} after {fence}");
             fence = next;

@@ -14,6 +14,8 @@ use worker_runtime_core::{
     store::{Batch, Loaded, Store, StoreError, StoreReader},
 };
 
+use worker_runtime_persist::{MemoryStore, StoreOptions};
+
 use super::within;
 
 /// How a commit fails.
@@ -107,6 +109,14 @@ impl Faults {
     /// The store, for a Runtime; after that one is gone, for the next.
     pub(crate) fn store(&self) -> Box<dyn Store> {
         Box::new(Reopenable(self.clone()))
+    }
+
+    /// Lets go of the store, and opens it again.
+    pub(crate) fn reopen(&self, open: impl FnOnce() -> Box<dyn Store>) {
+        let mut store = self.0.store.lock().unwrap();
+        let nothing = MemoryStore::new(StoreOptions::memory()).unwrap();
+        drop(std::mem::replace(&mut *store, Box::new(nothing)));
+        *store = open();
     }
 
     fn plan<T>(&self, change: impl FnOnce(&mut Plan) -> T) -> T {

@@ -1,6 +1,6 @@
 //! A Runtime with the scripted backend over a store in memory, and the short ways to use it.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use serde_json::Value;
 use worker_runtime_core::{
@@ -16,7 +16,7 @@ use worker_runtime_core::{
     view::WorkerView,
     worker::{BackendSelection, CreateWorker, Intent},
 };
-use worker_runtime_persist::{MemoryStore, StoreOptions};
+use worker_runtime_persist::{FileOptions, FileStore, MemoryStore, StoreOptions};
 
 use super::{
     BACKEND, Faults, Script, TakenRun, Told,
@@ -34,6 +34,8 @@ pub(crate) struct HostOptions {
     pub(crate) profiles: NamedProfiles,
     pub(crate) clock: Option<ManualClock>,
     pub(crate) seed: u64,
+    /// Where its store is; in memory without.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 impl Default for HostOptions {
@@ -47,6 +49,7 @@ impl Default for HostOptions {
             profiles: NamedProfiles::default(),
             clock: None,
             seed: 1,
+            directory: None,
         }
     }
 }
@@ -71,11 +74,26 @@ impl HostOptions {
         }
     }
 
-    /// An empty store in memory.
+    /// The store in its directory, or an empty one in memory.
     fn store(&self) -> Box<dyn Store> {
+        let (clock, entropy) = (self.clock(), self.seed.wrapping_add(1));
+        let entropy = Box::new(SeededEntropy::new(entropy));
+        if let Some(directory) = &self.directory {
+            let store = StoreOptions {
+                clock,
+                entropy,
+                ..StoreOptions::file()
+            };
+            let options = FileOptions {
+                store,
+                ballast_bytes: 0,
+                ..FileOptions::default()
+            };
+            return Box::new(FileStore::open(directory, options).unwrap());
+        }
         let options = StoreOptions {
-            clock: self.clock(),
-            entropy: Box::new(SeededEntropy::new(self.seed.wrapping_add(1))),
+            clock,
+            entropy,
             ..StoreOptions::memory()
         };
         Box::new(MemoryStore::new(options).unwrap())
@@ -140,6 +158,9 @@ impl Host {
         tokio::task::spawn_blocking(move || drop(runtime))
             .await
             .unwrap();
+        if options.directory.is_some() {
+            faults.reopen(|| options.store());
+        }
         let script = Script::default();
         prepare(&script);
         let runtime = Runtime::open(faults.store(), options.runtime(&script));

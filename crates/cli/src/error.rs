@@ -6,13 +6,13 @@
 use std::io;
 
 use worker_runtime_core::{
-    Code, CursorError, CursorMalformed, IdError, ScopeError, WorkerId,
+    Code, CursorError, CursorMalformed, IdError, ScopeError,
     error::{
         AllocationError, CreateError, FenceError, LifecycleError, OpenError, ReadError, RunError,
         ScopeRefusal, SubmitError, Unavailable, WorkerError,
     },
     store::StoreError,
-    view::Phase,
+    view::{Holder, Phase},
 };
 
 use crate::{exit::Exit, suggest::Suggestion};
@@ -185,8 +185,14 @@ impl From<FenceError> for CliError {
         let told = Self::new(error.code(), error.to_string());
         match error {
             FenceError::Worker(error) => error.into(),
-            FenceError::Stale { worker_id, .. } => told.hint(Suggestion::worker_show(worker_id)),
-            FenceError::Denied { worker_id, .. } => told.hint(Suggestion::lock_show(worker_id)),
+            FenceError::Lease(_) => told.hint(Suggestion::lock_ls()),
+            FenceError::Stale {
+                holder: Holder::Worker(worker_id),
+                ..
+            } => told.hint(Suggestion::worker_show(worker_id)),
+            FenceError::Stale { holder, .. } | FenceError::Denied { holder, .. } => {
+                told.hint(Suggestion::lock_show(holder))
+            }
             _ => told.hint(Suggestion::help(&["lock", "verify"])),
         }
     }
@@ -204,10 +210,16 @@ pub(crate) fn with_owners(
     told: CliError,
     owners: &[worker_runtime_core::view::ScopeOwner],
 ) -> CliError {
-    let mut named: Vec<WorkerId> = owners.iter().map(|owner| owner.worker_id).collect();
+    let mut named: Vec<Holder> = owners.iter().map(|owner| owner.holder).collect();
     named.dedup();
-    let stop = named.first().copied().map(Suggestion::worker_stop);
-    let show = named.into_iter().take(3).map(Suggestion::worker_show);
+    let stop = named.first().map(|holder| match holder {
+        Holder::Worker(worker_id) => Suggestion::worker_stop(*worker_id),
+        Holder::Lease(lease_id) => Suggestion::lock_release_by_force(*lease_id),
+    });
+    let show = named.into_iter().take(3).map(|holder| match holder {
+        Holder::Worker(worker_id) => Suggestion::worker_show(worker_id),
+        Holder::Lease(lease_id) => Suggestion::lock_show(lease_id),
+    });
     let asked = owners
         .first()
         .map(|owner| Suggestion::lock_who(&owner.asked));

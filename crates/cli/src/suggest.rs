@@ -3,10 +3,10 @@
 
 use std::path::Path;
 
-use worker_runtime_core::{Code, Cursor, InputId, ScopeRule, WorkerId};
+use worker_runtime_core::{Code, Cursor, InputId, ScopeRule, WorkerId, view::Holder};
 use worker_runtime_http::wire::AccessScope;
 
-use crate::shell;
+use crate::{shell, worker_name::holder_id};
 
 /// What stands where only the user knows the words; a shell would not take it for a text.
 const TEXT: &str = "<your text>";
@@ -141,8 +141,8 @@ impl Suggestion {
         Self::new(&["lock", "ls"])
     }
 
-    pub(crate) fn lock_show(worker_id: WorkerId) -> Self {
-        Self::new(&["lock", "show", &worker_id.to_string()])
+    pub(crate) fn lock_show(holder: impl Into<Holder>) -> Self {
+        Self::new(&["lock", "show", &holder_id(holder.into())])
     }
 
     /// Who holds the place of a rule.
@@ -150,10 +150,10 @@ impl Suggestion {
         Self::new(&["lock", "who", &format!("{}:{}", rule.mount, rule.path)])
     }
 
-    /// What a Worker holds, also while it runs something.
-    pub(crate) fn lock_release_by_force(worker_id: WorkerId) -> Self {
-        let worker_id = worker_id.to_string();
-        Self::new(&["lock", "release", &worker_id, "--force", "--reason", TEXT])
+    /// What somebody holds, also a Worker that runs something.
+    pub(crate) fn lock_release_by_force(holder: impl Into<Holder>) -> Self {
+        let holder = holder_id(holder.into());
+        Self::new(&["lock", "release", &holder, "--force", "--reason", TEXT])
     }
 
     /// What those below a Worker hold, also while they run something.

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use worker_runtime_core::{Code, ListOrder, WorkerFilter, WorkerId, view::WorkerView};
+use worker_runtime_core::{
+    Code, ListOrder, WorkerFilter, WorkerId,
+    view::{Holder, WorkerView},
+};
 
 use crate::{error::CliError, suggest::Suggestion, target::Target};
 
@@ -124,7 +127,13 @@ fn ambiguous(text: &str, whole: &[WorkerView], damaged: &BTreeMap<WorkerId, Stri
 
 /// The shortest beginnings of these ids that tell them apart from each other, for a table.
 pub(crate) fn short_ids(all: impl Iterator<Item = WorkerId>) -> impl Fn(WorkerId) -> String {
-    let mut sorted: Vec<String> = all.map(|worker_id| worker_id.to_string()).collect();
+    let short = short_holders(all.map(Holder::Worker));
+    move |worker_id| short(worker_id.into())
+}
+
+/// The same where others than Workers hold something too.
+pub(crate) fn short_holders(all: impl Iterator<Item = Holder>) -> impl Fn(Holder) -> String {
+    let mut sorted: Vec<String> = all.map(holder_id).collect();
     sorted.sort_unstable();
     // Where two neighbours first differ; ids sort by time, so neighbours are the closest.
     let shared = sorted.windows(2).map(|pair| match pair {
@@ -132,7 +141,15 @@ pub(crate) fn short_ids(all: impl Iterator<Item = WorkerId>) -> impl Fn(WorkerId
         _ => 0,
     });
     let length = shared.max().map_or(0, |shared| shared + 1).max(13);
-    move |worker_id| worker_id.to_string().chars().take(length).collect()
+    move |holder| holder_id(holder).chars().take(length).collect()
+}
+
+/// The id of whoever holds something, as it is typed.
+pub(crate) fn holder_id(holder: Holder) -> String {
+    match holder {
+        Holder::Worker(worker_id) => worker_id.to_string(),
+        Holder::Lease(lease_id) => lease_id.to_string(),
+    }
 }
 
 #[cfg(test)]

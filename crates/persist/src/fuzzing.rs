@@ -7,8 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use worker_runtime_core::{
     Event, Position, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, ReceiptRecord, RuntimeRecord, UnfinishedRecord,
-        WorkerRecord,
+        AllocationRecord, IncarnationRecord, LeaseRecord, ReceiptRecord, RuntimeRecord,
+        UnfinishedRecord, WorkerRecord,
     },
 };
 
@@ -16,7 +16,7 @@ use crate::{
     codec,
     cut::Cut,
     layout::{
-        Table, allocation, history, in_flight, incarnation, input, log, meta, pin, stream,
+        Table, allocation, history, in_flight, incarnation, input, lease, log, meta, pin, stream,
         unfinished, worker,
     },
     pack::{self, Body, Header, Kind, Pack},
@@ -26,7 +26,7 @@ const KEY: &[u8] = b"any key";
 const WORKER: WorkerId = WorkerId::from_bytes([7; 16]);
 
 /// How many kinds of stored value there are.
-pub const KINDS: u8 = 14;
+pub const KINDS: u8 = 15;
 
 /// The payload of a stored value of this kind: it is decoded or refused, never a panic; what decodes
 /// is the same after it was stored again.
@@ -45,7 +45,8 @@ pub fn value(kind: u8, payload: &[u8]) {
         10 => record::<stream::Base>(stream::TABLE, payload),
         11 => record::<in_flight::Piece>(in_flight::TABLE, payload),
         12 => packed(Kind::Log, payload),
-        _ => packed(Kind::History, payload),
+        13 => packed(Kind::History, payload),
+        _ => record::<LeaseRecord>(lease::TABLE, payload),
     }
 }
 

@@ -62,6 +62,9 @@ codes! {
     ScopeInUse = "WR-SCOPE-IN-USE";
     ScopeNotHeld = "WR-SCOPE-NOT-HELD";
     ScopeDenied = "WR-SCOPE-DENIED";
+    LeaseUnknown = "WR-LEASE-UNKNOWN";
+    LeaseExists = "WR-LEASE-EXISTS";
+    LeaseLimit = "WR-LEASE-LIMIT";
     FenceStale = "WR-FENCE-STALE";
     InputBusy = "WR-INPUT-BUSY";
     InputQueueFull = "WR-INPUT-QUEUE-FULL";

@@ -93,6 +93,9 @@ event_types! {
     ALLOCATION_RELEASED = "allocation.released";
     ALLOCATION_REPARENTED = "allocation.reparented";
     ALLOCATION_RECLAIMED = "allocation.reclaimed";
+    LEASE_GRANTED = "lease.granted";
+    LEASE_RELEASED = "lease.released";
+    LEASE_EXPIRED = "lease.expired";
     CONTEXT_LOST = "context.lost";
     CONTEXT_COMPACTED = "context.compacted";
     BACKEND_MESSAGE = "backend.message";
@@ -118,7 +121,14 @@ impl EventType {
     /// Whether events of this type are told by the Runtime alone: a backend that could tell them
     /// could fake an outcome.
     pub fn is_reserved(&self) -> bool {
-        const PREFIXES: [&str; 5] = ["runtime.", "worker.", "input.", "run.", "allocation."];
+        const PREFIXES: [&str; 6] = [
+            "runtime.",
+            "worker.",
+            "input.",
+            "run.",
+            "allocation.",
+            "lease.",
+        ];
         *self == Self::BLOCK_FINISHED
             || *self == Self::REDACTED
             || PREFIXES.iter().any(|prefix| self.0.starts_with(prefix))

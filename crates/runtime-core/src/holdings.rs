@@ -1,4 +1,5 @@
-//! Who holds what: the one place where allocations are looked up, compared and put below each other (I6).
+//! Who holds what: the one place where allocations and leases are looked up and compared, and allocations
+//! put below each other (I6).
 //!
 //! It is made from the records of a store, and nothing of it is stored: the writer keeps one as its
 //! working state, and one is published for readers. Whatever it answers costs what is near the question,
@@ -11,22 +12,46 @@ use std::{
 };
 
 use crate::{
-    HeldRule, Permission, WorkerId,
+    HeldRule, LeaseId, Permission, WorkerId,
     error::ScopeRefusal,
-    record::AllocationRecord,
+    record::{AllocationRecord, LeaseRecord},
     scope::{
         Authority, Claim, Leaves, NO_SCOPE, OWNERS_MAX, RunScope, ScopeIndex, conflicts, uncovered,
         writes,
     },
-    view::{Owners, ScopeOwner, wire_rule},
+    view::{Holder, Owners, ScopeOwner, wire_rule},
 };
 
-/// Every allocation, found by holder, by place, and by who is above it.
+/// Every allocation and every lease, found by holder and by place; allocations also by who is above.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Holdings {
     held: HashMap<WorkerId, Arc<AllocationRecord>>,
-    index: ScopeIndex<WorkerId>,
+    leases: HashMap<LeaseId, Arc<LeaseRecord>>,
+    index: ScopeIndex<Holder>,
     below: HashMap<WorkerId, BTreeSet<WorkerId>>,
+}
+
+/// What is held, by whomever.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Held<'a> {
+    Allocation(&'a AllocationRecord),
+    Lease(&'a LeaseRecord),
+}
+
+impl<'a> Held<'a> {
+    pub(crate) fn claim(self) -> Claim<'a> {
+        match self {
+            Self::Allocation(held) => held.claim(),
+            Self::Lease(held) => held.claim(),
+        }
+    }
+
+    pub(crate) fn holder(self) -> Holder {
+        match self {
+            Self::Allocation(held) => Holder::Worker(held.worker_id),
+            Self::Lease(held) => Holder::Lease(held.lease_id),
+        }
+    }
 }
 
 /// Who asks: its own allocation, those above it and those below it are no rivals of it.
@@ -43,6 +68,14 @@ impl Holdings {
             holdings.insert(allocation);
         }
         holdings
+    }
+
+    /// The same, and what others than Workers hold.
+    pub(crate) fn and(mut self, leases: impl IntoIterator<Item = Arc<LeaseRecord>>) -> Self {
+        for lease in leases {
+            self.insert_lease(lease);
+        }
+        self
     }
 
     pub(crate) fn get(&self, worker_id: WorkerId) -> Option<&Arc<AllocationRecord>> {
@@ -70,7 +103,7 @@ impl Holdings {
             }
             self.remove(worker_id);
         }
-        self.index.insert(worker_id, allocation.claim());
+        self.index.insert(worker_id.into(), allocation.claim());
         if let Some(parent) = allocation.parent {
             self.below.entry(parent).or_default().insert(worker_id);
         }
@@ -79,7 +112,7 @@ impl Holdings {
 
     pub(crate) fn remove(&mut self, worker_id: WorkerId) -> Option<Arc<AllocationRecord>> {
         let gone = self.held.remove(&worker_id)?;
-        self.index.remove(worker_id, gone.claim());
+        self.index.remove(worker_id.into(), gone.claim());
         if let Some(parent) = gone.parent
             && let Some(siblings) = self.below.get_mut(&parent)
         {
@@ -89,6 +122,35 @@ impl Holdings {
             }
         }
         Some(gone)
+    }
+
+    pub(crate) fn lease(&self, lease_id: LeaseId) -> Option<&Arc<LeaseRecord>> {
+        self.leases.get(&lease_id)
+    }
+
+    pub(crate) fn leases(&self) -> impl ExactSizeIterator<Item = &Arc<LeaseRecord>> {
+        self.leases.values()
+    }
+
+    /// Puts a lease in the place of the one with its id.
+    pub(crate) fn insert_lease(&mut self, lease: Arc<LeaseRecord>) {
+        let lease_id = lease.lease_id;
+        self.remove_lease(lease_id);
+        self.index.insert(lease_id.into(), lease.claim());
+        self.leases.insert(lease_id, lease);
+    }
+
+    pub(crate) fn remove_lease(&mut self, lease_id: LeaseId) -> Option<Arc<LeaseRecord>> {
+        let gone = self.leases.remove(&lease_id)?;
+        self.index.remove(lease_id.into(), gone.claim());
+        Some(gone)
+    }
+
+    fn held_by(&self, holder: Holder) -> Option<Held<'_>> {
+        match holder {
+            Holder::Worker(worker_id) => Some(Held::Allocation(self.held.get(&worker_id)?)),
+            Holder::Lease(lease_id) => Some(Held::Lease(self.leases.get(&lease_id)?)),
+        }
     }
 
     /// Those directly below, in the order of their ids.
@@ -119,7 +181,7 @@ impl Holdings {
 
     /// What this Worker may do at this path just now.
     pub(crate) fn permission_at(&self, worker_id: WorkerId, target: &str) -> Option<Permission> {
-        let held = self.get(worker_id)?;
+        let held = Held::Allocation(self.get(worker_id)?);
         left_at(held, target, &self.lenders_at(target))
     }
 
@@ -127,7 +189,8 @@ impl Holdings {
     /// looked at that hold the path.
     fn lenders_at(&self, target: &str) -> BTreeSet<WorkerId> {
         let writers = self.index.writers_at(target).into_iter();
-        let writers = writers.filter_map(|worker_id| self.held.get(&worker_id));
+        // A lease lies below nobody.
+        let writers = writers.filter_map(|holder| self.held.get(&holder.worker_id()?));
         let writes = |held: &&Arc<AllocationRecord>| {
             held.claim().permission_at(target) == Some(Permission::Write)
         };
@@ -176,9 +239,12 @@ impl Holdings {
         }
         let total = rivals.len();
         let named = rivals.into_iter().take(OWNERS_MAX);
-        let named = named.map(|(owner, holds, asked)| ScopeOwner {
-            worker_id: owner,
-            display_name: name_of(owner),
+        let named = named.map(|(other, holds, asked)| ScopeOwner {
+            holder: other.holder(),
+            display_name: match other {
+                Held::Allocation(held) => name_of(held.worker_id),
+                Held::Lease(held) => Some(held.holder.clone()),
+            },
             holds: wire_rule(holds),
             asked: wire_rule(asked),
         });
@@ -194,55 +260,54 @@ impl Holdings {
         &'a self,
         asked: Claim<'a>,
         asker: Asker,
-    ) -> Vec<(WorkerId, &'a HeldRule, &'a HeldRule)> {
+    ) -> Vec<(Held<'a>, &'a HeldRule, &'a HeldRule)> {
         let above: BTreeSet<WorkerId> = self.above(asker.parent).collect();
         let is_asker = |worker_id| Some(worker_id) == asker.worker_id;
-        let is_family = |other: &AllocationRecord| {
-            is_asker(other.worker_id)
-                || above.contains(&other.worker_id)
-                || asker.worker_id.is_some() && self.above(other.parent).any(is_asker)
+        let is_family = |other: &Held<'_>| match other {
+            Held::Allocation(other) => {
+                is_asker(other.worker_id)
+                    || above.contains(&other.worker_id)
+                    || asker.worker_id.is_some() && self.above(other.parent).any(is_asker)
+            }
+            Held::Lease(_) => false,
         };
         let near = self.index.writers_near(writes(asked)).into_iter();
-        let near = near.filter_map(|worker_id| self.held.get(&worker_id));
+        let near = near.filter_map(|holder| self.held_by(holder));
         let rivals = near.filter(|other| !is_family(other)).filter_map(|other| {
             let pairs = conflicts(other.claim(), asked).into_iter();
             let (holds, asked) = pairs.max_by_key(|(held, _)| held.target.len())?;
-            Some((other.worker_id, holds, asked))
+            Some((other, holds, asked))
         });
         let mut rivals: Vec<_> = rivals.collect();
-        rivals.sort_by_key(|(owner, holds, _)| (Reverse(holds.target.len()), *owner));
+        rivals.sort_by_key(|(other, holds, _)| (Reverse(holds.target.len()), other.holder()));
         rivals
     }
 
     /// Who may touch this path, and how: what each holds itself, without what it has lent. A holder
     /// that only may hand the path on is there too, with nothing. Who may only look comes last.
-    pub(crate) fn at(
-        &self,
-        target: &str,
-    ) -> impl Iterator<Item = (&AllocationRecord, Option<Permission>)> {
+    pub(crate) fn at(&self, target: &str) -> impl Iterator<Item = (Held<'_>, Option<Permission>)> {
         let lenders = self.lenders_at(target);
         let near = self.index.some_at(target);
-        let near = near.filter_map(|worker_id| self.held.get(&worker_id));
+        let near = near.filter_map(|holder| self.held_by(holder));
         let held = near.filter(|held| held.claim().permission_at(target).is_some());
-        held.map(move |held| (&**held, left_at(held, target, &lenders)))
+        held.map(move |held| (held, left_at(held, target, &lenders)))
     }
 
     /// Who holds something below this path, whoever may write there first.
-    pub(crate) fn below(&self, target: &str) -> impl Iterator<Item = &AllocationRecord> {
+    pub(crate) fn below(&self, target: &str) -> impl Iterator<Item = Held<'_>> {
         let below = self.index.some_below(target);
-        below.filter_map(|worker_id| self.held.get(&worker_id).map(|held| &**held))
+        below.filter_map(|holder| self.held_by(holder))
     }
 }
 
 /// What is left to a holder at a path: where it has handed on to write, it may only look. It is
 /// [`Effective`](crate::scope::Effective) at one path.
-fn left_at(
-    held: &AllocationRecord,
-    target: &str,
-    lenders: &BTreeSet<WorkerId>,
-) -> Option<Permission> {
-    match held.scope.permission_at(target)? {
-        Permission::Write if lenders.contains(&held.worker_id) => Some(Permission::Read),
+fn left_at(held: Held<'_>, target: &str, lenders: &BTreeSet<WorkerId>) -> Option<Permission> {
+    let has_lent = |worker_id| lenders.contains(&worker_id);
+    match held.claim().scope.permission_at(target)? {
+        Permission::Write if held.holder().worker_id().is_some_and(has_lent) => {
+            Some(Permission::Read)
+        }
         own => Some(own),
     }
 }

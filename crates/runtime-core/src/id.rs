@@ -115,6 +115,11 @@ uuid_id!(
     RunId,
     "run id"
 );
+uuid_id!(
+    /// What an outside holder holds for a time. An id that was given back may be used again.
+    LeaseId,
+    "lease id"
+);
 
 macro_rules! ordinal {
     ($(#[$doc:meta])* $name:ident) => {

@@ -4,6 +4,7 @@
 //! - [`id`], [`time`]: identities and ordinals; clock and randomness as inputs
 //! - [`event`], [`cursor`]: durable facts, and the token that says *after this position*
 //! - [`worker`], [`profile`], [`input`], [`run`]: what is asked for, and how it ends
+//! - [`lease`]: what others than Workers ask to hold, for a time
 //! - [`record`]: what the store keeps beside events
 //! - [`scope`]: what a Worker may touch, and whether two Workers meet
 //! - [`backend`]: the trait of what runs a Worker's input
@@ -25,6 +26,7 @@ pub mod event;
 mod holdings;
 pub mod id;
 pub mod input;
+pub mod lease;
 pub mod limits;
 pub mod patience;
 pub mod profile;
@@ -43,7 +45,8 @@ mod state;
 pub mod store;
 mod sync;
 pub mod time;
-mod trailing;
+#[doc(hidden)]
+pub mod trailing;
 pub mod view;
 pub mod whole;
 pub mod worker;
@@ -53,7 +56,7 @@ pub use code::Code;
 pub use cursor::{Cursor, CursorError, CursorMalformed, Stream};
 pub use event::{Digest, Event, EventDraft, EventType, ReceivedEvent, WireEvent, WorkerPlace};
 pub use id::{
-    ActionId, BlockId, Epoch, Fence, Generation, IdError, Incarnation, InputId, ItemIndex,
+    ActionId, BlockId, Epoch, Fence, Generation, IdError, Incarnation, InputId, ItemIndex, LeaseId,
     Position, Revision, RunId, RuntimeId, Seq, WorkerId,
 };
 pub use runtime::{

@@ -24,6 +24,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub struct Limits {
     /// Workers, tombstones of deleted ones included.
     pub workers_max: usize,
+    /// Leases that are held at a time.
+    pub leases_max: usize,
     /// One input's segments, as JSON.
     pub input_bytes_max: usize,
     /// Inputs of one Worker that wait or run.
@@ -86,6 +88,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             workers_max: 100_000,
+            leases_max: 1_000,
             input_bytes_max: 1 << 20,
             inputs_unfinished_max: 64,
             inputs_per_worker_max: 1_000_000,

@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ActionId, AsJson, Digest, Epoch, Fence, Generation, HeldScope, Incarnation, InputId, Position,
-    Revision, RunId, RuntimeId, Seq, Timestamp, WorkerId,
+    ActionId, AsJson, Digest, Epoch, Fence, Generation, HeldScope, Incarnation, InputId, LeaseId,
+    Position, Revision, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     input::{Input, InputMode},
     profile::ResolvedProfile,
     run::{Outcome, Usage},
@@ -264,6 +264,38 @@ impl AllocationRecord {
             scope: &self.scope,
             delegation: self.delegation.as_deref().unwrap_or(&NO_SCOPE),
         }
+    }
+}
+
+/// That somebody who is no Worker holds a scope, for a time.
+///
+/// How long that lasts is counted in memory alone: an opening lets it have its whole time again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Which.
+    pub lease_id: LeaseId,
+    /// Who holds it, in the words of whoever asked.
+    pub holder: String,
+    /// What was asked for: the same id with another request is refused.
+    pub fingerprint: Digest,
+    /// What may be touched.
+    pub scope: Arc<HeldScope>,
+    /// How long it lasts when it is not renewed.
+    pub ttl_ms: u64,
+    /// The current fence, unless it is an earlier opening's: fences only grow, so it tells.
+    pub fence: Fence,
+    /// The fence that was shown when this one was granted: whoever shows it again has not heard.
+    pub shown: Option<Fence>,
+    /// When it was granted first.
+    pub granted_at: Timestamp,
+    /// What for, in the words of whoever asked.
+    pub reason: Option<String>,
+}
+
+impl LeaseRecord {
+    /// What it keeps others from.
+    pub fn claim(&self) -> Claim<'_> {
+        Claim::from(&*self.scope)
     }
 }
 

@@ -9,8 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::{
-    ActionId, AsJson, BlockId, Code, Cursor, EventType, InputId, RunId, RuntimeId, Timestamp,
-    WorkerId,
+    ActionId, AsJson, BlockId, Code, Cursor, EventType, InputId, LeaseId, RunId, RuntimeId,
+    Timestamp, WorkerId,
     input::Segment,
     limits::{LABELS_MAX, TEXT_BYTES_MAX},
 };
@@ -61,6 +61,10 @@ schemas! {
     RunId: {
         "type": "string", "format": "uuid", "not": { "const": "00000000-0000-0000-0000-000000000000" },
         "description": "One execution of one input"
+    };
+    LeaseId: {
+        "type": "string", "format": "uuid", "not": { "const": "00000000-0000-0000-0000-000000000000" },
+        "description": "What an outside holder holds for a time"
     };
     InputId: {
         "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",

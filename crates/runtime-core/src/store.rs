@@ -13,10 +13,10 @@ use std::{ops::Range, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    BlockId, Code, Event, ItemIndex, Position, Seq, Stream, Timestamp, WorkerId,
+    BlockId, Code, Event, ItemIndex, LeaseId, Position, Seq, Stream, Timestamp, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, ReceiptRecord, RuntimeRecord, UnfinishedRecord,
-        WentBackRecord, WorkerRecord,
+        AllocationRecord, IncarnationRecord, LeaseRecord, ReceiptRecord, RuntimeRecord,
+        UnfinishedRecord, WentBackRecord, WorkerRecord,
     },
 };
 
@@ -31,6 +31,10 @@ pub enum Change {
     Allocation(Arc<AllocationRecord>),
     /// A Worker holds nothing any more.
     Release(WorkerId),
+    /// Somebody who is no Worker holds this scope, for a time.
+    Lease(Arc<LeaseRecord>),
+    /// That has ended.
+    EndLease(LeaseId),
     /// An accepted input's receipt, under the digest of its id.
     Receipt(WorkerId, [u8; 16], ReceiptRecord),
     /// An accepted input without an outcome, new or changed.
@@ -127,6 +131,8 @@ pub struct DamagedRecord {
     pub table: &'static str,
     /// Whose record, when the key tells.
     pub worker_id: Option<WorkerId>,
+    /// Which lease, when the key tells.
+    pub lease_id: Option<LeaseId>,
     /// Which of its inputs, when the key tells.
     pub seq: Option<Seq>,
     /// What is wrong.
@@ -145,6 +151,8 @@ pub struct Loaded {
     pub workers: Vec<Arc<WorkerRecord>>,
     /// Every scope that is held.
     pub allocations: Vec<Arc<AllocationRecord>>,
+    /// Every scope that others than Workers hold for a time, by its id.
+    pub leases: Vec<Arc<LeaseRecord>>,
     /// Every accepted input without an outcome, by Worker and then by acceptance.
     pub unfinished: Vec<Arc<UnfinishedRecord>>,
     /// The newest position.

@@ -3,7 +3,8 @@
 //! The codec of records is not self-describing, so a record can't skip what it lacks. But the end of a
 //! record is known: where nothing follows, such a field is `None`, and `None` is written as nothing. So
 //! what was stored before there was the field is read, and an older program reads what does not use it.
-//! It must be the very last thing of the whole record. Used by the records alone (`crate::record`).
+//! It must be the very last thing of the whole record. Used by the records (`crate::record`), and by what a
+//! store keeps of its own with the same codec.
 
 use std::{fmt, marker::PhantomData};
 
@@ -15,7 +16,11 @@ use serde::{
 /// What stands before a value that is there.
 const IS_THERE: u8 = 1;
 
-pub(crate) fn serialize<T: Serialize, S: Serializer>(
+/// Writes what is there.
+///
+/// # Errors
+/// The serializer's.
+pub fn serialize<T: Serialize, S: Serializer>(
     value: &Option<T>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -26,7 +31,11 @@ pub(crate) fn serialize<T: Serialize, S: Serializer>(
     }
 }
 
-pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+/// Reads what is there, if anything is.
+///
+/// # Errors
+/// The deserializer's.
+pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     if deserializer.is_human_readable() {

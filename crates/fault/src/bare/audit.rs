@@ -136,6 +136,7 @@ fn rest(
         &loaded.allocations,
         state.allocations.values(),
     )?;
+    all_same(records, "leases", &loaded.leases, state.leases.values())?;
     all_same(
         records,
         "unfinished",

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use worker_runtime_core::{
-    BlockId, Event, Position, Seq, Stream, WorkerId,
+    BlockId, Event, LeaseId, Position, Seq, Stream, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, Lifecycle, ReceiptRecord, RuntimeRecord,
+        AllocationRecord, IncarnationRecord, LeaseRecord, Lifecycle, ReceiptRecord, RuntimeRecord,
         UnfinishedRecord, WorkerRecord,
     },
     store::{Batch, Change, InFlightBlock, StreamBounds, WorkerHead},
@@ -23,6 +23,7 @@ pub(super) struct State {
     pub(super) incarnations: Vec<IncarnationRecord>,
     pub(super) workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
     pub(super) allocations: BTreeMap<WorkerId, Arc<AllocationRecord>>,
+    pub(super) leases: BTreeMap<LeaseId, Arc<LeaseRecord>>,
     pub(super) unfinished: BTreeMap<(WorkerId, Seq), Arc<UnfinishedRecord>>,
     pub(super) receipts: BTreeMap<(WorkerId, [u8; 16]), ReceiptRecord>,
     pub(super) blocks: BTreeMap<(WorkerId, BlockId), InFlightBlock>,
@@ -60,6 +61,7 @@ impl State {
             incarnations,
             workers: BTreeMap::new(),
             allocations: BTreeMap::new(),
+            leases: BTreeMap::new(),
             unfinished: BTreeMap::new(),
             receipts: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -111,6 +113,12 @@ impl State {
             }
             Change::Release(worker_id) => {
                 self.allocations.remove(worker_id);
+            }
+            Change::Lease(record) => {
+                self.leases.insert(record.lease_id, Arc::clone(record));
+            }
+            Change::EndLease(lease_id) => {
+                self.leases.remove(lease_id);
             }
             Change::Receipt(worker_id, key, record) => {
                 self.receipts.insert((*worker_id, *key), *record);

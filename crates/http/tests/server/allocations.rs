@@ -109,7 +109,8 @@ async fn a_check_says_what_a_creation_would_and_changes_nothing() {
     let told = check(asked.clone()).await.refused(409, "WR-SCOPE-CONFLICT");
     let refused = made(&host, asked).await.refused(409, "WR-SCOPE-CONFLICT");
     assert_eq!(told.owners, refused.owners);
-    assert_eq!(told.owners[0].worker_id.to_string(), holder);
+    let owner = told.owners[0].holder.worker_id().unwrap();
+    assert_eq!(owner.to_string(), holder);
     let free = check(json!({ "scope": write("docs"), "delegation": write("lib") })).await;
     assert_eq!(free.status, StatusCode::NO_CONTENT, "{}", free.text());
     let below = json!({ "scope": write("src/a"), "parent": holder });
@@ -256,10 +257,10 @@ async fn every_call_of_the_client_gives_what_the_host_has() {
     };
     let who = client.who(&Place::from(&place)).await.unwrap();
     assert_eq!(who, host.runtime.allocations().who(&place).unwrap());
-    assert_eq!(who.holders[0].worker_id, child);
+    assert_eq!(who.holders[0].holder, child.into());
     let path = "/nonexistent/repo/a b&c=d/é/x".to_owned();
     let who = client.who(&Place { mount: None, path }).await.unwrap();
-    assert_eq!(who.holders[0].worker_id, child);
+    assert_eq!(who.holders[0].holder, child.into());
     let verify = |fence: Option<Fence>| VerifyFence {
         fence: fence.unwrap(),
         place: place.clone(),

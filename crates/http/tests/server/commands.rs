@@ -200,7 +200,7 @@ async fn a_conflict_names_every_owner() {
     let owners: Vec<String> = problem
         .owners
         .iter()
-        .map(|owner| owner.worker_id.to_string())
+        .map(|owner| owner.holder.worker_id().unwrap().to_string())
         .collect();
     assert_eq!(owners, [first["worker_id"].as_str().unwrap()]);
 }

@@ -1,6 +1,6 @@
 //! A read transaction, with the tables it has opened.
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 use worker_runtime_core::store::StoreError;
 
 use super::{EachRow, End, Rows, rows::is_within, unread};
@@ -33,24 +33,23 @@ impl Reading {
         Ok(tables.next().is_none())
     }
 
-    fn table(&mut self, table: Table) -> Result<&Open, StoreError> {
+    /// `None` when the file was made before there was the table.
+    fn table(&mut self, table: Table) -> Result<Option<&Open>, StoreError> {
         let Some(slot) = self.tables.get_mut(table.index()) else {
             return Err(StoreError::Bug {
                 invariant: format!("table {} has a slot", table.name),
             });
         };
         match slot {
-            Some(open) => Ok(open),
-            None => {
-                let open = self
-                    .transaction
-                    .open_table(table.definition())
-                    .map_err(|error| StoreError::Damaged {
-                        table: table.name,
-                        detail: error.to_string(),
-                    })?;
-                Ok(slot.insert(open))
-            }
+            Some(open) => Ok(Some(open)),
+            None => match self.transaction.open_table(table.definition()) {
+                Ok(open) => Ok(Some(slot.insert(open))),
+                Err(TableError::TableDoesNotExist(_)) if table.came_later() => Ok(None),
+                Err(error) => Err(StoreError::Damaged {
+                    table: table.name,
+                    detail: error.to_string(),
+                }),
+            },
         }
     }
 }
@@ -62,10 +61,10 @@ impl Rows for Reading {
         key: &[u8],
         read: impl FnOnce(Option<&[u8]>) -> T,
     ) -> Result<T, StoreError> {
-        let row = self
-            .table(table)?
-            .get(key)
-            .map_err(|error| unread(table, error))?;
+        let Some(open) = self.table(table)? else {
+            return Ok(read(None));
+        };
+        let row = open.get(key).map_err(|error| unread(table, error))?;
         Ok(read(row.as_ref().map(|row| row.value())))
     }
 
@@ -79,8 +78,11 @@ impl Rows for Reading {
         if from > to {
             return Ok(());
         }
-        let mut rows = ReadableTable::range::<&[u8]>(self.table(table)?, from..=to)
-            .map_err(|error| unread(table, error))?;
+        let Some(open) = self.table(table)? else {
+            return Ok(());
+        };
+        let mut rows =
+            ReadableTable::range::<&[u8]>(open, from..=to).map_err(|error| unread(table, error))?;
         loop {
             let row = match end {
                 End::First => rows.next(),

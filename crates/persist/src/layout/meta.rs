@@ -56,8 +56,47 @@ pub(crate) struct State {
     pub(crate) log_bytes: u64,
     /// The bytes of all history packs and of the Workers' large payloads.
     pub(crate) history_bytes: u64,
-    /// The sums of the other tables, by [`Table::sum`].
+    /// The sums of the other tables, by [`Table::sum`]. They must stay the last field.
+    #[serde(with = "sums")]
     pub(crate) sums: [TableSum; SUM_COUNT],
+}
+
+/// The sums as they are stored. That of a table which was added later is behind them, and there only
+/// when it is not zero: what an older program wrote is read, and it reads what holds nothing of the table.
+mod sums {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use worker_runtime_core::trailing;
+
+    use super::{SUM_COUNT, TableSum};
+
+    const FIRST_COUNT: usize = 12;
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored {
+        first: [TableSum; FIRST_COUNT],
+        #[serde(default, with = "trailing")]
+        lease: Option<TableSum>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        sums: &[TableSum; SUM_COUNT],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let [first @ .., lease] = *sums;
+        let lease = Some(lease).filter(|lease| *lease != TableSum::default());
+        Stored { first, lease }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[TableSum; SUM_COUNT], D::Error> {
+        let Stored { first, lease } = Stored::deserialize(deserializer)?;
+        let mut sums = [TableSum::default(); SUM_COUNT];
+        let (of_first, of_later) = sums.split_at_mut(FIRST_COUNT);
+        of_first.copy_from_slice(&first);
+        of_later.fill(lease.unwrap_or_default());
+        Ok(sums)
+    }
 }
 
 /// A stretch of the log that was lost before its events were in any Worker's history.

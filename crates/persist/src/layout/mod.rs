@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | `meta` | name | format, state, the Runtime's record | at open |
 //! | `incarnation` | number | when it began | at open |
-//! | `worker`, `allocation`, `unfinished`, `pin` | id | record | at open, as a whole |
+//! | `worker`, `allocation`, `lease`, `unfinished`, `pin` | id | record | at open, as a whole |
 //! | `input` | Worker, digest of the input id | receipt | on read |
 //! | `log`, `history` | (Worker,) first position | pack | on read |
 //! | `age` | first position of a history pack | its Worker | on read |
@@ -22,6 +22,7 @@ pub(crate) mod in_flight;
 pub(crate) mod incarnation;
 pub(crate) mod input;
 pub(crate) mod large;
+pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod meta;
 pub(crate) mod pin;
@@ -51,16 +52,21 @@ impl Table {
         }
     }
 
+    /// Whether there are files without it: what was made before it was thought of. It is empty there.
+    pub(crate) fn came_later(self) -> bool {
+        self == lease::TABLE
+    }
+
     pub(crate) const fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
         TableDefinition::new(self.name)
     }
 }
 
 /// How many tables have a sum.
-pub(crate) const SUM_COUNT: usize = 12;
+pub(crate) const SUM_COUNT: usize = 13;
 
 /// Every table.
-pub(crate) const TABLES: [Table; 13] = [
+pub(crate) const TABLES: [Table; 14] = [
     meta::TABLE,
     incarnation::TABLE,
     worker::TABLE,
@@ -74,4 +80,5 @@ pub(crate) const TABLES: [Table; 13] = [
     large::TABLE,
     in_flight::TABLE,
     stream::TABLE,
+    lease::TABLE,
 ];

@@ -7,8 +7,11 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use worker_runtime_core::{
-    Seq, WorkerId,
-    record::{AllocationRecord, IncarnationRecord, RuntimeRecord, UnfinishedRecord, WorkerRecord},
+    LeaseId, Seq, WorkerId,
+    record::{
+        AllocationRecord, IncarnationRecord, LeaseRecord, RuntimeRecord, UnfinishedRecord,
+        WorkerRecord,
+    },
     store::{DamagedRecord, Loaded, StoreError},
 };
 
@@ -17,7 +20,7 @@ use crate::{
     cut::Cut,
     engine::{End, Rows},
     layout::{
-        Table, allocation, incarnation,
+        Table, allocation, incarnation, lease,
         meta::{self, State, TableSum},
         pin::{self, Pin},
         unfinished, worker,
@@ -36,6 +39,7 @@ pub(crate) fn load_all(rows: &mut impl Rows, state: &State) -> Result<Loaded, St
     let workers: Vec<Arc<WorkerRecord>> = load_table(rows, worker::TABLE, state, &mut damaged)?;
     let allocations: Vec<Arc<AllocationRecord>> =
         load_table(rows, allocation::TABLE, state, &mut damaged)?;
+    let leases: Vec<Arc<LeaseRecord>> = load_table(rows, lease::TABLE, state, &mut damaged)?;
     let unfinished: Vec<Arc<UnfinishedRecord>> =
         load_table(rows, unfinished::TABLE, state, &mut damaged)?;
     // Pins concern retention alone; a damaged one is named here all the same.
@@ -45,6 +49,7 @@ pub(crate) fn load_all(rows: &mut impl Rows, state: &State) -> Result<Loaded, St
         incarnations,
         workers,
         allocations,
+        leases,
         unfinished,
         position: state.position,
         at: state.at,
@@ -76,6 +81,7 @@ pub(super) fn load_table<T: DeserializeOwned>(
                 damaged.push(DamagedRecord {
                     table: table.name,
                     worker_id: worker_of(table, key),
+                    lease_id: lease_of(table, key),
                     seq: seq_of(table, key),
                     detail: damage.to_string(),
                 });
@@ -90,6 +96,7 @@ pub(super) fn load_table<T: DeserializeOwned>(
         damaged.push(DamagedRecord {
             table: table.name,
             worker_id: None,
+            lease_id: None,
             seq: None,
             detail: format!(
                 "{} rows were written last and {} are there, or a row is of an older commit",
@@ -104,6 +111,11 @@ fn worker_of(table: Table, key: &[u8]) -> Option<WorkerId> {
     let is_workers = [worker::TABLE, allocation::TABLE, unfinished::TABLE].contains(&table);
     let id = Cut::new(key).array().ok()?;
     is_workers.then(|| WorkerId::from_bytes(id))
+}
+
+fn lease_of(table: Table, key: &[u8]) -> Option<LeaseId> {
+    let id = Cut::new(key).array().ok()?;
+    (table == lease::TABLE).then(|| LeaseId::from_bytes(id))
 }
 
 /// Which input a row is about.

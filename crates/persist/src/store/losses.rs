@@ -117,6 +117,7 @@ fn named(loss: &Loss) -> DamagedRecord {
     DamagedRecord {
         table: log::TABLE.name,
         worker_id: None,
+        lease_id: None,
         seq: None,
         detail: format!(
             "the events at positions {} to {} are lost",
@@ -227,6 +228,7 @@ impl Settling<'_> {
                     self.damaged.push(DamagedRecord {
                         table,
                         worker_id,
+                        lease_id: None,
                         seq: None,
                         detail,
                     });

@@ -140,6 +140,7 @@ impl<'a> Rebuilding<'a> {
                         self.damaged.push(DamagedRecord {
                             table,
                             worker_id: Some(place.worker_id),
+                            lease_id: None,
                             seq: None,
                             detail,
                         });

@@ -10,7 +10,7 @@ use crate::{
     layout::{
         allocation,
         in_flight::{self, Piece},
-        input, meta, unfinished, worker,
+        input, lease, meta, unfinished, worker,
     },
 };
 
@@ -32,6 +32,14 @@ pub(super) fn apply(rows: &mut Writing<'_>, change: &Change) -> Result<(), Store
         Change::Release(worker_id) => {
             let key = allocation::key(*worker_id);
             rows.remove(allocation::TABLE, key.as_bytes()).map(|_| ())
+        }
+        Change::Lease(record) => {
+            let key = lease::key(record.lease_id);
+            rows.put_record(lease::TABLE, key.as_bytes(), record)
+        }
+        Change::EndLease(lease_id) => {
+            let key = lease::key(*lease_id);
+            rows.remove(lease::TABLE, key.as_bytes()).map(|_| ())
         }
         Change::Receipt(worker_id, digest, record) => {
             let key = input::key(*worker_id, *digest);

@@ -3,6 +3,7 @@
 
 mod common;
 mod create;
+mod lease;
 mod lifecycle;
 mod read;
 mod scope;
@@ -11,6 +12,7 @@ mod submit;
 
 pub use common::{FieldInvalid, Unavailable, WorkerError};
 pub use create::CreateError;
+pub use lease::{LeaseError, NoLease};
 pub use lifecycle::{LifecycleError, ManageError, RunError};
 pub use read::{OpenError, ReadError};
 pub use scope::{AllocationError, FenceError, ScopeRefusal};

@@ -1,9 +1,9 @@
 //! Why a scope was not granted, changed or taken back.
 
-use super::{FieldInvalid, Unavailable, WorkerError};
+use super::{FieldInvalid, NoLease, Unavailable, WorkerError};
 use crate::{
     Code, Fence, Permission, RunId, ScopeError, ScopeRule, WorkerId,
-    view::{Owners, ScopeOwner},
+    view::{Holder, Owners, ScopeOwner},
 };
 
 /// Why a scope is not granted: somebody holds it, or nobody may hand it on.
@@ -11,7 +11,7 @@ use crate::{
 #[non_exhaustive]
 pub enum ScopeRefusal {
     /// Somebody holds part of it.
-    #[error("the scope meets what {} Worker(s) hold: {}", owners.total, owners)]
+    #[error("the scope meets what {} {} hold: {}", owners.total, owners.kind(), owners)]
     Conflict {
         /// Every owner, deepest rule first.
         owners: Owners,
@@ -56,19 +56,23 @@ pub enum FenceError {
     /// The place can't be taken.
     #[error(transparent)]
     Scope(#[from] ScopeError),
-    /// The run to which it was granted is over, or was another incarnation's.
-    #[error("fence {fence} of Worker {worker_id} is not current: touch nothing with it")]
+    /// There is no such lease.
+    #[error(transparent)]
+    Lease(#[from] NoLease),
+    /// The run to which it was granted is over, the lease has another one, or it was another
+    /// incarnation's.
+    #[error("fence {fence} of {holder} is not current: touch nothing with it")]
     Stale {
         /// Whose.
-        worker_id: WorkerId,
+        holder: Holder,
         /// What was shown.
         fence: Fence,
     },
-    /// The Worker may not do this there.
-    #[error("Worker {worker_id} may not {} there: {rule}", match rule.permission { Permission::Read => "look", Permission::Write => "write" })]
+    /// It may not do this there.
+    #[error("{holder} may not {} there: {rule}", match rule.permission { Permission::Read => "look", Permission::Write => "write" })]
     Denied {
         /// Who.
-        worker_id: WorkerId,
+        holder: Holder,
         /// What was to be done.
         rule: ScopeRule,
     },
@@ -80,6 +84,7 @@ impl FenceError {
         match self {
             Self::Worker(error) => error.code(),
             Self::Scope(error) => error.code(),
+            Self::Lease(error) => error.code(),
             Self::Stale { .. } => Code::FenceStale,
             Self::Denied { .. } => Code::ScopeDenied,
         }

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Asker, Holdings};
 use crate::{
-    Fence, HeldRule, HeldScope, Permission, Timestamp, WorkerId,
+    Digest, Fence, HeldRule, HeldScope, LeaseId, Permission, Timestamp, WorkerId,
     error::ScopeRefusal,
-    record::AllocationRecord,
+    record::{AllocationRecord, LeaseRecord},
     scope::{Claim, Leaves, OWNERS_MAX},
     view::Owners,
 };
@@ -68,7 +68,10 @@ fn owners(refused: Result<(), ScopeRefusal>) -> Owners {
 
 fn named(refused: Result<(), ScopeRefusal>) -> Vec<WorkerId> {
     let owners = owners(refused).named;
-    owners.iter().map(|owner| owner.worker_id).collect()
+    owners
+        .iter()
+        .filter_map(|owner| owner.holder.worker_id())
+        .collect()
 }
 
 fn children(holdings: &Holdings, number: u128) -> Vec<WorkerId> {
@@ -212,6 +215,55 @@ fn an_owner_is_counted_once_however_many_of_its_rules_are_met() {
     assert_eq!(first, Some("w/b/deep"), "its deepest rule says it");
 }
 
+#[test]
+fn a_lease_is_a_rival_of_everybody_and_of_no_family() {
+    let lease = |number: u8, target: &str| {
+        let lease_id = LeaseId::from_bytes([number; 16]);
+        Arc::new(LeaseRecord {
+            lease_id,
+            holder: format!("tool {number}"),
+            fingerprint: Digest::of(b""),
+            scope: Arc::new(write(&[target])),
+            ttl_ms: 1_000,
+            fence: Fence(1),
+            shown: None,
+            granted_at: Timestamp::from_unix_ms(0),
+            reason: None,
+        })
+    };
+    let held = [held(1, None, &["/w"]), held(2, Some(1), &["/w/a"])];
+    let mut holdings = Holdings::new(held).and([lease(7, "/x/y"), lease(8, "/x")]);
+    let told = |holdings: &Holdings, worker_id, parent| {
+        let named = owners(refuse(holdings, "/x/y/z", worker_id, parent)).named;
+        let named = named.into_iter();
+        let named = named.map(|owner| (owner.holder, owner.display_name.unwrap()));
+        named.collect::<Vec<_>>()
+    };
+    let both = [7, 8].map(|number| {
+        let lease_id = LeaseId::from_bytes([number; 16]);
+        (lease_id.into(), format!("tool {number}"))
+    });
+    assert_eq!(told(&holdings, None, None), both);
+    assert_eq!(told(&holdings, Some(1), None), both);
+    let at: Vec<_> = holdings
+        .at("/x/y")
+        .map(|(held, may)| (held.holder(), may))
+        .collect();
+    assert_eq!(at.len(), 2);
+    assert!(at.iter().all(|(_, may)| *may == Some(Permission::Write)));
+    // In the place of itself, with another scope.
+    holdings.insert_lease(lease(7, "/z"));
+    assert_eq!(told(&holdings, None, None), both[1..]);
+    assert_eq!(holdings.leases().len(), 2);
+    assert!(
+        holdings
+            .remove_lease(LeaseId::from_bytes([8; 16]))
+            .is_some()
+    );
+    assert_eq!(refuse(&holdings, "/x/y/z", None, None), Ok(()));
+    assert_eq!(named(refuse(&holdings, "/w", None, None)).len(), 2);
+}
+
 /// One that has lent much is asked about as one that has lent nothing: what others hold elsewhere is not
 /// looked at, and the answer is that of [`Effective`](crate::scope::Effective).
 #[test]
@@ -233,7 +285,10 @@ fn what_is_left_at_a_path_is_what_is_effective_there() {
         }
         let at: Vec<_> = holdings.at(target).collect();
         for (held, permission) in at {
-            assert_eq!(permission, holdings.permission_at(held.worker_id, target));
+            assert_eq!(
+                permission,
+                holdings.permission_at(held.holder().worker_id().unwrap(), target)
+            );
         }
     }
 }

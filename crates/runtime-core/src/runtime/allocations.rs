@@ -14,7 +14,7 @@ use crate::{
 /// What is held, by itself.
 #[derive(Clone)]
 pub struct Allocations {
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     condition: Option<Condition>,
 }
 
@@ -215,7 +215,7 @@ impl Allocations {
 }
 
 /// Whoever takes something by force says why.
-fn check_said(reason: &str) -> Result<(), FieldInvalid> {
+pub(super) fn check_said(reason: &str) -> Result<(), FieldInvalid> {
     if !reason.trim().is_empty() {
         return Ok(());
     }

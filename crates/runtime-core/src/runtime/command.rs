@@ -7,11 +7,18 @@ use crate::{
     ActionId, Generation, Position, RunId, WorkerId,
     backend::BackendError,
     error::{
-        AllocationError, CreateError, LifecycleError, RunError, SinkError, SubmitError, Unavailable,
+        AllocationError, CreateError, LeaseError, LifecycleError, RunError, SinkError, SubmitError,
+        Unavailable,
     },
     input::InputReceipt,
-    state::{AllocationOp, LifecycleOp, PreparedCreate, PreparedInput, SinkOp},
-    view::{AllocationReceipt, CancelReceipt, CreateReceipt, LifecycleReceipt},
+    state::{
+        AllocationOp, LeaseEnd, LifecycleOp, PreparedCreate, PreparedInput, PreparedLease, Renewal,
+        SinkOp,
+    },
+    view::{
+        AllocationReceipt, CancelReceipt, CreateReceipt, LeaseReceipt, LeaseReleased,
+        LifecycleReceipt,
+    },
 };
 
 /// Where an answer goes.
@@ -33,6 +40,11 @@ pub(crate) enum Command {
         AllocationOp,
         Reply<AllocationReceipt, AllocationError>,
     ),
+    Acquire(Box<PreparedLease>, Reply<LeaseReceipt, LeaseError>),
+    /// Only whether it would be granted.
+    WouldAcquire(Box<PreparedLease>, Reply<bool, LeaseError>),
+    Renew(Renewal, Reply<LeaseReceipt, LeaseError>),
+    EndLease(LeaseEnd, Reply<LeaseReleased, LeaseError>),
     CancelRun(WorkerId, RunId, Reply<CancelReceipt, RunError>),
     Answer(WorkerId, RunId, ActionId, String, Reply<Position, RunError>),
     /// A change of one Worker, to be made only if that is as it has to be.
@@ -122,6 +134,9 @@ impl Command {
             Self::Create(..)
             | Self::WouldCreate(..)
             | Self::Submit(..)
+            | Self::Acquire(..)
+            | Self::WouldAcquire(..)
+            | Self::Renew(..)
             | Self::Answer(..)
             | Self::StartRuntime(_) => false,
             Self::OnlyIf(_, command) => command.must_happen(),
@@ -131,6 +146,7 @@ impl Command {
             // What a tick ends is seen when it is done.
             Self::Tick => false,
             Self::CancelRun(..)
+            | Self::EndLease(..)
             | Self::AcknowledgeWentBack(_)
             | Self::StopRuntime { .. }
             | Self::BackendQuiet(..)
@@ -149,6 +165,10 @@ impl Command {
             Self::Submit(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Lifecycle(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Allocation(_, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Acquire(_, reply) => drop(reply.send(Err(failure.into()))),
+            Self::WouldAcquire(_, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Renew(_, reply) => drop(reply.send(Err(failure.into()))),
+            Self::EndLease(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::OnlyIf(_, command) => command.refuse(&failure),

@@ -150,12 +150,15 @@ impl Writer {
         let around = self.state.around.clone();
         let dispatch = std::mem::take(&mut self.state.dispatch);
         let late_messages = self.state.late_messages;
+        let leasing = std::mem::take(&mut self.state.leasing);
         let entropy = self.state.give_entropy();
         self.state = State::new(loaded, dispatch, around, entropy);
         self.state.late_messages = late_messages;
+        self.state.leasing = leasing;
         self.state.set_now(Now {
             at: self.time.at(self.clock.monotonic()),
         });
+        self.state.begin_leases();
         match was_durable {
             true => self.shared.live.forget_closed(),
             false => self.shared.live.reset_after_failure(),

@@ -13,7 +13,7 @@
 //! - `sink`: how a backend talks back; `bounds`: how much it may say
 //! - `supervisor`: one task per Worker that has a backend
 //! - `backends`: the named factories
-//! - `management`, `catalog`, `interaction`, `allocations`, `observation`: the five planes
+//! - `management`, `catalog`, `interaction`, `allocations` (and `leases`), `observation`: the five planes
 //! - `redact`: what is left of deleted Workers in the Runtime's stream
 //! - `observe`: a stream of events that goes on where a cursor stands
 
@@ -28,6 +28,7 @@ mod delta;
 mod failure;
 mod handle;
 mod interaction;
+mod leases;
 mod live;
 mod management;
 mod observation;

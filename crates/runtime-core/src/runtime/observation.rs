@@ -2,12 +2,13 @@
 //! returns nothing beyond it; none waits for the writer (I1, I12).
 //!
 //! - here: the Runtime's status, diagnostics, Workers
-//! - `allocations`: what is held, and what a fence is good for
+//! - `allocations`, `leases`: what is held, and what a fence is good for
 //! - `events`: pages of a stream
 //! - `transcript`: pages of what was said
 
 mod allocations;
 mod events;
+mod leases;
 mod transcript;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -76,6 +77,7 @@ impl Observation {
             dispatched: dispatched.len(),
             queued: waiting.len(),
             allocations: snapshot.holdings.len(),
+            leases: snapshot.holdings.leases().len(),
             late_messages: self
                 .shared
                 .late_messages
@@ -101,22 +103,26 @@ impl Observation {
                 command: None,
             });
         }
-        found.extend(snapshot.damaged.iter().map(|record| {
-            Diagnostic {
-                code: match record.table {
-                    "worker" => Code::WorkerDamaged,
-                    "history" => Code::EventDamaged,
-                    _ => Code::RecordDamaged,
-                },
-                worker_id: record.worker_id,
-                message: format!(
-                    "a record of table {} is damaged: {}",
-                    record.table, record.detail
-                ),
-                command: record
-                    .worker_id
-                    .map(|worker_id| format!("worker-runtime event ls --worker {worker_id}")),
-            }
+        found.extend(snapshot.damaged.iter().map(|record| Diagnostic {
+            code: match record.table {
+                "worker" => Code::WorkerDamaged,
+                "history" => Code::EventDamaged,
+                _ => Code::RecordDamaged,
+            },
+            worker_id: record.worker_id,
+            message: format!(
+                "a record of table {} is damaged: {}",
+                record.table, record.detail
+            ),
+            command: match (record.worker_id, record.lease_id) {
+                (Some(worker_id), _) => {
+                    Some(format!("worker-runtime event ls --worker {worker_id}"))
+                }
+                (None, Some(lease_id)) => Some(format!(
+                    "worker-runtime lock release {lease_id} --force --reason damaged"
+                )),
+                (None, None) => None,
+            },
         }));
         let mut workers: Vec<_> = snapshot.workers.values().collect();
         workers.sort_by_key(|worker| worker.record.worker_id);

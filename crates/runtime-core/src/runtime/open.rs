@@ -63,6 +63,7 @@ pub(super) async fn open(
         at: time.at(clock.monotonic()),
     });
     recover(&mut state, &mut store, loaded.went_back, proven)?;
+    state.begin_leases();
 
     let shared = Arc::new(Shared::new(
         loaded,

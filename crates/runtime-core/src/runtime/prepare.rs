@@ -8,15 +8,17 @@ mod fields;
 
 use std::sync::Arc;
 
+pub(super) use fields::check_ttl;
 use fields::{EVENT_SPARE_BYTES, check_count, check_intent, check_labels, check_len, check_text};
 
 use super::handle::Inner;
 use crate::{
-    AsJson, InputId, RunId, Scope, ScopeError,
+    AsJson, HeldScope, InputId, RunId, Scope, ScopeError,
     backend::BackendErrorKind,
-    error::{CreateError, FieldInvalid, SubmitError, Unavailable},
+    error::{CreateError, FieldInvalid, LeaseError, SubmitError, Unavailable},
     input::{Input, KnownSegment, Segment, SubmitInput},
-    state::{CheckedCreate, Grant, PreparedCreate, PreparedInput},
+    lease::AcquireLease,
+    state::{CheckedCreate, Grant, PreparedCreate, PreparedInput, PreparedLease},
     worker::{BackendSelection, CreateWorker, UpdateWorker},
 };
 
@@ -151,6 +153,35 @@ impl Inner {
             name,
             config: AsJson(config),
         })
+    }
+
+    /// Takes in what somebody who is no Worker asks to hold for a time.
+    pub(super) fn prepare_lease(&self, request: AcquireLease) -> Result<PreparedLease, LeaseError> {
+        let fingerprint = request.fingerprint().map_err(|error| bug(&error))?;
+        let checked = self.check_lease(&request);
+        Ok(PreparedLease {
+            request,
+            fingerprint,
+            checked,
+        })
+    }
+
+    fn check_lease(&self, request: &AcquireLease) -> Result<HeldScope, LeaseError> {
+        let limits = &self.shared.limits;
+        check_text("holder", &request.holder, limits.text_bytes_max)?;
+        check_ttl(request.ttl_ms)?;
+        self.check_reason(request.reason.as_ref())?;
+        let scope = self.mounts.enter(&request.scope)?;
+        if scope.allow.is_empty() {
+            return Err(FieldInvalid {
+                field: "scope",
+                reason: "it allows nothing; say what is to be held".to_owned(),
+            }
+            .into());
+        }
+        let bytes = serde_json::to_vec(request).map_err(|error| bug(&error))?;
+        check_len("request", bytes.len(), self.event_bytes_max())?;
+        Ok(scope)
     }
 
     pub(super) fn prepare_input(&self, input: SubmitInput) -> Result<PreparedInput, SubmitError> {

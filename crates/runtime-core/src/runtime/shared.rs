@@ -18,14 +18,15 @@ pub(crate) use news::NewsOf;
 
 use super::{Backends, LiveRuns, Observation};
 use crate::{
-    Cursor, CursorError, EventType, Incarnation, Position, RuntimeId, Stream, WorkerId,
+    Cursor, CursorError, EventType, Fence, Incarnation, LeaseId, Position, RuntimeId, Stream,
+    Timestamp, WorkerId,
     backend::BackendFactory,
     error::{OpenError, WorkerError},
     holdings::Holdings,
     limits::Limits,
     record::{IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord, WorkerRecord},
     sabotage::{self, Sabotage},
-    state::{State, WorkerState, hold_undamaged},
+    state::{State, Touched, WorkerState, hold_undamaged},
     store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreReader, WentBack},
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
@@ -55,10 +56,25 @@ pub(crate) struct Snapshot {
     pub(crate) runtime: RuntimeRecord,
     pub(crate) workers: HashMap<WorkerId, PublishedWorker>,
     pub(crate) holdings: Holdings,
+    /// When the time of each lease is over, as far as is known; none is on a store that nobody runs.
+    pub(crate) leases_expire_at: HashMap<LeaseId, Timestamp>,
     /// Those of them that were deleted.
     pub(crate) deleted: HashSet<WorkerId>,
     pub(crate) damaged: Vec<DamagedRecord>,
     pub(crate) went_back: Option<WentBack>,
+}
+
+impl Snapshot {
+    /// Takes over when the time of these leases is over.
+    fn show_expiry(&mut self, state: &State, leases: impl Iterator<Item = LeaseId>) {
+        for lease_id in leases {
+            let held = self.holdings.lease(lease_id);
+            match held.and_then(|_| state.lease_expires_at(lease_id)) {
+                Some(at) => self.leases_expire_at.insert(lease_id, at),
+                None => self.leases_expire_at.remove(&lease_id),
+            };
+        }
+    }
 }
 
 /// What the writer, the readers and the planes share.
@@ -71,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     /// `None` when the store is only read.
     pub(crate) incarnation: Option<Incarnation>,
+    /// The last fence that was granted before this opening; `None` when the store is only read.
+    pub(crate) fences_void_to: Option<Fence>,
     pub(crate) late_messages: AtomicU64,
     pub(crate) commits_unknown: AtomicU64,
     position: AtomicU64,
@@ -104,7 +122,7 @@ impl Shared {
                 )
             })
             .collect();
-        let mut holdings = Holdings::new(loaded.allocations);
+        let mut holdings = Holdings::new(loaded.allocations).and(loaded.leases);
         let mut damaged = loaded.damaged;
         let records = workers.values().map(|worker| &*worker.record);
         hold_undamaged(records, &mut holdings, &mut damaged);
@@ -132,6 +150,7 @@ impl Shared {
             live,
             limits,
             incarnation,
+            fences_void_to: writes.then_some(loaded.runtime.fence),
             late_messages: AtomicU64::new(0),
             commits_unknown: AtomicU64::new(0),
             position: AtomicU64::new(position.0),
@@ -139,6 +158,7 @@ impl Shared {
                 runtime: loaded.runtime,
                 workers,
                 holdings,
+                leases_expire_at: HashMap::new(),
                 deleted,
                 damaged,
                 went_back,
@@ -160,12 +180,23 @@ impl Shared {
     }
 
     /// Shows what was committed: the touched records and the new position, in one step.
-    pub(crate) fn publish(&self, state: &State, touched: &[WorkerId]) {
+    pub(crate) fn publish(&self, state: &State, touched: &Touched) {
         let mut snapshot = self
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        for worker_id in touched {
+        for lease_id in &touched.leases {
+            match state.holdings.lease(*lease_id) {
+                Some(held) => snapshot.holdings.insert_lease(held.clone()),
+                None => drop(snapshot.holdings.remove_lease(*lease_id)),
+            }
+        }
+        snapshot.damaged.retain(|record| {
+            let cleared = |lease_id| touched.leases.contains(&lease_id);
+            !record.lease_id.is_some_and(cleared)
+        });
+        snapshot.show_expiry(state, touched.leases.iter().copied());
+        for worker_id in &touched.workers {
             if let Some(worker) = state.workers.get(worker_id) {
                 if worker.record.lifecycle == Lifecycle::Deleted {
                     snapshot.deleted.insert(*worker_id);
@@ -190,7 +221,11 @@ impl Shared {
 
     /// Shows the state that was made anew after a failed commit.
     pub(crate) fn publish_all(&self, state: &State) {
-        let all: Vec<WorkerId> = state.workers.keys().copied().collect();
+        let held = state.holdings.leases().map(|held| held.lease_id);
+        let all = Touched {
+            workers: state.workers.keys().copied().collect(),
+            leases: held.collect(),
+        };
         {
             let mut snapshot = self
                 .snapshot
@@ -201,6 +236,7 @@ impl Shared {
                 .retain(|worker_id, _| state.workers.contains_key(worker_id));
             snapshot.damaged.clone_from(&state.damaged);
             snapshot.holdings.clone_from(&state.holdings);
+            snapshot.leases_expire_at.clear();
         }
         self.publish(state, &all);
     }

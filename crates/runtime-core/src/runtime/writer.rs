@@ -4,7 +4,7 @@
 //! answers of a batch, refusals and repeated receipts included, leave after its commit. After a
 //! failed commit (`failure`) the working state is discarded and made anew from what the store holds.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::{error, warn};
@@ -17,10 +17,10 @@ use super::{
     supervisor::Supervisor,
 };
 use crate::{
-    Clock, Timestamp, WorkerId,
+    Clock, Timestamp,
     error::Unavailable,
     sabotage::{self, Sabotage},
-    state::{Dispatch, Effect, Now, State},
+    state::{Dispatch, Effect, Now, State, Touched},
     store::{Batch, Store, StoreError},
     sync,
 };
@@ -178,6 +178,12 @@ impl Writer {
             Command::Allocation(worker_id, op, reply) => {
                 Answer::new(reply, state.allocation(worker_id, op))
             }
+            Command::Acquire(prepared, reply) => Answer::new(reply, state.acquire(*prepared)),
+            Command::WouldAcquire(prepared, reply) => {
+                Answer::new(reply, state.would_acquire(*prepared))
+            }
+            Command::Renew(renewal, reply) => Answer::new(reply, state.renew(renewal)),
+            Command::EndLease(end, reply) => Answer::new(reply, state.end_lease(end)),
             Command::CancelRun(worker_id, run_id, reply) => {
                 Answer::new(reply, state.cancel_run(worker_id, run_id))
             }
@@ -330,7 +336,6 @@ impl Writer {
             answers.for_each(|answer| answer.deliver(None));
         }
         if sabotage::is(Sabotage::PublishBeforeCommit) {
-            let touched: Vec<WorkerId> = touched.iter().copied().collect();
             self.shared.publish(&self.state, &touched);
         }
         let outcome = match self.spoiled.take() {
@@ -341,7 +346,7 @@ impl Writer {
         match outcome {
             Ok(()) => {
                 self.failing.committed(!batch.is_empty());
-                self.publish(&batch, touched);
+                self.publish(&batch, &touched);
                 self.answers
                     .drain(..)
                     .for_each(|answer| answer.deliver(None));
@@ -351,9 +356,11 @@ impl Writer {
         }
     }
 
-    fn publish(&mut self, batch: &Batch, touched: BTreeSet<WorkerId>) {
-        let touched: Vec<WorkerId> = touched.into_iter().collect();
-        self.shared.publish(&self.state, &touched);
+    fn publish(&mut self, batch: &Batch, touched: &Touched) {
+        self.shared.publish(&self.state, touched);
+        if let Some(deadline) = self.state.deadline.take() {
+            self.alarm.wake_at(self.time.monotonic_of(deadline));
+        }
         if batch.is_empty() {
             return;
         }
@@ -367,9 +374,6 @@ impl Writer {
         if self.active_at.replace(now).is_none() {
             self.alarm
                 .wake_at(now.saturating_add(self.shared.limits.idle_after));
-        }
-        if let Some(deadline) = self.state.deadline.take() {
-            self.alarm.wake_at(self.time.monotonic_of(deadline));
         }
         if self.state.waits_for_room {
             self.alarm.wake_at(now.saturating_add(ROOM_AGAIN_AFTER));

@@ -124,7 +124,7 @@ impl State {
     /// From now on this is what its owner holds.
     pub(super) fn hold(&mut self, allocation: AllocationRecord) {
         let allocation = Arc::new(allocation);
-        self.touched.insert(allocation.worker_id);
+        self.touched.workers.insert(allocation.worker_id);
         self.change(Change::Allocation(allocation.clone()));
         self.holdings.insert(allocation);
     }
@@ -162,7 +162,7 @@ impl State {
             });
         }
         self.holdings.remove(worker_id);
-        self.touched.insert(worker_id);
+        self.touched.workers.insert(worker_id);
         self.change(Change::Release(worker_id));
         Ok(Some(recorded))
     }

@@ -56,6 +56,7 @@ pub(crate) fn hold_undamaged<'a>(
             damaged.push(DamagedRecord {
                 table: "allocation",
                 worker_id: Some(worker_id),
+                lease_id: None,
                 seq: None,
                 detail: "it is missing, and its Worker holds a scope".to_owned(),
             });
@@ -73,6 +74,7 @@ pub(super) fn name_lost(damaged: &mut Vec<DamagedRecord>, ownerless: BTreeSet<Wo
             damaged.push(DamagedRecord {
                 table: "worker",
                 worker_id: Some(worker_id),
+                lease_id: None,
                 seq: None,
                 detail: "it is missing, and other records of the Worker are there".to_owned(),
             });
@@ -101,6 +103,7 @@ pub(super) fn set_aside(
                 aside.push(DamagedRecord {
                     table,
                     worker_id: Some(*worker_id),
+                    lease_id: None,
                     seq: None,
                     detail,
                 });

@@ -302,7 +302,7 @@ impl State {
         for worker_id in late {
             self.request_cancel(worker_id, CancelCause::Timeout)?;
         }
-        Ok(())
+        self.expire_leases()
     }
 
     /// The next moment at which [`expire`](Self::expire) has something to do.
@@ -319,6 +319,7 @@ impl State {
             end.into_iter()
                 .chain(run.actions.iter().filter_map(|action| action.deadline))
         })
+        .chain(self.next_lease_look())
         .min()
     }
 }

@@ -12,6 +12,7 @@ mod allocation;
 mod create;
 mod damage;
 mod dispatch;
+mod lease;
 mod lifecycle;
 mod manage;
 mod recover;
@@ -29,6 +30,7 @@ pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
 pub(crate) use damage::{FENCE_LOST, hold_undamaged};
 pub(crate) use dispatch::{RunEnd, phase_of};
+pub(crate) use lease::{LeaseEnd, Leasing, PreparedLease, Renewal, no_lease};
 pub(crate) use lifecycle::LifecycleOp;
 pub(crate) use recover::{ProvenWorker, partial_blocks};
 pub(crate) use sink::{ActionRequest, FinishedBlock, SinkOp};
@@ -36,8 +38,8 @@ pub(crate) use submit::PreparedInput;
 pub(crate) use taking::Taking;
 
 use crate::{
-    Cursor, Digest, Entropy, Event, EventDraft, EventType, Fence, ItemIndex, Position, RunId, Seq,
-    Stream, Timestamp, WorkerId, WorkerPlace,
+    Cursor, Digest, Entropy, Event, EventDraft, EventType, Fence, ItemIndex, LeaseId, Position,
+    RunId, Seq, Stream, Timestamp, WorkerId, WorkerPlace,
     backend::ActionAnswer,
     error::{Unavailable, WorkerError},
     holdings::Holdings,
@@ -127,6 +129,13 @@ pub(crate) struct Surroundings {
     pub(crate) limits: Arc<Limits>,
 }
 
+/// Whose published views are made anew after a commit.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    pub(crate) workers: BTreeSet<WorkerId>,
+    pub(crate) leases: BTreeSet<LeaseId>,
+}
+
 /// The working state.
 pub(crate) struct State {
     pub(crate) runtime: RuntimeRecord,
@@ -136,12 +145,13 @@ pub(crate) struct State {
     pub(crate) at: Timestamp,
     pub(crate) workers: HashMap<WorkerId, WorkerState>,
     pub(crate) damaged: Vec<DamagedRecord>,
-    /// What Workers hold, those too whose records are damaged: nobody else is granted it (I6).
+    /// What is held, also by Workers whose records are damaged: nobody else is granted it (I6).
     pub(crate) holdings: Holdings,
+    pub(crate) leasing: Leasing,
     pub(crate) dispatch: Dispatch,
     pub(crate) around: Surroundings,
-    /// Workers whose records the batch changes: their published views are made anew.
-    pub(crate) touched: BTreeSet<WorkerId>,
+    /// What the batch changes: its published views are made anew.
+    pub(crate) touched: Touched,
     pub(crate) batch: Batch,
     pub(crate) batch_bytes: usize,
     pub(crate) effects: Vec<Effect>,
@@ -189,7 +199,7 @@ impl State {
                 (state.record.worker_id, state)
             })
             .collect();
-        let mut holdings = Holdings::new(loaded.allocations);
+        let mut holdings = Holdings::new(loaded.allocations).and(loaded.leases);
         let mut ownerless = BTreeSet::new();
         for unfinished in loaded.unfinished {
             match workers.get_mut(&unfinished.worker_id) {
@@ -205,6 +215,7 @@ impl State {
         damage::hold_undamaged(records, &mut holdings, &mut damaged);
         damaged.append(&mut damage::set_aside(&mut workers, &*around.reader));
         Self {
+            leasing: Leasing::after(loaded.runtime.fence),
             runtime: loaded.runtime,
             incarnations: Arc::new(loaded.incarnations),
             incarnation_id,
@@ -215,7 +226,7 @@ impl State {
             holdings,
             dispatch,
             around,
-            touched: BTreeSet::new(),
+            touched: Touched::default(),
             batch: Batch::default(),
             batch_bytes: 0,
             effects: Vec::new(),
@@ -253,7 +264,7 @@ impl State {
     }
 
     /// Takes the batch that was gathered, and what to do after its commit.
-    pub(crate) fn take_batch(&mut self) -> (Batch, Vec<Effect>, BTreeSet<WorkerId>) {
+    pub(crate) fn take_batch(&mut self) -> (Batch, Vec<Effect>, Touched) {
         self.batch_bytes = 0;
         self.receipts.clear();
         self.inputs.clear();
@@ -402,7 +413,7 @@ impl State {
         let record = worker.record.clone();
         self.edits = self.edits.saturating_add(1);
         self.changed.insert(worker_id);
-        self.touched.insert(worker_id);
+        self.touched.workers.insert(worker_id);
         Ok(record)
     }
 
@@ -422,7 +433,7 @@ impl State {
         edit(Arc::make_mut(front));
         let front = front.clone();
         self.change(Change::Unfinished(front.clone()));
-        self.touched.insert(worker_id);
+        self.touched.workers.insert(worker_id);
         Ok(front)
     }
 

@@ -157,7 +157,7 @@ impl State {
             });
             self.emit(worker_id, draft(EventType::INPUT_FINISHED, None, &data)?)?;
             self.change(Change::Finished(worker_id, seq));
-            self.touched.insert(worker_id);
+            self.touched.workers.insert(worker_id);
             self.damaged
                 .retain(|record| record.worker_id != Some(worker_id) || record.seq != Some(seq));
         }

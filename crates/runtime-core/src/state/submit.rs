@@ -173,7 +173,7 @@ impl State {
             self.emit(worker_id, draft(EventType::INPUT_FINISHED, None, &data)?)?;
             self.change(Change::Finished(worker_id, unfinished.accepted.seq));
         }
-        self.touched.insert(worker_id);
+        self.touched.workers.insert(worker_id);
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ mod streams;
 use super::Store;
 
 pub use script::{
-    Script, all_items, assert_same, receipt_record, unfinished_record, worker_record,
+    Script, all_items, assert_same, lease_record, receipt_record, unfinished_record, worker_record,
 };
 
 /// How a store is made for one check.
@@ -43,6 +43,7 @@ pub const CHECKS: &[Check] = &[
         "an unfinished input goes with its outcome",
         records::unfinished,
     ),
+    ("a lease is loaded until it has ended", records::leases),
     ("checkpoints join and fold", records::in_flight),
     (
         "a damaged order of events is refused and changes nothing",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ReleaseView;
+use super::{Holder, ReleaseView};
 use crate::{
     Cursor, Fence, Permission, RunId, Scope, ScopeRule, Timestamp, WorkerId, worker::MountRef,
 };
@@ -95,9 +95,10 @@ pub struct PlaceHolders {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlaceHolder {
-    /// The owner.
-    pub worker_id: WorkerId,
-    /// Its name for people.
+    /// The owner: `worker_id`, or `lease_id` when it is no Worker.
+    #[serde(flatten)]
+    pub holder: Holder,
+    /// Its name for people; of a lease, who took it.
     pub display_name: Option<String>,
     /// What it may do there just now; `None` when it may only hand it on, or below the place.
     pub permission: Option<Permission>,
@@ -115,7 +116,7 @@ pub struct PlaceHolder {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VerifyFence {
-    /// The fence that was granted to the run.
+    /// The fence that was granted to the run, or with the lease.
     pub fence: Fence,
     /// The place that is to be touched.
     pub place: MountRef,

@@ -5,10 +5,11 @@
 //! - `receipt`: what a command is answered
 //! - `runtime`: the Runtime's status, and what an operator should know
 //! - `page`: pages of a stream and of a transcript
-//! - `owner`: who holds a scope
+//! - `allocation`, `lease`: what is held, and what a fence is good for; `owner`: who holds a scope
 
 mod allocation;
 mod derive;
+mod lease;
 mod owner;
 mod page;
 mod receipt;
@@ -19,7 +20,8 @@ pub use allocation::{
     AllocationList, AllocationView, FenceVerified, Place, PlaceHolder, PlaceHolders, VerifyFence,
 };
 pub(crate) use derive::phase;
-pub use owner::{Owners, ScopeOwner};
+pub use lease::{LeaseList, LeaseReceipt, LeaseReleased, LeaseVerified, LeaseView};
+pub use owner::{Holder, Owners, ScopeOwner};
 pub(crate) use owner::{wire_rule, wire_scope};
 pub use page::{EventPage, TranscriptItem, TranscriptPage, UnfinishedBlock};
 pub use receipt::{AllocationReceipt, CancelReceipt, CreateReceipt, LifecycleReceipt};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Cursor, Position, RuntimeId, Timestamp, WorkerId,
+    Code, Cursor, LeaseId, Position, RuntimeId, Timestamp, WorkerId,
     record::Lifecycle,
     store::{DamagedRecord, WentBack},
 };
@@ -36,8 +36,11 @@ pub struct RuntimeStatus {
     pub dispatched: usize,
     /// Inputs that wait.
     pub queued: usize,
-    /// Scopes that are held.
+    /// Scopes that Workers hold.
     pub allocations: usize,
+    /// Scopes that others hold for a time.
+    #[serde(default)]
+    pub leases: usize,
     /// Messages of runs that were over, dropped.
     pub late_messages: u64,
     /// Commits that failed with an unknown outcome, since the opening.
@@ -60,6 +63,9 @@ pub struct DamagedView {
     pub table: String,
     /// Whose.
     pub worker_id: Option<WorkerId>,
+    /// Which lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_id: Option<LeaseId>,
     /// What is wrong.
     pub detail: String,
 }
@@ -69,6 +75,7 @@ impl From<&DamagedRecord> for DamagedView {
         Self {
             table: record.table.to_owned(),
             worker_id: record.worker_id,
+            lease_id: record.lease_id,
             detail: record.detail.clone(),
         }
     }

@@ -57,7 +57,7 @@ pub(crate) fn run(
         Format::Jsonl => owners.iter().try_for_each(|owner| printer.json(owner))?,
         Format::Name => {
             let mut owners = owners.iter();
-            owners.try_for_each(|owner| printer.line(owner.worker_id))?;
+            owners.try_for_each(|owner| printer.line(worker_name::holder_id(owner.holder)))?;
         }
         Format::Table | Format::Wide => table(&owners, &target, printer)?,
     }
@@ -66,15 +66,15 @@ pub(crate) fn run(
         printer.words("it meets nobody's");
         return Ok(Exit::Done);
     };
-    printer.hint(&Suggestion::lock_show(first.worker_id));
+    printer.hint(&Suggestion::lock_show(first.holder));
     Ok(Exit::Failed)
 }
 
 fn table(owners: &[ScopeOwner], target: &Target, printer: &mut Printer) -> Result<(), Failure> {
     let is_wide = printer.format() == Format::Wide;
     let everyone = worker_name::all(target)?;
-    let ids = everyone.iter().map(|worker| worker.worker_id);
-    let short = worker_name::short_ids(ids.chain(owners.iter().map(|owner| owner.worker_id)));
+    let ids = everyone.iter().map(|worker| worker.worker_id.into());
+    let short = worker_name::short_holders(ids.chain(owners.iter().map(|owner| owner.holder)));
     let text = |rule: &ScopeRule| {
         rules_text(&Scope {
             allow: vec![rule.clone()],
@@ -85,8 +85,8 @@ fn table(owners: &[ScopeOwner], target: &Target, printer: &mut Printer) -> Resul
     for owner in owners {
         table.row([
             match is_wide {
-                true => owner.worker_id.to_string(),
-                false => short(owner.worker_id),
+                true => worker_name::holder_id(owner.holder),
+                false => short(owner.holder),
             },
             owner.display_name.clone().unwrap_or_default(),
             text(&owner.holds),

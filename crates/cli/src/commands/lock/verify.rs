@@ -92,7 +92,10 @@ fn held(target: &Target, worker_id: WorkerId, fence: Fence) -> Result<Allocation
     target
         .allocation(worker_id)
         .map_err(|error| match error.code {
-            Code::ScopeNotHeld => FenceError::Stale { worker_id, fence }.into(),
+            Code::ScopeNotHeld => {
+                let holder = worker_id.into();
+                FenceError::Stale { holder, fence }.into()
+            }
             _ => error,
         })
 }

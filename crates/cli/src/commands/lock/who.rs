@@ -43,11 +43,11 @@ pub(crate) fn run(args: &WhoArgs, global: &Global, printer: &mut Printer) -> Res
         Format::Json => printer.json(&target.sourced(&who))?,
         Format::Jsonl => all(&who).try_for_each(|holder| printer.json(&holder))?,
         Format::Name => {
-            let mut ids: Vec<_> = all(&who).map(|it| it.holder.worker_id).collect();
+            let mut ids: Vec<_> = all(&who).map(|it| it.holder.holder).collect();
             ids.sort_unstable();
             ids.dedup();
             let mut ids = ids.into_iter();
-            ids.try_for_each(|worker_id| printer.line(worker_id))?;
+            ids.try_for_each(|holder| printer.line(worker_name::holder_id(holder)))?;
         }
         Format::Table | Format::Wide => table(&who, &target, printer)?,
     }
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &WhoArgs, global: &Global, printer: &mut Printer) -> Res
         ));
         return Ok(Exit::Nobody);
     };
-    printer.hint(&Suggestion::lock_show(writer.holder.worker_id));
+    printer.hint(&Suggestion::lock_show(writer.holder.holder));
     Ok(Exit::Done)
 }
 
@@ -88,9 +88,9 @@ fn writes(it: &Holder<'_>) -> bool {
 fn table(who: &PlaceHolders, target: &Target, printer: &mut Printer) -> Result<(), Failure> {
     let is_wide = printer.format() == Format::Wide;
     let everyone = worker_name::all(target)?;
-    let ids = everyone.iter().map(|worker| worker.worker_id);
-    let ids = ids.chain(all(who).map(|it| it.holder.worker_id));
-    let short = worker_name::short_ids(ids);
+    let ids = everyone.iter().map(|worker| worker.worker_id.into());
+    let ids = ids.chain(all(who).map(|it| it.holder.holder));
+    let short = worker_name::short_holders(ids);
     let mut table = Table::new(&["ID", "NAME", "MAY", "BY", "RUN"]);
     for it in all(who) {
         let holder = it.holder;
@@ -100,8 +100,8 @@ fn table(who: &PlaceHolders, target: &Target, printer: &mut Printer) -> Result<(
         };
         table.row([
             match is_wide {
-                true => holder.worker_id.to_string(),
-                false => short(holder.worker_id),
+                true => worker_name::holder_id(holder.holder),
+                false => short(holder.holder),
             },
             holder.display_name.clone().unwrap_or_default(),
             may_text(&it),

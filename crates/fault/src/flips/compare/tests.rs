@@ -53,6 +53,7 @@ fn damaged(table: &str, worker_id: Option<WorkerId>) -> DamagedView {
     DamagedView {
         table: table.to_owned(),
         worker_id,
+        lease_id: None,
         detail: "it is".to_owned(),
     }
 }

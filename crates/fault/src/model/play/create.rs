@@ -133,7 +133,7 @@ impl Game {
             let told = refusal
                 .owners()
                 .iter()
-                .map(|owner| owner.worker_id)
+                .filter_map(|owner| owner.holder.worker_id())
                 .collect();
             ensure(owners == told, "I6 a conflict names every owner", || {
                 format!("told {told:?}, not {owners:?}")

@@ -41,7 +41,7 @@ impl Game {
                 refusal
                     .owners()
                     .iter()
-                    .map(|owner| owner.worker_id)
+                    .filter_map(|owner| owner.holder.worker_id())
                     .collect(),
                 self.plain.owners(&worker.request.scope),
             );

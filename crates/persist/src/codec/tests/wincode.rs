@@ -200,7 +200,18 @@ fn the_state_has_the_same_bytes() {
         history_bytes: 10,
         sums,
     };
-    let bytes = wincode::serialize(&mirror).unwrap();
+    let mut bytes = wincode::serialize(&mirror).unwrap();
+    assert_eq!(
+        bytes,
+        payload(&state),
+        "without a lease, as before there were any"
+    );
+    assert_eq!(back::<State>(&bytes), state);
+    // The sum of the table that was added later stands behind all others.
+    let lease = TableSum { rows: 2, digest: 9 };
+    state.sums[12] = lease;
+    bytes.push(1);
+    bytes.extend(wincode::serialize(&(lease.rows, lease.digest)).unwrap());
     assert_eq!(bytes, payload(&state));
     assert_eq!(back::<State>(&bytes), state);
 }

@@ -10,10 +10,10 @@ use std::{
 
 use redb::{ReadableDatabase, ReadableTableMetadata};
 use worker_runtime_core::{
-    Code, Position, Stream,
+    Code, LeaseId, Position, Stream,
     store::{
-        Change, Store, WentBack,
-        conformance::{Script, worker_record},
+        Batch, Change, Store, WentBack,
+        conformance::{Script, lease_record, worker_record},
     },
 };
 
@@ -21,7 +21,7 @@ use super::{close, crashed_copy, open, options, seeded};
 use crate::{
     FileOptions, FileStore, Held, OpenError, ReadStore, codec, held,
     layout::{
-        incarnation,
+        incarnation, lease,
         meta::{self, FORMAT_VERSION, Format},
     },
 };
@@ -52,6 +52,30 @@ fn a_newer_format_is_refused_and_no_record_changes() {
     let refused = ReadStore::open(directory.path()).unwrap_err();
     assert_eq!(refused.code(), Code::StateNewer);
     assert_eq!(incarnations(&file), before);
+}
+
+#[test]
+fn a_file_that_was_made_before_there_were_leases_is_read_and_takes_them() {
+    let directory = tempfile::tempdir().unwrap();
+    close(open(directory.path()));
+    let db = redb::Database::open(directory.path().join("runtime.redb")).unwrap();
+    let write = db.begin_write().unwrap();
+    assert!(write.delete_table(lease::TABLE.definition()).unwrap());
+    write.commit().unwrap();
+    drop(db);
+    let loaded = ReadStore::open(directory.path()).unwrap().load().unwrap();
+    assert!(loaded.leases.is_empty() && loaded.damaged.is_empty());
+    let mut store = open(directory.path());
+    assert!(store.load().unwrap().damaged.is_empty());
+    let held = Arc::new(lease_record(LeaseId::from_bytes([3; 16])));
+    let batch = Batch {
+        changes: vec![Change::Lease(held.clone())],
+        ..Batch::default()
+    };
+    store.commit(&batch).unwrap();
+    close(store);
+    let loaded = ReadStore::open(directory.path()).unwrap().load().unwrap();
+    assert_eq!((loaded.leases, loaded.damaged), (vec![held], Vec::new()));
 }
 
 /// How many openings for writing the file tells of.

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use worker_runtime_core::{
-    Code, Event, ItemIndex, Position, Seq, Stream, WorkerId,
+    Code, Event, ItemIndex, LeaseId, Position, Seq, Stream, WorkerId,
     store::{
         Batch, Change, Gap, GapCause, ReplayRequest, Store, StoreError, StoreReader,
         conformance::{
-            Script, all_items, assert_same, receipt_record, unfinished_record, worker_record,
+            Script, all_items, assert_same, lease_record, receipt_record, unfinished_record,
+            worker_record,
         },
     },
 };
@@ -16,7 +17,7 @@ use worker_runtime_core::{
 use crate::{
     MemoryStore, RetentionPolicy, StoreOptions, codec,
     engine::{CommitMode, End, Rows},
-    layout::{Table, history, input, large, log, meta, unfinished, worker},
+    layout::{Table, history, input, large, lease, log, meta, unfinished, worker},
     pack::HEADER_LEN_BYTES,
 };
 
@@ -364,6 +365,36 @@ fn a_damaged_record_is_named_and_the_others_are_loaded() {
             assert_eq!(found.store.load().unwrap().damaged, []);
         }
     }
+}
+
+#[test]
+fn a_damaged_lease_is_named_by_its_id_and_can_be_removed() {
+    let mut found = filled(options());
+    let ids = [3, 5].map(|id| LeaseId::from_bytes([id; 16]));
+    let put = ids.map(|id| Change::Lease(Arc::new(lease_record(id))));
+    let commit = |store: &mut MemoryStore, changes: Vec<Change>| {
+        let batch = Batch {
+            changes,
+            ..Batch::default()
+        };
+        store.commit(&batch).unwrap();
+    };
+    commit(&mut found.store, put.into());
+    let keys = keys(&found.store, lease::TABLE, &[]);
+    for bit in [65, 400] {
+        flip(&found.store, lease::TABLE, &keys[1], bit);
+        let loaded = found.store.load().unwrap();
+        assert_eq!(loaded.leases, [Arc::new(lease_record(ids[0]))]);
+        assert_eq!(loaded.damaged.len(), 1, "{:?}", loaded.damaged);
+        let damaged = &loaded.damaged[0];
+        assert_eq!((damaged.table, damaged.lease_id), ("lease", Some(ids[1])));
+        assert_eq!(damaged.worker_id, None);
+        flip(&found.store, lease::TABLE, &keys[1], bit);
+    }
+    flip(&found.store, lease::TABLE, &keys[1], 400);
+    commit(&mut found.store, vec![Change::EndLease(ids[1])]);
+    let loaded = found.store.load().unwrap();
+    assert_eq!((loaded.leases.len(), loaded.damaged), (1, Vec::new()));
 }
 
 #[test]

@@ -5,12 +5,12 @@ use super::{Observation, PublishedWorker, Snapshot};
 use crate::{
     Fence, Mounts, Permission, Scope, ScopeError, ScopeRule, Stream, WorkerId,
     error::{AllocationError, FenceError},
-    holdings::Asker,
+    holdings::{Asker, Held},
     record::{AllocationRecord, RunRecord},
     scope::{HOLDERS_MAX, Leaves, deepest_at, nearest_below},
     state::{FENCE_LOST, Grant},
     view::{
-        AllocationList, AllocationView, FenceVerified, Place, PlaceHolder, PlaceHolders,
+        AllocationList, AllocationView, FenceVerified, Holder, Place, PlaceHolder, PlaceHolders,
         VerifyFence, wire_rule, wire_scope,
     },
 };
@@ -57,14 +57,14 @@ impl Observation {
             .at(&target)
             .filter_map(|(held, permission)| {
                 let rule = deepest_at(held.claim(), &target)?;
-                let delegation = held.delegation.as_deref();
+                let delegation = held.claim().delegation;
                 Some(PlaceHolder {
-                    delegates: delegation.and_then(|scope| scope.permission_at(&target)),
+                    delegates: delegation.permission_at(&target),
                     ..holder(&snapshot, held, permission, wire_rule(rule))
                 })
             });
         let mut holders: Vec<PlaceHolder> = at.by_ref().take(HOLDERS_MAX).collect();
-        holders.sort_by_key(|holder| (std::cmp::Reverse(holder.permission), holder.worker_id));
+        holders.sort_by_key(|holder| (std::cmp::Reverse(holder.permission), holder.holder));
         let mut below = snapshot.holdings.below(&target).filter_map(|held| {
             let rule = nearest_below(held.claim(), &target)?;
             Some(holder(&snapshot, held, None, wire_rule(rule)))
@@ -126,7 +126,8 @@ impl Observation {
         let target = mounts.target(&place.mount, &place.path)?;
         let (snapshot, position) = self.shared.read();
         self.shared.check_readable(&snapshot, worker_id)?;
-        let stale = FenceError::Stale { worker_id, fence };
+        let holder = worker_id.into();
+        let stale = FenceError::Stale { holder, fence };
         let worker = snapshot.workers.get(&worker_id);
         let Some(run) = worker.and_then(|worker| current_run(worker, fence)) else {
             return Err(stale);
@@ -144,17 +145,20 @@ impl Observation {
                 permission,
                 cursor: self.shared.cursor(Stream::Runtime, position),
             }),
-            None => Err(FenceError::Denied {
-                worker_id,
-                rule: ScopeRule {
-                    mount: place.mount.clone(),
-                    path: place.path.clone(),
-                    permission: asked.permission,
-                    recursive: false,
-                },
-            }),
+            None => Err(denied(holder, asked)),
         }
     }
+}
+
+/// That whoever has the fence may not do this there.
+pub(super) fn denied(holder: Holder, asked: &VerifyFence) -> FenceError {
+    let rule = ScopeRule {
+        mount: asked.place.mount.clone(),
+        path: asked.place.path.clone(),
+        permission: asked.permission,
+        recursive: false,
+    };
+    FenceError::Denied { holder, rule }
 }
 
 /// The run that goes on with this fence. One whose processes can't be shown to be dead was another
@@ -189,15 +193,22 @@ fn view(snapshot: &Snapshot, held: &AllocationRecord) -> AllocationView {
 
 fn holder(
     snapshot: &Snapshot,
-    held: &AllocationRecord,
+    held: Held<'_>,
     permission: Option<Permission>,
     rule: ScopeRule,
 ) -> PlaceHolder {
-    let worker = snapshot.workers.get(&held.worker_id);
-    let run = worker.and_then(|worker| worker.unfinished.front()?.run.as_ref());
+    let (display_name, run) = match held {
+        Held::Allocation(held) => {
+            let worker = snapshot.workers.get(&held.worker_id);
+            let run = worker.and_then(|worker| worker.unfinished.front()?.run.as_ref());
+            let name = worker.and_then(|worker| worker.record.display_name.clone());
+            (name, run)
+        }
+        Held::Lease(held) => (Some(held.holder.clone()), None),
+    };
     PlaceHolder {
-        worker_id: held.worker_id,
-        display_name: worker.and_then(|worker| worker.record.display_name.clone()),
+        holder: held.holder(),
+        display_name,
         permission,
         delegates: None,
         rule,

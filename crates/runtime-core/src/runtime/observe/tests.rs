@@ -101,6 +101,7 @@ fn observation_of(workers: u16, reader: Arc<dyn StoreReader>) -> Observation {
     let damaged = (0..workers).map(|number| DamagedRecord {
         table: "worker",
         worker_id: Some(worker(number)),
+        lease_id: None,
         seq: None,
         detail: String::new(),
     });
@@ -115,6 +116,7 @@ fn observation_of(workers: u16, reader: Arc<dyn StoreReader>) -> Observation {
         incarnations: Vec::new(),
         workers: Vec::new(),
         allocations: Vec::new(),
+        leases: Vec::new(),
         unfinished: Vec::new(),
         position: Position(0),
         at: Timestamp::from_unix_ms(0),

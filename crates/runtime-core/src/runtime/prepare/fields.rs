@@ -4,6 +4,7 @@
 
 use crate::{
     error::{CreateError, FieldInvalid},
+    lease::{self, TTL_MAX, TTL_MIN},
     worker::Intent,
 };
 
@@ -89,4 +90,16 @@ pub(super) fn check_labels<'a>(
         }
     }
     Ok(())
+}
+
+/// That a lease may last so long.
+pub(in crate::runtime) fn check_ttl(ttl_ms: u64) -> Result<(), FieldInvalid> {
+    if lease::is_ttl(ttl_ms) {
+        return Ok(());
+    }
+    let (min, max) = (TTL_MIN.as_millis(), TTL_MAX.as_millis());
+    Err(FieldInvalid {
+        field: "ttl_ms",
+        reason: format!("it is {ttl_ms}, and not between {min} (a second) and {max} (a day)"),
+    })
 }

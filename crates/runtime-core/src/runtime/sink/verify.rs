@@ -24,6 +24,7 @@ impl RunSink {
         permission: Permission,
     ) -> Result<FenceVerified, FenceError> {
         let worker_id = self.worker_id();
+        let holder = worker_id.into();
         let Some(fence) = self.0.fence else {
             let rule = ScopeRule {
                 mount: place.mount.clone(),
@@ -31,10 +32,10 @@ impl RunSink {
                 permission,
                 recursive: false,
             };
-            return Err(FenceError::Denied { worker_id, rule });
+            return Err(FenceError::Denied { holder, rule });
         };
         if self.is_cut_off() {
-            return Err(FenceError::Stale { worker_id, fence });
+            return Err(FenceError::Stale { holder, fence });
         }
         let asked = VerifyFence {
             fence,

@@ -45,6 +45,7 @@ impl Plain {
             }],
             workers: Vec::new(),
             allocations: Vec::new(),
+            leases: Vec::new(),
             unfinished: Vec::new(),
             position: Position(0),
             at,

@@ -15,7 +15,7 @@ use crate::{
     limits::Limits,
     runtime::{Backends, LiveRuns, Shared},
     schedules::explore,
-    state::{Dispatch, State, Surroundings},
+    state::{Dispatch, State, Surroundings, Touched},
     store::{Batch, BlockKind, DamagedRecord, Loaded, Store},
 };
 
@@ -37,6 +37,7 @@ impl Run {
         let damaged = DamagedRecord {
             table: "worker",
             worker_id: Some(WORKER),
+            lease_id: None,
             seq: None,
             detail: String::new(),
         };
@@ -101,7 +102,11 @@ impl Run {
         });
         self.state.position = position;
         // As the writer does after a commit, in its order.
-        self.shared.publish(&self.state, &[WORKER]);
+        let touched = Touched {
+            workers: [WORKER].into(),
+            ..Touched::default()
+        };
+        self.shared.publish(&self.state, &touched);
         live.forget_closed();
         self.shared.notify([WORKER].into_iter());
         live.drop_block(WORKER, RUN, block);

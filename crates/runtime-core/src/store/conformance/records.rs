@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Harness, Script, receipt_record, unfinished_record, worker_record};
+use super::{Harness, Script, lease_record, receipt_record, unfinished_record, worker_record};
 use crate::{
-    BlockId, EventType, Generation, Position, Seq,
+    BlockId, EventType, Generation, LeaseId, Position, Seq,
     store::{Batch, BlockKind, Change, Checkpoint, StoreError},
 };
 
@@ -93,6 +93,24 @@ pub(super) fn unfinished(harness: &mut dyn Harness) {
         .unwrap();
     let loaded = store.load().unwrap();
     assert_eq!(loaded.unfinished, [Arc::clone(&records[1])]);
+    assert_eq!(loaded.damaged, []);
+}
+
+pub(super) fn leases(harness: &mut dyn Harness) {
+    let mut store = harness.open();
+    let records = [7, 3].map(|id| Arc::new(lease_record(LeaseId::from_bytes([id; 16]))));
+    let put = records.clone().map(Change::Lease);
+    store.commit(&changes(put.into())).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.leases, [records[1].clone(), records[0].clone()]);
+    assert_eq!(loaded.damaged, []);
+    let mut store = harness.reopen(store).unwrap_or_else(|| harness.open());
+    let put = records.clone().map(Change::Lease);
+    store.commit(&changes(put.into())).unwrap();
+    let ended = Change::EndLease(records[1].lease_id);
+    store.commit(&changes(vec![ended])).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.leases, [records[0].clone()]);
     assert_eq!(loaded.damaged, []);
 }
 

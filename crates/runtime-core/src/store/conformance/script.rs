@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    AsJson, Digest, Epoch, Event, EventType, Generation, InputId, ItemIndex, Position, Revision,
-    RunId, SeededEntropy, Seq, Stream, Timestamp, WorkerId, WorkerPlace,
+    AsJson, Digest, Epoch, Event, EventType, Fence, Generation, HeldRule, HeldScope, InputId,
+    ItemIndex, LeaseId, Permission, Position, Revision, RunId, SeededEntropy, Seq, Stream,
+    Timestamp, WorkerId, WorkerPlace,
     input::{Budget, Input, InputKind, InputMode, Segment},
     profile::{NamedProfiles, ProfileSelector},
-    record::{Lifecycle, ReceiptRecord, Recorded, UnfinishedRecord, WorkerRecord},
+    record::{LeaseRecord, Lifecycle, ReceiptRecord, Recorded, UnfinishedRecord, WorkerRecord},
     run::Usage,
     store::{Batch, KeepItems, ReplayRequest, Store, StoreReader, TranscriptRequest},
     worker::{CreateWorker, Intent},
@@ -244,6 +245,31 @@ pub fn all_items(
         until,
         bytes_max: usize::MAX,
         keep: KeepItems::First,
+    }
+}
+
+/// A lease that holds one place to write.
+pub fn lease_record(lease_id: LeaseId) -> LeaseRecord {
+    let rule = HeldRule {
+        mount: "repo".into(),
+        path: "src".into(),
+        target: "/repo/src".into(),
+        permission: Permission::Write,
+        recursive: true,
+    };
+    LeaseRecord {
+        lease_id,
+        holder: "a tool".into(),
+        fingerprint: Digest::of(b"what was asked for"),
+        scope: Arc::new(HeldScope {
+            allow: vec![rule],
+            deny: Vec::new(),
+        }),
+        ttl_ms: 60_000,
+        fence: Fence(3),
+        shown: Some(Fence(2)),
+        granted_at: Timestamp::from_unix_ms(1_700_000_000_000),
+        reason: Some("to tidy up".into()),
     }
 }
 
