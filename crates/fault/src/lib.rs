@@ -17,6 +17,7 @@
 //! - [`process`]: the real programs, killed, stopped, refused by the system
 //! - [`report`]: what a part found, in numbers, and what it saw broken
 //! - [`sabotage`]: which part must catch which fault put in on purpose
+//! - [`scopes`]: overlap, cover and families against sets of paths
 //! - [`settings`]: how much, from which seed, where
 //! - [`workload`]: a seeded client that does everything a user can, and keeps a journal
 //!
@@ -39,5 +40,6 @@ pub mod parts;
 pub mod process;
 pub mod report;
 pub mod sabotage;
+pub mod scopes;
 pub mod settings;
 pub mod workload;

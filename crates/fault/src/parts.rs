@@ -78,6 +78,19 @@ pub const PARTS: &[Part] = &[
         run: crate::crash::run_recovery,
     },
     Part {
+        name: "scopes",
+        about: "overlap, cover, effective scope and families against sets of paths",
+        told_by: &[
+            ("cases", 1_000_000),
+            ("cases of the index", 20_000),
+            ("families", 200),
+            ("claims that conflict", 200_000),
+            ("claims within an authority", 200_000),
+            ("claims that only several rules cover", 40_000),
+        ],
+        run: crate::scopes::run,
+    },
+    Part {
         name: "model",
         about: "random commands, restarts, deadlines and trims against a plain model",
         told_by: &[

@@ -40,6 +40,9 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::SwapEvents | Sabotage::LoseCheckpoint | Sabotage::ForgetReceipt => {
             &["model", "crash"]
         }
+        Sabotage::CoverRuleByRule | Sabotage::DenyHidesChild | Sabotage::HideDelegated => {
+            &["scopes"]
+        }
         Sabotage::ReuseFence => &["model", "crash", "recovery"],
         // The model would wait for the outcome until it gives up.
         Sabotage::DropOutcomeAtOpen | Sabotage::RunTwiceAfterRestart => &["crash", "recovery"],
@@ -75,7 +78,12 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::LeaveChild => &["I4"],
         Sabotage::LoseCheckpoint => &["I1", "I4"],
         Sabotage::ForgetReceipt => &["I5"],
-        Sabotage::ReuseFence | Sabotage::FreeScopeEarly | Sabotage::GrantOverlap => &["I6"],
+        Sabotage::ReuseFence
+        | Sabotage::FreeScopeEarly
+        | Sabotage::GrantOverlap
+        | Sabotage::CoverRuleByRule
+        | Sabotage::DenyHidesChild
+        | Sabotage::HideDelegated => &["I6"],
         Sabotage::SkipChecksum | Sabotage::IgnoreHead => &["I7"],
         Sabotage::SkipBallast
         | Sabotage::ReadAhead

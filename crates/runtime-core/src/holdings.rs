@@ -15,9 +15,10 @@ use crate::{
     HeldRule, LeaseId, Permission, WorkerId,
     error::ScopeRefusal,
     record::{AllocationRecord, LeaseRecord},
+    sabotage::{self, Sabotage},
     scope::{
-        Authority, Claim, Leaves, NO_SCOPE, OWNERS_MAX, RunScope, ScopeIndex, conflicts, uncovered,
-        writes,
+        Authority, Claim, Leaves, NO_SCOPE, OWNERS_MAX, RunScope, ScopeIndex, conflicts, covers,
+        meets, uncovered, writes,
     },
     view::{Holder, Owners, ScopeOwner, wire_rule},
 };
@@ -148,9 +149,25 @@ impl Holdings {
 
     fn held_by(&self, holder: Holder) -> Option<Held<'_>> {
         match holder {
-            Holder::Worker(worker_id) => Some(Held::Allocation(self.held.get(&worker_id)?)),
+            Holder::Worker(worker_id) => {
+                let held = self.held.get(&worker_id);
+                Some(Held::Allocation(held.filter(|held| !self.is_hidden(held))?))
+            }
             Holder::Lease(lease_id) => Some(Held::Lease(self.leases.get(&lease_id)?)),
         }
+    }
+
+    /// Whether a fault put in on purpose keeps this one from being seen.
+    fn is_hidden(&self, held: &AllocationRecord) -> bool {
+        let mut above = self.above(held.parent).filter_map(|above| self.get(above));
+        if sabotage::is(Sabotage::DenyHidesChild) {
+            let is_denied = |deny| writes(held.claim()).any(|rule| meets(deny, rule));
+            return above.any(|above| above.scope.deny.iter().any(is_denied));
+        }
+        sabotage::is(Sabotage::HideDelegated)
+            && above
+                .next()
+                .is_some_and(|parent| !covers(&*parent.scope, &held.claim()))
     }
 
     /// Those directly below, in the order of their ids.

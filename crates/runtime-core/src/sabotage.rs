@@ -67,6 +67,9 @@ sabotages! {
     ReuseFence = "reuse-fence", "a fence is granted twice";
     GrantOverlap = "grant-overlap", "a scope is granted although another Worker holds part of it";
     FreeScopeEarly = "free-scope-early", "a scope is free before its holder's backend is quiet";
+    CoverRuleByRule = "cover-rule-by-rule", "rules are covered one by one and not by their union";
+    DenyHidesChild = "deny-hides-child", "a deny of an ancestor hides a child";
+    HideDelegated = "hide-delegated", "a child that holds through delegation only is invisible";
     LeaveChild = "leave-child", "what a command started is left running when it ends";
     LeakPath = "leak-path", "an error that clients read names a path of this machine";
 }

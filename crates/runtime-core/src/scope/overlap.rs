@@ -19,6 +19,7 @@
 //! Called by the writer when it grants and delegates, and by whoever explains a refusal.
 
 use super::{HeldRule, HeldScope, Permission};
+use crate::sabotage::{self, Sabotage};
 
 /// Nothing at all.
 pub static NO_SCOPE: HeldScope = HeldScope {
@@ -228,8 +229,25 @@ pub fn uncovered<'a>(outer: &impl Leaves, inner: &'a impl Leaves) -> Option<&'a 
         };
         places.iter().any(more)
     };
+    let shared =
+        |rule| sabotage::is(Sabotage::CoverRuleByRule) && !is_covered_by_one(outer, inner, rule);
     let mut allowed = inner.scopes().flat_map(|scope| &scope.allow);
-    allowed.find(reaches)
+    allowed.find(|rule| reaches(rule) || shared(rule))
+}
+
+/// Whether one rule alone leaves all that is left of this one: what a fault put in on purpose asks.
+fn is_covered_by_one(outer: &impl Leaves, inner: &impl Leaves, rule: &HeldRule) -> bool {
+    let places = places(outer, inner).into_iter();
+    let of_rule: Vec<Place<'_>> = places.filter(|place| rule.covers(*place)).collect();
+    let covers = |scope: &HeldScope, one: &HeldRule| {
+        let leaves = |place: &Place<'_>| {
+            let left = inner.left_at(*place);
+            left.is_none() || one.covers(*place) && scope.left_at(*place) >= left
+        };
+        of_rule.iter().all(leaves)
+    };
+    let mut scopes = outer.scopes();
+    scopes.any(|scope| scope.allow.iter().any(|one| covers(scope, one)))
 }
 
 impl HeldRule {
