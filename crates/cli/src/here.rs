@@ -131,7 +131,7 @@ impl Here {
         })
     }
 
-    /// This directory, and each one that a Worker of the store was made in.
+    /// This directory, and each one that a Worker of the store was made in, or that a lease was taken in.
     ///
     /// # Errors
     /// When a path can't be a mount.
@@ -147,6 +147,17 @@ impl Here {
             let path = PathBuf::from(format!("{}/", rule.target));
             let known = Self::of(path.components().collect());
             // A name that somebody else gave is for somebody else to explain.
+            if known.mount == rule.mount {
+                mounts.set(known.mount, known.path)?;
+            }
+        }
+        // A lease holds no rule for the top alone, but what it holds lies below that.
+        let held = loaded.leases.iter().flat_map(|lease| &lease.scope.allow);
+        for rule in held {
+            let Some(top) = rule.target.strip_suffix(rule.path.as_str()) else {
+                continue;
+            };
+            let known = Self::of(PathBuf::from(format!("{top}/")).components().collect());
             if known.mount == rule.mount {
                 mounts.set(known.mount, known.path)?;
             }

@@ -1,7 +1,7 @@
 //! A change, tried on a copy in memory: the Runtime itself says what would become of it. Used by dry
 //! runs, and before a store is made, so that a mistake makes none.
 //!
-//! The copy has every Worker and every scope, and none of the inputs and processes: nothing is run,
+//! The copy has every Worker and every scope that is held, by whomever, and none of the inputs and processes: nothing is run,
 //! and no process is looked after.
 
 use std::sync::Arc;
@@ -62,12 +62,14 @@ fn batch(loaded: &Loaded) -> Batch {
         }))
     });
     let held = loaded.allocations.iter().cloned().map(Change::Allocation);
+    let leases = loaded.leases.iter().cloned().map(Change::Lease);
     let runtime = Change::Runtime(loaded.runtime.clone());
     Batch {
         events: Vec::new(),
         changes: std::iter::once(runtime)
             .chain(workers)
             .chain(held)
+            .chain(leases)
             .collect(),
         must_happen: false,
     }

@@ -8,9 +8,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Digest, Fence, LeaseId, Scope};
+use crate::{Digest, Fence, LeaseId, Scope, whole};
 
 /// The shortest time for which a lease is granted.
 pub const TTL_MIN: Duration = Duration::from_secs(1);
@@ -35,7 +35,8 @@ pub struct AcquireLease {
     /// What is to be held: at least one rule that allows something.
     pub scope: Scope,
     /// How long it lasts when it is not renewed, in milliseconds: from a second to a day.
-    #[cfg_attr(feature = "schema", schemars(range(min = TTL_MS_MIN, max = TTL_MS_MAX)))]
+    #[serde(deserialize_with = "whole::required")]
+    #[cfg_attr(feature = "schema", schemars(with = "u64", range(min = TTL_MS_MIN, max = TTL_MS_MAX)))]
     pub ttl_ms: u64,
     /// What for.
     #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::REASON_BYTES_MAX)))]
@@ -63,11 +64,21 @@ impl AcquireLease {
 #[serde(deny_unknown_fields)]
 pub struct RenewLease {
     /// The fence that the holder was given last.
+    #[serde(deserialize_with = "fence")]
+    #[cfg_attr(feature = "schema", schemars(with = "Fence"))]
     pub fence: Fence,
     /// From now on it lasts this long, in milliseconds: from a second to a day. As before when absent.
-    #[cfg_attr(feature = "schema", schemars(range(min = TTL_MS_MIN, max = TTL_MS_MAX)))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::optional"
+    )]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>", range(min = TTL_MS_MIN, max = TTL_MS_MAX)))]
     pub ttl_ms: Option<u64>,
+}
+
+fn fence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Fence, D::Error> {
+    whole::required(deserializer).map(Fence)
 }
 
 /// Whether a lease may last this long.

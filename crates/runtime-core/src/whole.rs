@@ -19,6 +19,15 @@ pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64
     deserializer.deserialize_any(Optional)
 }
 
+/// A whole number.
+///
+/// # Errors
+/// What is negative, broken, too large, or nothing.
+pub fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = optional(deserializer)?;
+    number.ok_or_else(|| de::Error::invalid_type(de::Unexpected::Unit, &Optional))
+}
+
 struct Optional;
 
 impl de::Visitor<'_> for Optional {

@@ -4,9 +4,13 @@
 
 use hyper::Method;
 use worker_runtime_core::{
-    ActionId, Position, RunId, WorkerId,
+    ActionId, LeaseId, Position, RunId, WorkerId,
     input::{InputReceipt, SubmitInput},
-    view::{AllocationReceipt, CancelReceipt, CreateReceipt, LifecycleReceipt},
+    lease::{AcquireLease, RenewLease},
+    view::{
+        AllocationReceipt, CancelReceipt, CreateReceipt, LeaseReceipt, LeaseReleased,
+        LifecycleReceipt,
+    },
     worker::{CreateWorker, UpdateWorker},
 };
 
@@ -15,8 +19,8 @@ use super::{
     call::{Call, escaped},
 };
 use crate::wire::{
-    AnswerAction, ChangeAllocation, CreateToken, EndWorker, PositionBody, StopRuntime,
-    TakeAllocation, TokenCreated, WouldCreate,
+    AnswerAction, ChangeAllocation, CreateToken, EndWorker, PositionBody, ReleaseLease,
+    StopRuntime, TakeAllocation, TokenCreated, WouldAcquire, WouldCreate,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -208,6 +212,51 @@ impl Client {
     ) -> Result<AllocationReceipt> {
         let path = format!("/v1/allocations/{worker_id}/reclaim");
         self.call(Call::post(path).json(take)).await
+    }
+
+    /// Holds a scope for a time, for somebody who is no Worker. With a `lease_id` it can be repeated
+    /// safely.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn acquire_lease(&self, request: &AcquireLease) -> Result<LeaseReceipt> {
+        self.call(Call::post("/v1/leases").json(request)).await
+    }
+
+    /// Whether [`acquire_lease`](Self::acquire_lease) would be granted now; nothing is held.
+    ///
+    /// # Errors
+    /// [`ClientError`], as it would be refused.
+    pub async fn would_acquire_lease(&self, request: &AcquireLease) -> Result<bool> {
+        let call = Call::post("/v1/leases?dry_run=true").json(request);
+        Ok(self.call::<WouldAcquire>(call).await?.would_acquire)
+    }
+
+    /// Holds it for its whole time from now on. The receipt's fence is the one to show from then on: after
+    /// a restart it is another one. It can be repeated safely.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn renew_lease(
+        &self,
+        lease_id: LeaseId,
+        request: &RenewLease,
+    ) -> Result<LeaseReceipt> {
+        let path = format!("/v1/leases/{lease_id}/renew");
+        self.call(Call::post(path).json(request)).await
+    }
+
+    /// Gives a lease back, or takes it from its holder. Repeated it is refused as one that is not there.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn release_lease(
+        &self,
+        lease_id: LeaseId,
+        request: &ReleaseLease,
+    ) -> Result<LeaseReleased> {
+        let path = format!("/v1/leases/{lease_id}/release");
+        self.call(Call::post(path).json(request)).await
     }
 
     /// Ends what runs and takes no input until the Runtime is started again.

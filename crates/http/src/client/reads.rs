@@ -3,13 +3,13 @@
 use std::{fmt::Write as _, time::Duration};
 
 use worker_runtime_core::{
-    Cursor, ListOrder, Permission, ReceivedEvent, RuntimeId, Stream, TranscriptFrom, WorkerFilter,
-    WorkerId,
+    Cursor, LeaseId, ListOrder, Permission, ReceivedEvent, RuntimeId, Stream, TranscriptFrom,
+    WorkerFilter, WorkerId,
     cursor::From as Start,
     profile::ResolvedProfile,
     view::{
-        AllocationList, AllocationView, Diagnostic, FenceVerified, Place, PlaceHolders,
-        RuntimeStatus, TranscriptPage, VerifyFence, WorkerView,
+        AllocationList, AllocationView, Diagnostic, FenceVerified, LeaseList, LeaseVerified,
+        LeaseView, Place, PlaceHolders, RuntimeStatus, TranscriptPage, VerifyFence, WorkerView,
     },
 };
 
@@ -249,15 +249,38 @@ impl Client {
         worker_id: WorkerId,
         asked: &VerifyFence,
     ) -> Result<FenceVerified> {
-        let (mount, path) = (escaped(&asked.place.mount), escaped(&asked.place.path));
-        let permission = match asked.permission {
-            Permission::Read => "read",
-            Permission::Write => "write",
-        };
-        let path = format!(
-            "/v1/allocations/{worker_id}/verify?fence={}&mount={mount}&path={path}&permission={permission}",
-            asked.fence
-        );
+        let path = verify_path(&format!("/v1/allocations/{worker_id}"), asked);
+        self.call(Call::get(path)).await
+    }
+
+    /// What others than Workers hold, oldest grant first, paged.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn leases(&self, offset: usize, count_max: usize) -> Result<LeaseList> {
+        let limit = count_max.clamp(1, 1_000);
+        let path = format!("/v1/leases?offset={offset}&limit={limit}");
+        self.call(Call::get(path)).await
+    }
+
+    /// What one lease holds, and until when.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn lease(&self, lease_id: LeaseId) -> Result<LeaseView> {
+        self.call(Call::get(format!("/v1/leases/{lease_id}"))).await
+    }
+
+    /// Whether a lease's fence is current and its holder may touch a place: ask before you write.
+    ///
+    /// # Errors
+    /// [`ClientError`]; whoever is refused must not write.
+    pub async fn verify_lease(
+        &self,
+        lease_id: LeaseId,
+        asked: &VerifyFence,
+    ) -> Result<LeaseVerified> {
+        let path = verify_path(&format!("/v1/leases/{lease_id}"), asked);
         self.call(Call::get(path)).await
     }
 
@@ -268,4 +291,15 @@ impl Client {
     pub async fn tokens(&self) -> Result<Vec<TokenView>> {
         self.call(Call::get("/v1/tokens")).await
     }
+}
+
+/// Where it is asked about a fence.
+fn verify_path(of: &str, asked: &VerifyFence) -> String {
+    let (mount, path) = (escaped(&asked.place.mount), escaped(&asked.place.path));
+    let permission = match asked.permission {
+        Permission::Read => "read",
+        Permission::Write => "write",
+    };
+    let fence = asked.fence;
+    format!("{of}/verify?fence={fence}&mount={mount}&path={path}&permission={permission}")
 }

@@ -11,8 +11,8 @@ use axum::{
 use worker_runtime_core::{
     Code, CursorError, ScopeError,
     error::{
-        AllocationError, CreateError, FenceError, LifecycleError, ManageError, ReadError, RunError,
-        ScopeRefusal, SubmitError, Unavailable, WorkerError,
+        AllocationError, CreateError, FenceError, LeaseError, LifecycleError, ManageError, NoLease,
+        ReadError, RunError, ScopeRefusal, SubmitError, Unavailable, WorkerError,
     },
 };
 
@@ -241,6 +241,24 @@ impl From<AllocationError> for Refusal {
             }),
             _ => told,
         }
+    }
+}
+
+impl From<LeaseError> for Refusal {
+    fn from(error: LeaseError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            LeaseError::Unavailable(error) => error.into(),
+            LeaseError::Refused(refusal) => told.with_refusal(&refusal),
+            LeaseError::Field(field) => told.with_field(field.field),
+            _ => told,
+        }
+    }
+}
+
+impl From<NoLease> for Refusal {
+    fn from(error: NoLease) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use worker_runtime_core::{
     Cursor, EventType, ItemIndex, Position, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     backend::BackendCapabilities,
     store::Gap,
-    view::{CreateReceipt, DamagedView, WorkerView},
+    view::{CreateReceipt, DamagedView, LeaseReceipt, WorkerView},
 };
 
 /// A page of the list of Workers.
@@ -104,6 +104,24 @@ pub enum NotCreated {
     Before(CreateReceipt),
     /// It was only asked what would be.
     Tried(WouldCreate),
+}
+
+/// What would become of an acquisition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WouldAcquire {
+    /// Whether a lease would be granted; it is held already by the same request otherwise.
+    pub would_acquire: bool,
+}
+
+/// What is told of an acquisition that granted nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum NotAcquired {
+    /// It is held already by the same request.
+    Before(LeaseReceipt),
+    /// It was only asked what would be.
+    Tried(WouldAcquire),
 }
 
 /// Where something was recorded.

@@ -11,12 +11,12 @@ mod request;
 mod token;
 
 pub use answer::{
-    BackendView, EventBody, EventsBody, GapBody, NotCreated, PositionBody, ReadyBody, WorkersBody,
-    WouldCreate,
+    BackendView, EventBody, EventsBody, GapBody, NotAcquired, NotCreated, PositionBody, ReadyBody,
+    WorkersBody, WouldAcquire, WouldCreate,
 };
 pub use problem::Problem;
 pub use request::{
-    AnswerAction, ChangeAllocation, CheckAllocation, CreateToken, EndWorker, StopRuntime,
-    TakeAllocation,
+    AnswerAction, ChangeAllocation, CheckAllocation, CreateToken, EndWorker, ReleaseLease,
+    StopRuntime, TakeAllocation,
 };
 pub use token::{AccessScope, TokenCreated, TokenView};

@@ -1,10 +1,11 @@
 //! What is asked for, where the core has no type for it.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use worker_runtime_core::{
-    Scope, WorkerId,
+    Fence, Scope, WorkerId,
     limits::{ANSWER_BYTES_MAX, REASON_BYTES_MAX},
+    whole,
 };
 
 use super::AccessScope;
@@ -64,6 +65,28 @@ pub struct TakeAllocation {
     /// Also from whoever runs something with it: the run is cancelled, what waits stays waiting, and what
     /// is held is free once all is quiet.
     pub force: bool,
+}
+
+/// How a lease is given back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReleaseLease {
+    /// The fence that its holder was given last; needed without `force`.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "optional_fence"
+    )]
+    pub fence: Option<Fence>,
+    /// Why, for whoever reads the events; needed with `force`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = REASON_BYTES_MAX))]
+    pub reason: Option<String>,
+    /// Take it from its holder, whoever that is: what it held is free at once.
+    pub force: bool,
+}
+
+fn optional_fence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Fence>, D::Error> {
+    Ok(whole::optional(deserializer)?.map(Fence))
 }
 
 /// Why the Runtime is stopped or drained.

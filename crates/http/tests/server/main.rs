@@ -33,6 +33,7 @@ mod document;
 mod events;
 mod heads;
 mod host;
+mod leases;
 mod metrics;
 mod observe;
 mod paths;

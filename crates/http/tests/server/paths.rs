@@ -39,7 +39,8 @@ fn tricks(route: &Listed) -> Vec<String> {
         path.to_uppercase(),
     ];
     // An id is the same in capitals.
-    if !route.template.ends_with("{worker_id}") {
+    let is_id = |name: &str| route.template.ends_with(name);
+    if !is_id("{worker_id}") && !is_id("{lease_id}") {
         tricks.push(format!("{parent}/{}", last.to_uppercase()));
     }
     tricks.retain(|trick| trick != path && trick.starts_with('/'));
@@ -77,7 +78,7 @@ fn leads_to<'a>(
 /// What a route says to an id that is none, at the end of its path.
 fn refusal_of_id(route: &Listed, trick: &str) -> (u16, &'static str) {
     match route.template.rsplit('/').next().unwrap() {
-        "{worker_id}" => (400, "WR-FIELD-INVALID"),
+        "{worker_id}" | "{lease_id}" => (400, "WR-FIELD-INVALID"),
         "{code}" if trick.ends_with("%ff") => (400, "WR-FIELD-INVALID"),
         "{code}" => (404, "WR-ROUTE-UNKNOWN"),
         // It is no text at all.

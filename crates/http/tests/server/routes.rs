@@ -53,6 +53,7 @@ fn listed(row: &str, document: &Value) -> Listed {
     let template = cells[2].trim_matches('`');
     let path = template
         .replace("{worker_id}", "019c0000-0000-7000-8000-000000000001")
+        .replace("{lease_id}", "019c0000-0000-7000-8000-000000000003")
         .replace("{run_id}", "019c0000-0000-7000-8000-000000000002")
         .replace("{action_id}", "which")
         .replace("{token_id}", "none")

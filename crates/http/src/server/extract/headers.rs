@@ -6,7 +6,8 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use schemars::{Schema, json_schema};
-use worker_runtime_core::{Code, InputId};
+use sha2::{Digest, Sha256};
+use worker_runtime_core::{Code, InputId, RuntimeId};
 
 use crate::server::refusal::Refusal;
 
@@ -207,6 +208,22 @@ pub(in crate::server) fn idempotency_key(headers: &HeaderMap) -> Result<Option<I
     };
     let key = InputId::new(text).map_err(|error| name.refused(error.reason))?;
     Ok(Some(key))
+}
+
+/// The id that an idempotency key stands for in this Runtime: the same one each time.
+pub(in crate::server) fn named_by(key: &InputId, runtime_id: RuntimeId) -> [u8; 16] {
+    let digest = Sha256::new()
+        .chain_update(runtime_id.to_bytes())
+        .chain_update(key.as_str())
+        .finalize();
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(digest) {
+        *to = from;
+    }
+    // A UUID of version 8: its bits are whoever's makes it (RFC 9562, 5.8).
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    bytes
 }
 
 #[cfg(test)]

@@ -35,9 +35,9 @@ use crate::{
 pub(in crate::server) struct AllocationsQuery {
     /// How many to leave out at the beginning
     #[schemars(range(max = usize::MAX))]
-    offset: usize,
+    pub(super) offset: usize,
     /// How many to give at most
-    limit: Limit,
+    pub(super) limit: Limit,
 }
 
 /// The place that is asked about.
@@ -58,7 +58,7 @@ pub(in crate::server) struct WhoQuery {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::server) struct VerifyQuery {
-    /// The fence that was granted to the run
+    /// The fence that was granted to the run, or with the lease
     fence: Fence,
     /// The mount's name
     #[schemars(schema_with = "mount")]
@@ -70,6 +70,22 @@ pub(in crate::server) struct VerifyQuery {
     /// What is to be done there
     #[serde(default = "write")]
     permission: Permission,
+}
+
+impl From<VerifyQuery> for VerifyFence {
+    fn from(query: VerifyQuery) -> Self {
+        let VerifyQuery {
+            fence,
+            mount,
+            path,
+            permission,
+        } = query;
+        Self {
+            fence,
+            place: MountRef { mount, path },
+            permission,
+        }
+    }
 }
 
 /// As in a body.
@@ -159,17 +175,7 @@ pub(in crate::server) async fn verify(
     Path(worker_id): Path<WorkerId>,
     Query(query): Query<VerifyQuery>,
 ) -> Result<Json<FenceVerified>, Refusal> {
-    let VerifyQuery {
-        fence,
-        mount,
-        path,
-        permission,
-    } = query;
-    let asked = VerifyFence {
-        fence,
-        place: MountRef { mount, path },
-        permission,
-    };
+    let asked = query.into();
     let verified = app.0.runtime.allocations().verify(worker_id, &asked);
     verified.map(Json).map_err(Into::into)
 }
@@ -200,7 +206,7 @@ pub(in crate::server) async fn release(
     let released = match request.force {
         true => {
             allocations
-                .release_by_force(worker_id, said(request)?)
+                .release_by_force(worker_id, said(request.reason)?)
                 .await
         }
         false => allocations.release(worker_id, request.reason).await,
@@ -218,7 +224,7 @@ pub(in crate::server) async fn reclaim(
     let reclaimed = match request.force {
         true => {
             allocations
-                .reclaim_by_force(worker_id, said(request)?)
+                .reclaim_by_force(worker_id, said(request.reason)?)
                 .await
         }
         false => allocations.reclaim(worker_id, request.reason).await,
@@ -227,8 +233,8 @@ pub(in crate::server) async fn reclaim(
 }
 
 /// Whoever takes something by force says why.
-fn said(request: TakeAllocation) -> Result<String, Refusal> {
-    request.reason.ok_or_else(|| {
+pub(super) fn said(reason: Option<String>) -> Result<String, Refusal> {
+    reason.ok_or_else(|| {
         let detail = "`reason` is missing; say why it is taken by force";
         Refusal::new(Code::FieldInvalid, detail).with_field("reason")
     })

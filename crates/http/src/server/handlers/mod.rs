@@ -4,6 +4,7 @@
 pub(super) mod allocations;
 pub(super) mod events;
 pub(super) mod input;
+pub(super) mod leases;
 pub(super) mod lifecycle;
 pub(super) mod meta;
 pub(super) mod runtime;

@@ -10,9 +10,8 @@ use axum::{
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use worker_runtime_core::{
-    Code, InputId, ListOrder, RuntimeId, WorkerFilter, WorkerId,
+    Code, ListOrder, WorkerFilter, WorkerId,
     error::WorkerError,
     record::Lifecycle,
     view::LifecycleReceipt,
@@ -23,7 +22,7 @@ use crate::{
     server::{
         app::App,
         auth::Access,
-        extract::{Header, Json as Body, Path, Query, idempotency_key, present, tags},
+        extract::{Header, Json as Body, Path, Query, idempotency_key, named_by, present, tags},
         handlers::seen::{catalog, entity_tag},
         refusal::Refusal,
         routes::AnswerHeader,
@@ -113,7 +112,7 @@ impl TryFrom<usize> for Limit {
 #[serde(default, deny_unknown_fields)]
 pub(in crate::server) struct CreateQuery {
     /// Only say what would become of it; nothing is made and nothing is held
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl WorkersQuery {
@@ -174,7 +173,8 @@ pub(in crate::server) async fn create(
     }
     if request.worker_id.is_none() {
         let runtime_id = app.0.runtime.observation().runtime_id();
-        request.worker_id = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id));
+        let named = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id));
+        request.worker_id = named.map(WorkerId::from_bytes);
     }
     if query.dry_run {
         let would_create = app.0.runtime.catalog().would_create(request).await?;
@@ -193,22 +193,6 @@ pub(in crate::server) async fn create(
             .insert(AnswerHeader::Location.name(), location);
     }
     Ok(response)
-}
-
-/// The Worker that an idempotency key makes in this Runtime: the same one each time.
-fn named_by(key: &InputId, runtime_id: RuntimeId) -> WorkerId {
-    let digest = Sha256::new()
-        .chain_update(runtime_id.to_bytes())
-        .chain_update(key.as_str())
-        .finalize();
-    let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(digest) {
-        *to = from;
-    }
-    // A UUID of version 8: its bits are whoever's makes it (RFC 9562, 5.8).
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    WorkerId::from_bytes(bytes)
 }
 
 pub(in crate::server) async fn get(

@@ -6,18 +6,16 @@ use worker_runtime_core::{
     input::{InputReceipt, SubmitInput},
     profile::ResolvedProfile,
     view::{
-        AllocationList, AllocationReceipt, AllocationView, CancelReceipt, CreateReceipt,
-        Diagnostic, FenceVerified, LifecycleReceipt, PlaceHolders, RuntimeStatus, TranscriptPage,
+        CancelReceipt, CreateReceipt, Diagnostic, LifecycleReceipt, RuntimeStatus, TranscriptPage,
         WorkerView,
     },
     worker::{CreateWorker, UpdateWorker},
 };
 
-use super::{route::Route, told::AnswerHeader};
+use super::{held, route::Route, told::AnswerHeader};
 use crate::{
     server::extract::Header,
     server::handlers::{
-        allocations::{self, AllocationsQuery, VerifyQuery, WhoQuery},
         events::{self, EventsQuery},
         input,
         lifecycle::{self, DeleteQuery},
@@ -27,9 +25,8 @@ use crate::{
     },
     server::metrics::MEDIA_TYPE,
     wire::{
-        AccessScope, AnswerAction, BackendView, ChangeAllocation, CheckAllocation, CreateToken,
-        EndWorker, EventsBody, NotCreated, PositionBody, ReadyBody, StopRuntime, TakeAllocation,
-        TokenCreated, TokenView, WorkersBody,
+        AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, EventsBody, NotCreated,
+        PositionBody, ReadyBody, StopRuntime, TokenCreated, TokenView, WorkersBody,
     },
 };
 
@@ -40,7 +37,8 @@ pub(in crate::server) fn routes() -> Vec<Route> {
     let mut routes = of_the_runtime();
     routes.extend(of_workers());
     routes.extend(of_lives());
-    routes.extend(of_allocations());
+    routes.extend(held::of_allocations());
+    routes.extend(held::of_leases());
     routes.extend(of_reading());
     routes.extend(of_tokens());
     routes.extend(of_the_server());
@@ -256,78 +254,6 @@ fn of_lives() -> Vec<Route> {
         )
         .looks_at(&[Header::IfMatch])
         .answers::<LifecycleReceipt>(OK, changed),
-    ]
-}
-
-fn of_allocations() -> Vec<Route> {
-    vec![
-        Route::get(
-            "/v1/allocations",
-            "listAllocations",
-            "What is held, oldest grant first, paged",
-            allocations::list,
-        )
-        .query::<AllocationsQuery>()
-        .answers::<AllocationList>(OK, "A page of the list"),
-        Route::get(
-            "/v1/allocations/who",
-            "whoHolds",
-            "Who holds a place, and who holds something below it",
-            allocations::who,
-        )
-        .query::<WhoQuery>()
-        .answers::<PlaceHolders>(OK, "Who, if anybody does"),
-        Route::post(
-            "/v1/allocations/check",
-            "checkAllocation",
-            "Whether this would be granted; nothing is changed and nothing is held",
-            allocations::check,
-        )
-        .needing(AccessScope::Observe)
-        .body::<CheckAllocation>()
-        .answers_nothing(StatusCode::NO_CONTENT, "It would"),
-        Route::get(
-            "/v1/allocations/{worker_id}",
-            "getAllocation",
-            "What a Worker holds",
-            allocations::get,
-        )
-        .answers::<AllocationView>(OK, "What it holds"),
-        Route::get(
-            "/v1/allocations/{worker_id}/verify",
-            "verifyFence",
-            "Whether a fence is current and its run may touch a place; ask before you write",
-            allocations::verify,
-        )
-        .query::<VerifyQuery>()
-        .answers::<FenceVerified>(OK, "It is, and may"),
-        Route::put(
-            "/v1/allocations/{worker_id}",
-            "changeAllocation",
-            "Has a Worker hold exactly this; less than before only when nothing runs with it",
-            allocations::change,
-        )
-        .looks_at(&[Header::IfMatch])
-        .body::<ChangeAllocation>()
-        .answers::<AllocationReceipt>(OK, "It holds that"),
-        Route::post(
-            "/v1/allocations/{worker_id}/release",
-            "releaseAllocation",
-            "Has a Worker give up what it holds; with `force` also what runs, once that is quiet",
-            allocations::release,
-        )
-        .looks_at(&[Header::IfMatch])
-        .optional_body::<TakeAllocation>()
-        .answers::<AllocationReceipt>(OK, "It has given it up, or will once all is quiet"),
-        Route::post(
-            "/v1/allocations/{worker_id}/reclaim",
-            "reclaimAllocation",
-            "Takes back what the Workers directly below hold; with `force` also from what runs",
-            allocations::reclaim,
-        )
-        .looks_at(&[Header::IfMatch])
-        .optional_body::<TakeAllocation>()
-        .answers::<AllocationReceipt>(OK, "They have given it up, or will once all is quiet"),
     ]
 }
 

@@ -1,12 +1,13 @@
 //! The one list of routes. The router, the OpenAPI document and the table in the docs are made from
 //! it, so none of them can forget one or say something else.
 //!
-//! - `list`: the routes themselves
+//! - `list`, `held`: the routes themselves
 //! - `route`: what is said of one
 //! - `told`: headers of answers
 //! - `openapi`: the document
 //! - `router`: what serves them, with the checks before every handler
 
+mod held;
 mod list;
 mod openapi;
 mod route;

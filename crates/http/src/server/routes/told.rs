@@ -61,7 +61,7 @@ impl AnswerHeader {
                 "What the Worker is, without its cursor; for `If-Match` and `If-None-Match`"
             }
             Self::Cursor => "The position that the answer is of, from which events can be read on",
-            Self::Location => "The path of the Worker; not with `dry_run`",
+            Self::Location => "The path of what was made; not with `dry_run`",
             Self::RetryAfter => "With 429 and 503: seconds to wait before asking again",
             Self::WwwAuthenticate => "With 401: that an access token is wanted",
         }

@@ -1,0 +1,120 @@
+//! Leases: taken, renewed and given back by those who are no Workers, and read.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use worker_runtime_core::{
+    Code, LeaseId,
+    lease::{AcquireLease, RenewLease},
+    view::{LeaseList, LeaseReceipt, LeaseReleased, LeaseVerified, LeaseView},
+};
+
+use super::{
+    allocations::{AllocationsQuery, VerifyQuery, said},
+    workers::CreateQuery,
+};
+use crate::{
+    server::{
+        app::App,
+        extract::{Json as Body, Path, Query, idempotency_key, named_by},
+        refusal::Refusal,
+        routes::AnswerHeader,
+    },
+    wire::{ReleaseLease, WouldAcquire},
+};
+
+pub(in crate::server) async fn list(
+    State(app): State<App>,
+    Query(query): Query<AllocationsQuery>,
+) -> Json<LeaseList> {
+    let observation = app.0.runtime.observation();
+    Json(observation.leases(query.offset, query.limit.0))
+}
+
+pub(in crate::server) async fn get(
+    State(app): State<App>,
+    Path(lease_id): Path<LeaseId>,
+) -> Result<Json<LeaseView>, Refusal> {
+    let lease = app.0.runtime.observation().lease(lease_id)?;
+    Ok(Json(lease))
+}
+
+pub(in crate::server) async fn verify(
+    State(app): State<App>,
+    Path(lease_id): Path<LeaseId>,
+    Query(query): Query<VerifyQuery>,
+) -> Result<Json<LeaseVerified>, Refusal> {
+    let asked = query.into();
+    let verified = app.0.runtime.allocations().verify_lease(lease_id, &asked);
+    verified.map(Json).map_err(Into::into)
+}
+
+pub(in crate::server) async fn acquire(
+    State(app): State<App>,
+    Query(query): Query<CreateQuery>,
+    headers: HeaderMap,
+    Body(mut request): Body<AcquireLease>,
+) -> Result<Response, Refusal> {
+    if request.lease_id.is_none() {
+        let runtime_id = app.0.runtime.observation().runtime_id();
+        let named = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id));
+        request.lease_id = named.map(LeaseId::from_bytes);
+    }
+    let allocations = app.0.runtime.allocations();
+    if query.dry_run {
+        let would_acquire = allocations.would_acquire(request).await?;
+        return Ok(Json(WouldAcquire { would_acquire }).into_response());
+    }
+    let receipt = allocations.acquire(request).await?;
+    let status = match receipt.repeated {
+        true => StatusCode::OK,
+        false => StatusCode::CREATED,
+    };
+    let location = format!("/v1/leases/{}", receipt.lease.lease_id);
+    let mut response = (status, Json(receipt)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        let headers = response.headers_mut();
+        headers.insert(AnswerHeader::Location.name(), location);
+    }
+    Ok(response)
+}
+
+pub(in crate::server) async fn renew(
+    State(app): State<App>,
+    Path(lease_id): Path<LeaseId>,
+    Body(request): Body<RenewLease>,
+) -> Result<Json<LeaseReceipt>, Refusal> {
+    let renewed = app.0.runtime.allocations().renew(lease_id, &request).await;
+    Ok(Json(renewed?))
+}
+
+pub(in crate::server) async fn release(
+    State(app): State<App>,
+    Path(lease_id): Path<LeaseId>,
+    Body(request): Body<ReleaseLease>,
+) -> Result<Json<LeaseReleased>, Refusal> {
+    let allocations = app.0.runtime.allocations();
+    let ReleaseLease {
+        fence,
+        reason,
+        force,
+    } = request;
+    let released = match (force, fence) {
+        (true, _) => {
+            let reason = said(reason)?;
+            allocations.release_lease_by_force(lease_id, reason).await
+        }
+        (false, Some(fence)) => allocations.release_lease(lease_id, fence, reason).await,
+        (false, None) => return Err(unfenced()),
+    };
+    Ok(Json(released?))
+}
+
+/// Whoever gives a lease back shows that it is its holder.
+fn unfenced() -> Refusal {
+    let detail = "`fence` is missing; show the lease's, or say `force` and why";
+    Refusal::new(Code::FieldInvalid, detail).with_field("fence")
+}
