@@ -4,7 +4,7 @@ use worker_runtime_core::{
     Code, EventType, Permission,
     error::{AllocationError, FenceError},
     run::StopReason,
-    scope::Leaves as _,
+    scope::{HOLDERS_MAX, Leaves as _},
     worker::CreateWorker,
 };
 
@@ -194,5 +194,78 @@ async fn a_dry_run_says_what_a_creation_would_and_changes_nothing() {
         .unwrap_err();
     assert_eq!(error.code(), Code::ScopeUndelegated, "{error}");
     assert_eq!(host.observation().runtime().position, before);
+    host.end().await;
+}
+
+/// It was derived from all that a Worker had lent, and everybody who may look was named.
+#[tokio::test]
+async fn who_may_write_is_named_first_among_many_who_may_look() {
+    let host = Host::open().await;
+    for _ in 0..HOLDERS_MAX {
+        host.create(holding(read(""), nothing())).await;
+    }
+    let few = host.runtime.allocations().who(&place("src")).unwrap();
+    assert_eq!((few.holders.len(), few.more), (HOLDERS_MAX, false));
+    let writer = host.create(holding(write("src"), nothing())).await;
+    let many = host.runtime.allocations().who(&place("src")).unwrap();
+    assert_eq!((many.holders.len(), many.more), (HOLDERS_MAX, true));
+    assert_eq!(many.holders[0].worker_id, writer);
+    for number in 0..HOLDERS_MAX {
+        let path = format!("lib/{number}");
+        host.create(holding(read(&path), nothing())).await;
+    }
+    let low = host.create(holding(write("lib/z"), nothing())).await;
+    let many = host.runtime.allocations().who(&place("lib")).unwrap();
+    assert_eq!((many.below.len(), many.more), (HOLDERS_MAX, true));
+    assert_eq!(many.below[0].worker_id, low);
+    host.end().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_change_says_what_the_change_would_and_changes_nothing() {
+    let host = Host::open().await;
+    let top = host.create(holding(read(""), write("src"))).await;
+    let low = host
+        .create(below(top, holding(write("src/a"), nothing())))
+        .await;
+    let request = CreateWorker {
+        scope: write("docs"),
+        ..scripted()
+    };
+    let other = host.create(request).await;
+    let none = host.create(scripted()).await;
+    let run = host.start(other, "go").await;
+    let allocations = host.runtime.allocations();
+    let before = host.observation().runtime().position;
+    let refused = [
+        (top, read(""), write("lib"), Code::ScopeLent),
+        (low, write("src/a"), write("docs/x"), Code::ScopeUndelegated),
+        (top, write("docs/x"), write("src"), Code::ScopeConflict),
+        (other, write("docs/x"), nothing(), Code::ScopeInUse),
+        (none, nothing(), nothing(), Code::ScopeNotHeld),
+        (none, write("../x"), nothing(), Code::ScopeInvalid),
+    ];
+    for (worker_id, scope, delegation, code) in refused {
+        let would = allocations.would_change(worker_id, &scope, &delegation);
+        let would = would.await.unwrap_err();
+        assert_eq!(would.code(), code, "{would}");
+        let change = allocations.change(worker_id, &scope, &delegation, None);
+        assert_eq!(change.await, Err(would));
+    }
+    for (worker_id, scope, delegation, changes) in [
+        (top, read(""), write("src"), false),
+        (other, write("docs"), nothing(), false),
+        (other, write("docs"), write("docs"), true),
+        (low, nothing(), nothing(), true),
+        (none, write("lib"), nothing(), true),
+    ] {
+        let would = allocations.would_change(worker_id, &scope, &delegation);
+        assert_eq!(would.await, Ok(changes), "{worker_id} {scope:?}");
+    }
+    let changed = allocations.only_if(|_| false);
+    let changed = changed.would_change(top, &read(""), &nothing()).await;
+    assert_eq!(changed.unwrap_err().code(), Code::WorkerChanged);
+    assert_eq!(host.observation().runtime().position, before);
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
     host.end().await;
 }

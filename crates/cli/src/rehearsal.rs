@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use worker_runtime_core::{
-    Dispatch, Runtime, RuntimeOptions,
+    Dispatch, Runtime, RuntimeOptions, WorkerId,
     record::WorkerRecord,
     store::{Batch, Change, Loaded, Store},
     view::CreateReceipt,
     worker::CreateWorker,
 };
+use worker_runtime_http::wire::ChangeAllocation;
 use worker_runtime_persist::{MemoryStore, StoreOptions};
 
 use crate::{args::Global, config::Config, error::CliError, here::Here, target};
@@ -37,6 +38,30 @@ pub(crate) fn create(
         let created = runtime.catalog().create(request).await;
         runtime.close().await?;
         Ok(created?)
+    })
+}
+
+/// Whether a change of what a Worker holds would change anything.
+///
+/// # Errors
+/// As the change itself; also when the store can't be read.
+pub(crate) fn change(
+    global: &Global,
+    here: &Here,
+    worker_id: WorkerId,
+    change: &ChangeAllocation,
+) -> Result<bool, CliError> {
+    let config = Config::load(global)?;
+    let loaded = target::open_read(global)?.loaded;
+    target::block_on(async {
+        let runtime = copy(Some(&loaded), here, &config).await?;
+        let ChangeAllocation {
+            scope, delegation, ..
+        } = change;
+        let allocations = runtime.allocations();
+        let changes = allocations.would_change(worker_id, scope, delegation).await;
+        runtime.close().await?;
+        Ok(changes?)
     })
 }
 

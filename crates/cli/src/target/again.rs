@@ -10,7 +10,7 @@ use super::{About, Remote};
 use crate::error::CliError;
 
 /// How long is waited before each further attempt: long enough for a server that is started again.
-const PAUSES: [Duration; 5] = [
+pub(super) const PAUSES: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
     Duration::from_millis(400),

@@ -4,7 +4,7 @@
 //! - `server`: the server that was named, or that the lock of the state directory tells; `current`:
 //!   whichever is there by now; `token`: the access token
 //! - `answered`: what a server refused; `again`: what is asked again when its answer was lost; `answer`:
-//!   an answer to what a run asks for
+//!   an answer to what a run asks for; `once`: a change of what is held
 //! - `reads`: what is read, the same from a store and from a server; `held`: of that, what Workers hold
 //! - `store`: the store, opened by this process; `refused`: why it can't be
 //!
@@ -17,6 +17,7 @@ mod answer;
 mod answered;
 mod current;
 mod held;
+mod once;
 mod place;
 mod reads;
 mod refused;
@@ -33,6 +34,7 @@ pub(crate) use answer::Answer;
 pub(crate) use answered::About;
 pub(crate) use current::{Current, Now};
 pub(crate) use held::Asked;
+pub(crate) use once::Told;
 pub(crate) use place::{has_store, path};
 pub(crate) use reads::{Source, Target, open};
 pub(crate) use server::{Remote, Server, server};

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -22,7 +22,11 @@ struct Between {
     url: String,
     swallows: Arc<AtomicUsize>,
     changes: Arc<AtomicUsize>,
+    meanwhile: Meanwhile,
 }
+
+/// What is done once, right before the next change is passed on.
+type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 impl Between {
     fn new(server: &str) -> Self {
@@ -31,14 +35,18 @@ impl Between {
             url: format!("http://{}", listener.local_addr().unwrap()),
             swallows: Arc::default(),
             changes: Arc::default(),
+            meanwhile: Arc::default(),
         };
         let server = server.to_owned();
+        let meanwhile = Arc::clone(&between.meanwhile);
         let (swallows, changes) = (Arc::clone(&between.swallows), Arc::clone(&between.changes));
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let (server, swallows) = (server.clone(), Arc::clone(&swallows));
-                let changes = Arc::clone(&changes);
-                std::thread::spawn(move || pass_on(client, &server, &swallows, &changes));
+                let (changes, meanwhile) = (Arc::clone(&changes), Arc::clone(&meanwhile));
+                std::thread::spawn(move || {
+                    pass_on(client, &server, &swallows, &changes, &meanwhile);
+                });
             }
         });
         between
@@ -83,11 +91,20 @@ fn message(from: &mut impl BufRead) -> Option<Vec<u8>> {
     Some(message)
 }
 
-fn pass_on(client: TcpStream, server: &str, swallows: &AtomicUsize, changes: &AtomicUsize) {
+fn pass_on(
+    client: TcpStream,
+    server: &str,
+    swallows: &AtomicUsize,
+    changes: &AtomicUsize,
+    meanwhile: &Mutex<Option<Box<dyn FnOnce() + Send>>>,
+) {
     let mut from_client = BufReader::new(client.try_clone().unwrap());
     let mut client = client;
     while let Some(request) = message(&mut from_client) {
         let is_change = !request.starts_with(b"GET ");
+        if is_change && let Some(meanwhile) = meanwhile.lock().unwrap().take() {
+            meanwhile();
+        }
         let mut upstream = TcpStream::connect(server).unwrap();
         upstream.write_all(&request).unwrap();
         let Some(answer) = message(&mut BufReader::new(upstream)) else {
@@ -271,5 +288,85 @@ fn an_answer_that_was_taken_is_told_so_although_its_receipt_was_lost() {
     // Nothing waits for an answer now, and that is told as what it is.
     let late = between.run(&place, 1, &answer);
     assert_eq!(late.code, Some(1), "{late}");
+    serving.end();
+}
+
+/// A release whose answer was lost was refused when it was repeated (`WR-SCOPE-NOT-HELD`), and a change or a
+/// reclaim was made again, over what others were granted in between.
+#[test]
+fn what_is_held_is_changed_and_taken_once_although_answers_are_lost() {
+    let place = Place::new();
+    let serving = Serving::start(&place);
+    let between = Between::new(serving.address());
+    let make = |args: &[&str]| {
+        let args = [&["worker", "create"][..], args, &["--", "cat"]].concat();
+        let made = place.run(&args);
+        assert_eq!(made.code, Some(0), "{made}");
+    };
+    make(&["--name", "top", "--delegate", "write:src"]);
+    let top = place.worker_id("top");
+    for name in ["a", "b"] {
+        let scope = format!("write:src/{name}");
+        make(&["--name", name, "--parent", &top, "--scope", &scope]);
+    }
+    make(&["--name", "w", "--scope", "write:lib"]);
+    let by_force = ["--force", "--reason", "it is needed"];
+    let calls: &[(&str, &[&str], &str)] = &[
+        ("w", &["change", "w", "--scope", "write:docs"], "changed"),
+        ("w", &["release", "w", "--reason", "done"], "released"),
+        ("w", &["change", "w", "--scope", "write:docs"], "changed"),
+        (
+            "w",
+            &[&["release", "w"][..], &by_force].concat(),
+            "releasing",
+        ),
+        ("top", &["reclaim", "top"], "reclaimed"),
+    ];
+    for (name, call, kind) in calls {
+        let told = || {
+            let events = place.run(&["event", "ls", name, "--limit", "1000", "-o", "jsonl"]);
+            let kind = format!("\"allocation.{kind}\"");
+            let lines = events.stdout.lines().filter(|line| line.contains(&kind));
+            let events = lines.map(|line| serde_json::from_str(line).unwrap());
+            events.collect::<Vec<serde_json::Value>>()
+        };
+        let (before, asked) = (told().len(), between.changes.load(Ordering::SeqCst));
+        let args = [&["lock"][..], call, &["-o", "json"]].concat();
+        let ran = between.run(&place, 1, &args);
+        assert_eq!(ran.code, Some(0), "{ran}");
+        let told = told();
+        assert_eq!(told.len(), before + 1, "{ran}");
+        assert_eq!(between.changes.load(Ordering::SeqCst), asked + 1, "{ran}");
+        let receipt = ran.json();
+        assert_eq!(receipt["position"], told[before]["position"], "{ran}");
+        let shown = place.run(&["worker", "show", name, "-o", "json"]).json();
+        assert_eq!(receipt["fence"], shown["fence"], "{ran}");
+        assert_eq!(receipt.get("waits_for"), None, "{ran}");
+    }
+    // What nobody holds by another's doing is told as what it is.
+    let gone = between.run(&place, 0, &["lock", "release", "a"]);
+    assert_eq!(gone.code, Some(1), "{gone}");
+    serving.end();
+}
+
+/// What is not said stays as it is then: what another had granted since it was read was taken back.
+#[test]
+fn what_another_changed_meanwhile_is_kept() {
+    let place = Arc::new(Place::new());
+    let serving = Serving::start(&place);
+    let between = Between::new(serving.address());
+    let made = place.run(&["worker", "create", "--name", "w", "--scope", "write:lib"]);
+    assert_eq!(made.code, Some(0), "{made}");
+    let other = Arc::clone(&place);
+    *between.meanwhile.lock().unwrap() = Some(Box::new(move || {
+        let ran = other.run(&["lock", "change", "w", "--delegate", "write:gen"]);
+        assert_eq!(ran.code, Some(0), "{ran}");
+    }));
+    let ran = between.run(&place, 0, &["lock", "change", "w", "--scope", "write:docs"]);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    assert_eq!(between.changes.load(Ordering::SeqCst), 2, "{ran}");
+    let held = place.run(&["lock", "show", "w", "-o", "json"]).json();
+    assert_eq!(held["scope"]["allow"][0]["path"], "docs", "{held}");
+    assert_eq!(held["delegation"]["allow"][0]["path"], "gen", "{held}");
     serving.end();
 }

@@ -68,6 +68,33 @@ fn what_is_held_is_shown_changed_given_back_and_taken_back() {
             &top,
         ],
         &["lock", "change", "top", "--no-delegate"],
+        &["lock", "change", "top", "--no-delegate", "--dry-run"],
+        &[
+            "lock",
+            "change",
+            "low",
+            "--scope",
+            "write:src/b",
+            "--dry-run",
+        ],
+        &[
+            "lock",
+            "change",
+            "low",
+            "--scope",
+            "write:src/a",
+            "--dry-run",
+        ],
+        &[
+            "lock",
+            "change",
+            "low",
+            "--delegate",
+            "write:src/a",
+            "--dry-run",
+            "-o",
+            "json",
+        ],
         &[
             "lock",
             "change",
@@ -102,6 +129,52 @@ fn what_is_held_is_shown_changed_given_back_and_taken_back() {
     assert!(events.stdout.contains("\"allocation.changed\""), "{events}");
     assert!(events.stdout.contains("it is needed"), "{events}");
     snapshot(&place, "locks", &ran);
+}
+
+/// Through a server it says what it says of a store that nobody runs, and neither changes anything.
+#[test]
+fn a_dry_run_of_a_change_is_the_same_offline_and_online() {
+    let place = Place::new();
+    let made = create(
+        &place,
+        "top",
+        &["--scope", "read:.", "--delegate", "write:src"],
+    );
+    assert_eq!(made.code, Some(0), "{made}");
+    let top = place.worker_id("top");
+    let made = create(&place, "low", &["--parent", &top, "--scope", "write:src/a"]);
+    assert_eq!(made.code, Some(0), "{made}");
+    let calls: &[(&[&str], Option<i32>)] = &[
+        (&["top", "--no-delegate"], Some(1)),
+        (&["top", "--delegate", "write:src"], Some(0)),
+        (&["top", "--delegate", "write:."], Some(23)),
+        (&["low", "--scope", "write:src/b"], Some(23)),
+        (&["low", "--scope", "write:docs"], Some(1)),
+        (&["low", "--scope", "write:../up"], Some(2)),
+        (&["nobody", "--scope", "write:docs"], Some(1)),
+    ];
+    let ask = || {
+        let ran = calls.iter().map(|(args, code)| {
+            let dry = [&["lock", "change", "--dry-run", "-o", "json"][..], args].concat();
+            let ran = place.run(&dry);
+            assert_eq!(ran.code, *code, "{ran}");
+            let said = ran.stderr.lines();
+            let said = said.filter(|line| !line.contains("asking the server"));
+            (
+                ran.stdout.clone(),
+                said.map(str::to_owned).collect::<Vec<_>>(),
+            )
+        });
+        ran.collect::<Vec<_>>()
+    };
+    let position = || place.run(&["status", "-o", "json"]).json()["position"].clone();
+    let (before, offline) = (position(), ask());
+    assert_eq!(position(), before);
+    let server = Serving::start(&place);
+    let (before, online) = (position(), ask());
+    assert_eq!(position(), before);
+    server.end();
+    assert_eq!(offline, online);
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, Response, StatusCode, Uri,
+    Method, Request, Response, Uri,
     body::{Bytes, Incoming},
     header::{self, HeaderValue},
+    http::response::Parts,
 };
 use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
@@ -54,7 +55,14 @@ impl ClientOptions {
 
 /// A client of one server. Clones share its connections.
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client {
+    inner: Arc<Inner>,
+    only_if: Option<EntityTag>,
+}
+
+/// What a Worker was seen as: it has another one as soon as anything that is shown of it is another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityTag(HeaderValue);
 
 struct Inner {
     pool: Pool<Connector, Full<Bytes>>,
@@ -66,7 +74,7 @@ struct Inner {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("address", &self.0.address)
+            .field("address", &self.inner.address)
             .finish_non_exhaustive()
     }
 }
@@ -156,17 +164,34 @@ impl Client {
             // Shorter than the server waits for the next request of a connection.
             .pool_idle_timeout(Duration::from_secs(5))
             .build(connector);
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             pool,
             address: format!("http://{authority}{path}"),
             token: token.transpose()?,
             answer_max: options.answer_max,
-        })))
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+            only_if: None,
+        })
+    }
+
+    /// The same, for changes that are made only while their Worker is as it was
+    /// [seen](Self::worker_tagged); they are refused with [`Code::WorkerChanged`] once it is not. A change of
+    /// no Worker is refused as well. Reads are as ever.
+    ///
+    /// [`Code::WorkerChanged`]: worker_runtime_core::Code::WorkerChanged
+    #[must_use]
+    pub fn only_if(&self, seen: &EntityTag) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            only_if: Some(seen.clone()),
+        }
     }
 
     /// Where the server is.
     pub fn address(&self) -> &str {
-        &self.0.address
+        &self.inner.address
     }
 
     /// Sends a request and reads the answer as JSON.
@@ -175,32 +200,51 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| self.protocol(error.to_string()))
     }
 
+    /// As [`call`](Self::call), with the tag of what is answered.
+    pub(super) async fn call_tagged<T: DeserializeOwned>(
+        &self,
+        call: Call,
+    ) -> Result<(T, EntityTag), ClientError> {
+        let (head, bytes) = self.send(call).await?;
+        let answer = serde_json::from_slice(&bytes);
+        let answer = answer.map_err(|error| self.protocol(error.to_string()))?;
+        match head.headers.get(header::ETAG) {
+            Some(tag) => Ok((answer, EntityTag(tag.clone()))),
+            None => Err(self.protocol("the answer has no entity tag")),
+        }
+    }
+
     /// Sends a request whose answer has no body.
     pub(super) async fn call_for_nothing(&self, call: Call) -> Result<(), ClientError> {
         self.send(call).await.map(drop)
     }
 
-    async fn send(&self, call: Call) -> Result<(StatusCode, Bytes), ClientError> {
-        let after = self.0.answer_max.saturating_add(call.wait);
+    async fn send(&self, call: Call) -> Result<(Parts, Bytes), ClientError> {
+        let after = self.inner.answer_max.saturating_add(call.wait);
         let request = self.request(call)?;
         let answered = within(after, async {
-            let response = self.0.pool.request(request).await;
+            let response = self.inner.pool.request(request).await;
             let response =
                 response.map_err(|error| self.unreachable(&error, !error.is_connect()))?;
             self.read(response).await
         });
         answered.await.ok_or_else(|| ClientError::TimedOut {
-            address: self.0.address.clone(),
+            address: self.inner.address.clone(),
             after,
         })?
     }
 
     fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder()
-            .method(call.method)
-            .uri(format!("{}{}", self.0.address, call.path))
+            .method(&call.method)
+            .uri(format!("{}{}", self.inner.address, call.path))
             .header(header::ACCEPT, "application/json");
-        if let Some(token) = &self.0.token {
+        if let Some(EntityTag(tag)) = &self.only_if
+            && call.method != Method::GET
+        {
+            request = request.header(header::IF_MATCH, tag);
+        }
+        if let Some(token) = &self.inner.token {
             request = request.header(header::AUTHORIZATION, token);
         }
         let body = match call.body {
@@ -215,20 +259,20 @@ impl Client {
             .map_err(|error| self.protocol(error.to_string()))
     }
 
-    async fn read(&self, response: Response<Incoming>) -> Result<(StatusCode, Bytes), ClientError> {
+    async fn read(&self, response: Response<Incoming>) -> Result<(Parts, Bytes), ClientError> {
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let bytes = body
             .map_err(|error| self.unreachable(&*error, true))?
             .to_bytes();
         if parts.status.is_success() {
-            return Ok((parts.status, bytes));
+            return Ok((parts, bytes));
         }
         match serde_json::from_slice::<Problem>(&bytes) {
             Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
             // A proxy in front of a server that is away answers in its own words.
             Err(_) if parts.status.is_server_error() => Err(ClientError::Unreachable {
-                address: self.0.address.clone(),
+                address: self.inner.address.clone(),
                 reason: format!("the answer was {}", parts.status),
                 sent: true,
             }),
@@ -243,7 +287,7 @@ impl Client {
             innermost = source;
         }
         ClientError::Unreachable {
-            address: self.0.address.clone(),
+            address: self.inner.address.clone(),
             reason: innermost.to_string(),
             sent,
         }
@@ -251,7 +295,7 @@ impl Client {
 
     pub(super) fn protocol(&self, reason: impl Into<String>) -> ClientError {
         ClientError::Protocol {
-            address: self.0.address.clone(),
+            address: self.inner.address.clone(),
             reason: reason.into(),
         }
     }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::wire::{
     AnswerAction, ChangeAllocation, CreateToken, EndWorker, PositionBody, ReleaseLease,
-    StopRuntime, TakeAllocation, TokenCreated, WouldAcquire, WouldCreate,
+    StopRuntime, TakeAllocation, TokenCreated, WouldAcquire, WouldChange, WouldCreate,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -186,6 +186,20 @@ impl Client {
     ) -> Result<AllocationReceipt> {
         let path = format!("/v1/allocations/{worker_id}");
         self.call(Call::new(Method::PUT, path).json(change)).await
+    }
+
+    /// Whether [`change_allocation`](Self::change_allocation) would change anything now; nothing is changed.
+    ///
+    /// # Errors
+    /// [`ClientError`], as the change would be refused.
+    pub async fn would_change_allocation(
+        &self,
+        worker_id: WorkerId,
+        change: &ChangeAllocation,
+    ) -> Result<bool> {
+        let path = format!("/v1/allocations/{worker_id}?dry_run=true");
+        let call = Call::new(Method::PUT, path).json(change);
+        Ok(self.call::<WouldChange>(call).await?.would_change)
     }
 
     /// Has a Worker give up what it holds.

@@ -15,7 +15,7 @@ mod error;
 mod observe;
 mod reads;
 
-pub use call::{Client, ClientOptions};
+pub use call::{Client, ClientOptions, EntityTag};
 pub use connect::StillServes;
 pub use error::ClientError;
 pub use observe::{ObserveOptions, ObserveStream, Reconnect};

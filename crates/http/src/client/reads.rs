@@ -14,7 +14,7 @@ use worker_runtime_core::{
 };
 
 use super::{
-    Client, ClientError,
+    Client, ClientError, EntityTag,
     call::{Call, escaped},
 };
 use crate::wire::{
@@ -135,6 +135,15 @@ impl Client {
     /// [`ClientError`].
     pub async fn worker(&self, worker_id: WorkerId) -> Result<WorkerView> {
         self.call(Call::get(format!("/v1/workers/{worker_id}")))
+            .await
+    }
+
+    /// As [`worker`](Self::worker), with its tag, for a change [only if](Self::only_if) it is still that.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn worker_tagged(&self, worker_id: WorkerId) -> Result<(WorkerView, EntityTag)> {
+        self.call_tagged(Call::get(format!("/v1/workers/{worker_id}")))
             .await
     }
 

@@ -7,7 +7,7 @@ use worker_runtime_core::{
     Cursor, EventType, ItemIndex, Position, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     backend::BackendCapabilities,
     store::Gap,
-    view::{CreateReceipt, DamagedView, LeaseReceipt, WorkerView},
+    view::{AllocationReceipt, CreateReceipt, DamagedView, LeaseReceipt, WorkerView},
 };
 
 /// A page of the list of Workers.
@@ -122,6 +122,24 @@ pub enum NotAcquired {
     Before(LeaseReceipt),
     /// It was only asked what would be.
     Tried(WouldAcquire),
+}
+
+/// What would become of a change of what a Worker holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WouldChange {
+    /// Whether it would hold anything else than it does.
+    pub would_change: bool,
+}
+
+/// What is told of a change of what a Worker holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AllocationChange {
+    /// It was made.
+    Changed(AllocationReceipt),
+    /// It was only asked what would be.
+    Tried(WouldChange),
 }
 
 /// Where something was recorded.

@@ -11,8 +11,8 @@ mod request;
 mod token;
 
 pub use answer::{
-    BackendView, EventBody, EventsBody, GapBody, NotAcquired, NotCreated, PositionBody, ReadyBody,
-    WorkersBody, WouldAcquire, WouldCreate,
+    AllocationChange, BackendView, EventBody, EventsBody, GapBody, NotAcquired, NotCreated,
+    PositionBody, ReadyBody, WorkersBody, WouldAcquire, WouldChange, WouldCreate,
 };
 pub use problem::Problem;
 pub use request::{

@@ -284,3 +284,76 @@ async fn every_call_of_the_client_gives_what_the_host_has() {
         .unwrap();
     assert_eq!(nothing.fence, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_of_a_change_says_what_the_change_would_and_changes_nothing() {
+    let host = Host::start().await;
+    let client = client(&host);
+    let holder: WorkerId = holding(&host, json!({ "scope": write("src") }))
+        .await
+        .parse()
+        .unwrap();
+    holding(&host, json!({ "scope": write("docs") })).await;
+    let before = host.runtime.observation().runtime().position;
+    let change = |path: &str| ChangeAllocation {
+        scope: scope(path),
+        ..ChangeAllocation::default()
+    };
+    for (path, changes) in [("src", false), ("lib", true)] {
+        let would = client.would_change_allocation(holder, &change(path)).await;
+        assert_eq!(would.unwrap(), changes, "{path}");
+    }
+    let meets = client
+        .would_change_allocation(holder, &change("docs/x"))
+        .await;
+    assert_eq!(meets.unwrap_err().code(), Code::ScopeConflict);
+    let path = format!("/v1/allocations/{holder}?dry_run=true");
+    let ask = host.ask(Method::PUT, &path).token(&host.admin);
+    let tried = ask.json(&json!({ "scope": write("lib") })).send().await;
+    assert_eq!(tried.json(), json!({ "would_change": true }));
+    let ask = host.ask(Method::PUT, &path).token(&host.observe);
+    let tried = ask.json(&json!({ "scope": write("lib") })).send().await;
+    tried.refused(403, "WR-TOKEN-SCOPE");
+    assert_eq!(host.runtime.observation().runtime().position, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_changes_what_is_held_only_while_its_worker_is_as_it_was_seen() {
+    let host = Host::start().await;
+    let client = client(&host);
+    let holder: WorkerId = holding(&host, json!({ "scope": write("src") }))
+        .await
+        .parse()
+        .unwrap();
+    let (seen, tag) = client.worker_tagged(holder).await.unwrap();
+    assert_eq!(seen, client.worker(holder).await.unwrap());
+    let change = ChangeAllocation {
+        scope: scope("lib"),
+        ..ChangeAllocation::default()
+    };
+    let first = client.only_if(&tag);
+    first.change_allocation(holder, &change).await.unwrap();
+    // It reads on; what was decided on what is not there any more comes to nothing.
+    let (_, newer) = first.worker_tagged(holder).await.unwrap();
+    assert_ne!(newer, tag);
+    let take = TakeAllocation::default();
+    let position = host.runtime.observation().runtime().position;
+    for outdated in [
+        first.change_allocation(holder, &change).await.unwrap_err(),
+        first
+            .would_change_allocation(holder, &change)
+            .await
+            .unwrap_err(),
+        first.release_allocation(holder, &take).await.unwrap_err(),
+        first.reclaim_allocation(holder, &take).await.unwrap_err(),
+        first.pause_worker(holder).await.unwrap_err(),
+    ] {
+        assert_eq!(outdated.code(), Code::WorkerChanged, "{outdated}");
+    }
+    // Where it could protect nothing it is refused, and never left out.
+    let nobody = first.stop_runtime(None).await.unwrap_err();
+    assert_eq!(nobody.code(), Code::HeaderInvalid, "{nobody}");
+    assert_eq!(host.runtime.observation().runtime().position, position);
+    let second = client.only_if(&newer);
+    second.release_allocation(holder, &take).await.unwrap();
+}

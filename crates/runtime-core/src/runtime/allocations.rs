@@ -60,6 +60,26 @@ impl Allocations {
         .await
     }
 
+    /// Whether [`change`](Self::change) would change anything now, by the very checks of that. Nothing is
+    /// changed and nothing is held for it.
+    ///
+    /// # Errors
+    /// [`AllocationError`], as the change would be refused.
+    pub async fn would_change(
+        &self,
+        worker_id: WorkerId,
+        scope: &Scope,
+        delegation: &Scope,
+    ) -> Result<bool, AllocationError> {
+        let grant = self.runtime.inner().prepare_grant(scope, delegation)?;
+        self.runtime
+            .ask(|reply| {
+                let command = Command::WouldChange(worker_id, grant, reply);
+                command.only_if(self.condition.as_ref())
+            })
+            .await
+    }
+
     /// Has a Worker give up what it holds, for good; at the top of the mount that it works in it may look
     /// on, if it could, which is in nobody's way. What Workers below it hold lies in the
     /// delegation of whoever is above it then.

@@ -184,6 +184,9 @@ impl Writer {
             }
             Command::Renew(renewal, reply) => Answer::new(reply, state.renew(renewal)),
             Command::EndLease(end, reply) => Answer::new(reply, state.end_lease(end)),
+            Command::WouldChange(worker_id, grant, reply) => {
+                Answer::new(reply, state.would_change(worker_id, grant.as_ref()))
+            }
             Command::CancelRun(worker_id, run_id, reply) => {
                 Answer::new(reply, state.cancel_run(worker_id, run_id))
             }

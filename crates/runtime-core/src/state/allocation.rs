@@ -189,17 +189,31 @@ impl State {
         }
     }
 
-    fn change_allocation(
+    /// Whether a change to this would change anything, by the very checks of that.
+    pub(crate) fn would_change(
         &mut self,
         worker_id: WorkerId,
-        grant: Option<Grant>,
-        reason: Option<String>,
-    ) -> Result<AllocationReceipt, AllocationError> {
+        grant: Option<&Grant>,
+    ) -> Result<bool, AllocationError> {
+        self.worker(worker_id)?;
+        self.check_head(worker_id)?;
+        self.room.clone()?;
+        self.refuse_change(worker_id, grant)?;
+        let held = self.holdings.get(worker_id).map(|held| held.claim());
+        Ok(held != grant.map(Grant::claim))
+    }
+
+    /// Why a Worker can't hold this from now on, if it can't; else as whom it asks.
+    fn refuse_change(
+        &self,
+        worker_id: WorkerId,
+        grant: Option<&Grant>,
+    ) -> Result<Asker, AllocationError> {
         let record = self.active(worker_id)?;
-        let held = self.holdings.get(worker_id).cloned();
+        let held = self.holdings.get(worker_id);
         let nothing = Claim::from(&NO_SCOPE);
-        let before = held.as_ref().map_or(nothing, |held| held.claim());
-        let after = grant.as_ref().map_or(nothing, Grant::claim);
+        let before = held.map_or(nothing, |held| held.claim());
+        let after = grant.map_or(nothing, Grant::claim);
         if let Some((child, rule)) = self.holdings.child_beyond(worker_id, after) {
             let rule = wire_rule(&rule);
             return Err(AllocationError::Lent { child, rule });
@@ -208,18 +222,34 @@ impl State {
         if !grows {
             self.refuse_in_use(worker_id)?;
         }
-        let parent = match &held {
-            Some(held) => held.parent,
-            None => self.grant_again(&record).1.parent,
+        let asker = Asker {
+            worker_id: Some(worker_id),
+            parent: match held {
+                Some(held) => held.parent,
+                None => self.grant_again(&record).1.parent,
+            },
         };
+        match grant {
+            Some(grant) => self.refuse_grant(grant, asker)?,
+            None => self.refuse_release(worker_id)?,
+        }
+        Ok(asker)
+    }
+
+    fn change_allocation(
+        &mut self,
+        worker_id: WorkerId,
+        grant: Option<Grant>,
+        reason: Option<String>,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        let Asker { parent, .. } = self.refuse_change(worker_id, grant.as_ref())?;
         let Some(grant) = grant else {
             return self.release_allocation(worker_id, reason);
         };
-        let asker = Asker {
-            worker_id: Some(worker_id),
-            parent,
+        let kind = match self.holdings.get(worker_id) {
+            Some(_) => EventType::ALLOCATION_CHANGED,
+            None => EventType::ALLOCATION_GRANTED,
         };
-        self.refuse_grant(&grant, asker)?;
         let (scope, delegation) = (grant.scope.clone(), grant.delegation.clone());
         // A run that goes on keeps its fence: it may do what it could, and more.
         let runs = self.current_run(worker_id).and_then(|run| run.fence);
@@ -235,10 +265,6 @@ impl State {
             delegation: grant.delegation,
         };
         let data = told(&allocation, reason.as_deref());
-        let kind = match held {
-            Some(_) => EventType::ALLOCATION_CHANGED,
-            None => EventType::ALLOCATION_GRANTED,
-        };
         let recorded = self.emit(worker_id, draft(kind, None, &data)?)?;
         self.hold(allocation);
         self.update(worker_id, |record| {

@@ -31,15 +31,19 @@ impl State {
         reason: Option<String>,
     ) -> Result<AllocationReceipt, AllocationError> {
         self.active(worker_id)?;
-        let not_held = AllocationError::NotHeld(worker_id);
-        if !self.can_give_up(worker_id) {
-            return Err(not_held);
-        }
-        self.refuse_in_use(worker_id)?;
+        self.refuse_release(worker_id)?;
         let Some(recorded) = self.give_up(worker_id, reason.as_deref())? else {
-            return Err(not_held);
+            return Err(AllocationError::NotHeld(worker_id));
         };
         Ok(self.allocation_receipt(worker_id, recorded, &[]))
+    }
+
+    /// That there is something to give up, and nothing runs with it.
+    pub(super) fn refuse_release(&self, worker_id: WorkerId) -> Result<(), AllocationError> {
+        if !self.can_give_up(worker_id) {
+            return Err(AllocationError::NotHeld(worker_id));
+        }
+        self.refuse_in_use(worker_id)
     }
 
     /// As a release, but what runs is ended first. It is one intent of the Worker's record, as an end

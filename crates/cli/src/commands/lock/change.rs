@@ -1,11 +1,13 @@
-//! `lock change WORKER`: what it holds from now on. What is not said stays.
+//! `lock change WORKER`: what it holds from now on. What is not said stays: what that is, is looked up right
+//! before, and nobody changes it in between.
 
 use clap::Args;
+use serde_json::json;
 use worker_runtime_core::{
-    Dispatch, Permission, Scope, ScopeRule,
+    Dispatch, EventType, Permission, Scope, ScopeRule, WorkerId,
     view::{AllocationReceipt, WorkerView},
 };
-use worker_runtime_http::wire::ChangeAllocation;
+use worker_runtime_http::{client::Client, wire::ChangeAllocation};
 
 use crate::{
     args::{Format, Global},
@@ -14,8 +16,9 @@ use crate::{
     exit::Exit,
     here::Here,
     output::Printer,
+    rehearsal,
     suggest::Suggestion,
-    target::{self, About, Writing},
+    target::{self, About, Told, Writing},
     worker_name,
 };
 
@@ -31,6 +34,9 @@ pub(crate) struct ChangeArgs {
     /// Why, for whoever reads its events
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// Only say whether anything would change; exit 23 if so
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub(crate) fn run(
@@ -48,22 +54,41 @@ pub(crate) fn run(
         (worker, target.here(global)?, target.into_server())
     };
     let worker_id = worker.worker_id;
-    let change = args.change(&worker, here)?;
+    let about = About::worker(worker_id).of(&["lock", "change"]);
+    if args.dry_run {
+        let change = args.change(&worker, here.clone())?;
+        let changes = match &server {
+            Some(server) => {
+                let client = &server.remote.client;
+                server.ask(about, client.would_change_allocation(worker_id, &change))?
+            }
+            None => rehearsal::change(global, &Here::current()?, worker_id, &change)?,
+        };
+        return would(worker_id, changes, printer);
+    }
     let changed = match &server {
         Some(server) => {
-            let client = &server.remote.client;
-            let about = About::worker(worker_id).of(&["lock", "change"]);
-            let call = async || client.change_allocation(worker_id, &change).await;
-            server.insist(about, call).map(|answered| answered.answer)
+            let decide = |worker: &WorkerView| {
+                let change = args.change(worker, here.clone())?;
+                let told = told(&change);
+                Ok((change, told))
+            };
+            let ask = async |client: Client, change: ChangeAllocation| {
+                client.change_allocation(worker_id, &change).await
+            };
+            let changing = server.remote.change_held(about, worker_id, decide, ask);
+            server.wait_for(changing)
         }
         None => {
             let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
             target::change(global, false, writing, printer, async |runtime| {
+                // Decided on what is there now that nobody else can change it.
+                let worker = runtime.catalog().get(worker_id)?;
                 let ChangeAllocation {
                     scope,
                     delegation,
                     reason,
-                } = change;
+                } = args.change(&worker, here)?;
                 let allocations = runtime.allocations();
                 let changed = allocations.change(worker_id, &scope, &delegation, reason);
                 Ok(changed.await?)
@@ -71,6 +96,38 @@ pub(crate) fn run(
         }
     };
     print(&changed?, printer)
+}
+
+/// What the events say of it.
+fn told(change: &ChangeAllocation) -> Told {
+    let gives_up = change.scope.is_empty() && change.delegation.is_empty();
+    Told {
+        kinds: match gives_up {
+            true => vec![EventType::ALLOCATION_RELEASED],
+            false => vec![EventType::ALLOCATION_CHANGED, EventType::ALLOCATION_GRANTED],
+        },
+        reason: change.reason.clone(),
+        holds: (!gives_up).then(|| (change.scope.clone(), change.delegation.clone())),
+    }
+}
+
+fn would(worker_id: WorkerId, changes: bool, printer: &mut Printer) -> Result<Exit, Failure> {
+    if printer.format().is_json() {
+        printer.json(&json!({
+            "dry_run": true,
+            "worker_id": worker_id,
+            "would_be": "changed",
+            "changes": changes,
+        }))?;
+    } else if changes {
+        printer.words(format_args!("Worker {worker_id} would hold that"));
+    } else {
+        printer.words(format_args!("nothing would change for Worker {worker_id}"));
+    }
+    Ok(match changes {
+        true => Exit::WouldChange,
+        false => Exit::Done,
+    })
 }
 
 impl ChangeArgs {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{
-    Code, Dispatch, Permission, Runtime, ScopeRule, Stream, WorkerId,
+    Code, Dispatch, EventType, Permission, Runtime, ScopeRule, Stream, WorkerId,
     cursor::From as Start,
     error::AllocationError,
     record::Lifecycle,
-    view::{AllocationReceipt, AllocationView},
+    view::{AllocationReceipt, AllocationView, WorkerView},
 };
 use worker_runtime_http::{
     client::{Client, ClientError},
@@ -25,7 +25,7 @@ use crate::{
     here::Here,
     output::Printer,
     suggest::Suggestion,
-    target::{self, About, Remote, Server, Writing},
+    target::{self, About, Remote, Server, Told, Writing},
     worker_name,
 };
 
@@ -100,10 +100,10 @@ pub(crate) fn run(
     };
     let taken = match &server {
         Some(server) => {
-            let client = &server.remote.client;
-            let call = async || what.ask(client, worker_id, &take).await;
-            let insisting = server.insist(About::worker(worker_id), call);
-            insisting.map(|answered| answered.answer)
+            let decide = |_: &WorkerView| Ok(((), what.told(&take)));
+            let ask = async |client: Client, ()| what.ask(&client, worker_id, &take).await;
+            let about = About::worker(worker_id);
+            server.wait_for(server.remote.change_held(about, worker_id, decide, ask))
         }
         None => {
             let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
@@ -150,6 +150,19 @@ impl What {
         match self {
             Self::Own => client.release_allocation(worker_id, take).await,
             Self::Lent => client.reclaim_allocation(worker_id, take).await,
+        }
+    }
+
+    /// What the events say of it.
+    fn told(self, take: &TakeAllocation) -> Told {
+        Told {
+            kinds: vec![match (self, take.force) {
+                (Self::Own, false) => EventType::ALLOCATION_RELEASED,
+                (Self::Own, true) => EventType::ALLOCATION_RELEASING,
+                (Self::Lent, _) => EventType::ALLOCATION_RECLAIMED,
+            }],
+            reason: take.reason.clone(),
+            holds: None,
         }
     }
 

@@ -26,7 +26,10 @@ use crate::{
         handlers::{seen::allocations, workers::Limit},
         refusal::Refusal,
     },
-    wire::{AccessScope, ChangeAllocation, CheckAllocation, TakeAllocation},
+    wire::{
+        AccessScope, AllocationChange, ChangeAllocation, CheckAllocation, TakeAllocation,
+        WouldChange,
+    },
 };
 
 /// Which page of the list is asked for.
@@ -38,6 +41,14 @@ pub(in crate::server) struct AllocationsQuery {
     pub(super) offset: usize,
     /// How many to give at most
     pub(super) limit: Limit,
+}
+
+/// How a change of what is held is made.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::server) struct ChangeQuery {
+    /// Only say what would become of it; nothing is changed
+    dry_run: bool,
 }
 
 /// The place that is asked about.
@@ -183,17 +194,23 @@ pub(in crate::server) async fn verify(
 pub(in crate::server) async fn change(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
     Body(request): Body<ChangeAllocation>,
-) -> Changed {
+) -> Result<Json<AllocationChange>, Refusal> {
     let ChangeAllocation {
         scope,
         delegation,
         reason,
     } = request;
     let allocations = allocations(&app, &headers)?;
+    if query.dry_run {
+        let would_change = allocations.would_change(worker_id, &scope, &delegation);
+        let would_change = would_change.await?;
+        return Ok(Json(AllocationChange::Tried(WouldChange { would_change })));
+    }
     let changed = allocations.change(worker_id, &scope, &delegation, reason);
-    Ok(Json(changed.await?))
+    Ok(Json(AllocationChange::Changed(changed.await?)))
 }
 
 pub(in crate::server) async fn release(

@@ -13,12 +13,13 @@ use super::{route::Route, told::AnswerHeader};
 use crate::{
     server::extract::Header,
     server::handlers::{
-        allocations::{self, AllocationsQuery, VerifyQuery, WhoQuery},
+        allocations::{self, AllocationsQuery, ChangeQuery, VerifyQuery, WhoQuery},
         leases,
         workers::CreateQuery,
     },
     wire::{
-        AccessScope, ChangeAllocation, CheckAllocation, NotAcquired, ReleaseLease, TakeAllocation,
+        AccessScope, AllocationChange, ChangeAllocation, CheckAllocation, NotAcquired,
+        ReleaseLease, TakeAllocation,
     },
 };
 
@@ -73,8 +74,9 @@ pub(super) fn of_allocations() -> Vec<Route> {
             allocations::change,
         )
         .looks_at(&[Header::IfMatch])
+        .query::<ChangeQuery>()
         .body::<ChangeAllocation>()
-        .answers::<AllocationReceipt>(OK, "It holds that"),
+        .answers::<AllocationChange>(OK, "It holds that; with `dry_run`, what would become of it"),
         Route::post(
             "/v1/allocations/{worker_id}/release",
             "releaseAllocation",
