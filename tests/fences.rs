@@ -209,7 +209,7 @@ async fn who_may_write_is_named_first_among_many_who_may_look() {
     let writer = host.create(holding(write("src"), nothing())).await;
     let many = host.runtime.allocations().who(&place("src")).unwrap();
     assert_eq!((many.holders.len(), many.more), (HOLDERS_MAX, true));
-    assert_eq!(many.holders[0].worker_id, writer);
+    assert_eq!(many.holders[0].holder, writer.into());
     for number in 0..HOLDERS_MAX {
         let path = format!("lib/{number}");
         host.create(holding(read(&path), nothing())).await;
@@ -217,7 +217,7 @@ async fn who_may_write_is_named_first_among_many_who_may_look() {
     let low = host.create(holding(write("lib/z"), nothing())).await;
     let many = host.runtime.allocations().who(&place("lib")).unwrap();
     assert_eq!((many.below.len(), many.more), (HOLDERS_MAX, true));
-    assert_eq!(many.below[0].worker_id, low);
+    assert_eq!(many.below[0].holder, low.into());
     host.end().await;
 }
 
