@@ -103,6 +103,7 @@ impl Exit {
             Code::InputEmpty | Code::InputTooLarge => Self::Usage,
             Code::BodyTooLarge | Code::BodyInvalid => Self::Usage,
             Code::MediaType | Code::QueryInvalid | Code::ConfigInvalid => Self::Usage,
+            Code::UpgradeRequired => Self::Usage,
             Code::HeaderInvalid | Code::HeadTooLarge => Self::Usage,
             Code::CursorMalformed | Code::Usage | Code::WorkerAmbiguous => Self::Usage,
             Code::StateMissing => Self::NoState,

@@ -36,7 +36,6 @@ mod storage;
 mod store;
 mod sync;
 
-#[cfg(feature = "fs-store")]
 pub use engine::holds_panics;
 pub use error::OpenError;
 #[cfg(feature = "fs-store")]

@@ -112,6 +112,7 @@ codes! {
     BodyTooLarge = "WR-BODY-TOO-LARGE";
     BodyInvalid = "WR-BODY-INVALID";
     MediaType = "WR-MEDIA-TYPE";
+    UpgradeRequired = "WR-UPGRADE-REQUIRED";
     QueryInvalid = "WR-QUERY-INVALID";
     HeaderInvalid = "WR-HEADER-INVALID";
     HeadTooLarge = "WR-HEAD-TOO-LARGE";

@@ -11,8 +11,10 @@ use twox_hash::XxHash3_128;
 
 use crate::{ItemIndex, Position, RunId, Seq, Stream, Timestamp, WorkerId};
 
+mod filter;
 mod wire;
 
+pub use filter::{EventFilter, FILTER_TYPES_MAX, TypePattern, TypePatternError};
 pub use wire::{ReceivedEvent, WireEvent};
 
 /// 128 bits of XXH3: detects accidents, not forgery.

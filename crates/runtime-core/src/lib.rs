@@ -54,7 +54,10 @@ pub mod worker;
 pub use as_json::AsJson;
 pub use code::Code;
 pub use cursor::{Cursor, CursorError, CursorMalformed, Stream};
-pub use event::{Digest, Event, EventDraft, EventType, ReceivedEvent, WireEvent, WorkerPlace};
+pub use event::{
+    Digest, Event, EventDraft, EventFilter, EventType, ReceivedEvent, TypePattern, WireEvent,
+    WorkerPlace,
+};
 pub use id::{
     ActionId, BlockId, Epoch, Fence, Generation, IdError, Incarnation, InputId, ItemIndex, LeaseId,
     Position, Revision, RunId, RuntimeId, Seq, WorkerId,

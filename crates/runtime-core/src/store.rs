@@ -219,6 +219,8 @@ pub enum GapCause {
     Quarantine,
     /// Not found when the store was salvaged.
     Salvage,
+    /// The reader's cursor is none of this stream; the code says why. Nothing is known of what it has.
+    Cursor,
 }
 
 /// A stretch of a stream that is missing; the stream goes on after it (I2, I10).

@@ -39,6 +39,8 @@ pub(super) struct ServeText {
     pub(super) header_read_max: Option<Spanned<Time>>,
     pub(super) body_read_max: Option<Spanned<Time>>,
     pub(super) send_max: Option<Spanned<Time>>,
+    pub(super) stream_send_max: Option<Spanned<Time>>,
+    pub(super) heartbeat_every: Option<Spanned<Time>>,
     pub(super) drain_max: Option<Spanned<Time>>,
 }
 

@@ -202,6 +202,16 @@ impl Resolving<'_> {
             &mut http.body_read_max,
         );
         self.time("serve.send_max", &written.send_max, &mut http.send_max);
+        self.time(
+            "serve.stream_send_max",
+            &written.stream_send_max,
+            &mut http.stream_send_max,
+        );
+        self.time(
+            "serve.heartbeat_every",
+            &written.heartbeat_every,
+            &mut http.heartbeat_every,
+        );
         self.time("serve.drain_max", &written.drain_max, &mut http.drain_max);
         self.config.http = http;
     }

@@ -7,7 +7,8 @@
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    Cursor, Event, EventType, ObserveOptions, ObserveStream, Observed, PageSize, Position, Stream,
+    Cursor, Event, EventFilter, EventType, ObserveOptions, ObserveStream, Observed, PageSize,
+    Position, Stream,
     cursor::From as Start,
     store::{Gap, GapCause},
 };
@@ -251,6 +252,7 @@ pub(super) fn options(deltas: bool) -> ObserveOptions {
         },
         deltas,
         until_up_to_date: false,
+        filter: EventFilter::ALL,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 use tokio_stream::StreamExt as _;
-use worker_runtime_core::{ObserveOptions, ObserveStream, PageSize, Stream, cursor::From as Start};
+use worker_runtime_core::{
+    EventFilter, ObserveOptions, ObserveStream, PageSize, Stream, cursor::From as Start,
+};
 
 use super::steps::{Scene, WITHIN};
 use crate::{
@@ -26,6 +28,7 @@ const SMALL: ObserveOptions = ObserveOptions {
     },
     deltas: false,
     until_up_to_date: true,
+    filter: EventFilter::ALL,
 };
 
 pub(super) async fn run(settings: &Settings, outcome: &mut Outcome) -> Result<(), HarnessError> {

@@ -29,7 +29,11 @@ pub struct HttpLimits {
     pub send_max: Duration,
     /// The largest body.
     pub body_bytes_max: usize,
-    /// Long-polls that wait at a time.
+    /// How long what an open stream sends may wait to be read; what was not read is read later.
+    pub stream_send_max: Duration,
+    /// How often a stream without news says how far it is.
+    pub heartbeat_every: Duration,
+    /// Long-polls that wait, and streams that are open, at a time.
     pub waiting_max: usize,
     /// Those of one access token.
     pub waiting_per_token_max: usize,
@@ -59,6 +63,8 @@ impl Default for HttpLimits {
             send_max: Duration::from_secs(30),
             // An input of the largest size, with what JSON may add to it.
             body_bytes_max: 4 << 20,
+            stream_send_max: Duration::from_secs(600),
+            heartbeat_every: Duration::from_secs(15),
             waiting_max: 2_048,
             waiting_per_token_max: 512,
             wait_max: Duration::from_secs(60),
@@ -95,6 +101,15 @@ impl App {
 
     /// An id for a request that bears none.
     pub(super) fn request_id(&self) -> String {
+        format!("{:016x}", self.random())
+    }
+
+    /// By chance, from 0 to 1: so that what is done by many is not done at once.
+    pub(super) fn chance(&self) -> f64 {
+        f64::from(u32::try_from(self.random() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+    }
+
+    fn random(&self) -> u64 {
         let mut bytes = [0; 8];
         let mut entropy = self
             .0
@@ -102,6 +117,6 @@ impl App {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         entropy.fill(&mut bytes);
-        format!("{:016x}", u64::from_le_bytes(bytes))
+        u64::from_le_bytes(bytes)
     }
 }

@@ -7,7 +7,10 @@ use std::{fmt, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, text::encode},
+    encoding::{
+        DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, MetricEncoder,
+        text::encode,
+    },
     metrics::{
         MetricType,
         counter::{ConstCounter, Counter},
@@ -48,6 +51,19 @@ struct BuildLabels {
     version: &'static str,
 }
 
+/// How a stream is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types, reason = "the names are those of the label")]
+pub(super) enum Transport {
+    sse,
+    websocket,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    transport: Transport,
+}
+
 /// What is counted.
 pub(super) struct Metrics {
     registry: Registry,
@@ -55,6 +71,7 @@ pub(super) struct Metrics {
     durations: Family<RouteLabels, Histogram, fn() -> Histogram>,
     connections: Gauge,
     waiting: Gauge,
+    streams: Family<StreamLabels, Gauge>,
 }
 
 /// One more, for as long as it is held.
@@ -100,6 +117,12 @@ impl Metrics {
             "Long-polls that wait now",
             waiting.clone(),
         );
+        let streams = Family::<StreamLabels, Gauge>::default();
+        registry.register(
+            "http_streams",
+            "Streams of events that are open now, by transport",
+            streams.clone(),
+        );
         registry.register_collector(Box::new(OfRuntime(runtime)));
         Self {
             registry,
@@ -107,6 +130,7 @@ impl Metrics {
             durations,
             connections,
             waiting,
+            streams,
         }
     }
 
@@ -137,6 +161,11 @@ impl Metrics {
     /// A long-poll that waits, for as long as the answer is held.
     pub(super) fn waiting(&self) -> Counted {
         Counted::of(&self.waiting)
+    }
+
+    /// A stream that is open, for as long as the answer is held.
+    pub(super) fn stream(&self, transport: Transport) -> Counted {
+        Counted::of(&self.streams.get_or_create(&StreamLabels { transport }))
     }
 
     /// All of it, as text.

@@ -8,10 +8,11 @@
 //! - `extract`: path, query and body, refused with a problem that names what is wrong
 //! - `auth`: access tokens, and the checks before every handler
 //! - `metrics`: what is counted
+//! - `observe`: open streams of events, over SSE and WebSockets
 //! - `refusal`: every error as a problem, with its status
 //! - `seldom`: what is told once in a while, however often it happens
 //! - `send`: how long an answer may take to be sent
-//! - `waits`: how many long-polls wait at a time
+//! - `waits`: how many long-polls wait and streams are open at a time
 //! - `serve`: connections, their limits, and the end in order
 //!
 //! What it is given is a Runtime that is open; it opens and closes none.
@@ -21,6 +22,7 @@ mod auth;
 mod extract;
 mod handlers;
 mod metrics;
+mod observe;
 mod refusal;
 mod routes;
 mod seldom;

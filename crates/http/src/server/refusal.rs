@@ -48,6 +48,11 @@ impl Refusal {
         self
     }
 
+    /// Whether what was asked for is not there, or not any more.
+    pub(super) fn says_gone(&self) -> bool {
+        matches!(self.0.code, Code::WorkerUnknown | Code::WorkerDeleted)
+    }
+
     fn with_refusal(self, refusal: &ScopeRefusal) -> Self {
         self.with(|told| {
             told.owners = refusal.owners().to_vec();
@@ -97,6 +102,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         Code::WorkerChanged => StatusCode::PRECONDITION_FAILED,
         Code::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Code::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         Code::HostRefused => StatusCode::MISDIRECTED_REQUEST,
         Code::InputQueueFull | Code::InputQuota => StatusCode::TOO_MANY_REQUESTS,
         Code::WorkerLimit | Code::LeaseLimit => StatusCode::TOO_MANY_REQUESTS,
@@ -141,6 +147,10 @@ pub(super) fn finish(mut response: Response, request_id: &str) -> Response {
         401 => {
             let value = HeaderValue::from_static("Bearer realm=\"worker-runtime\"");
             headers.insert(AnswerHeader::WwwAuthenticate.name(), value);
+        }
+        426 => {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         }
         429 | 503 => {
             headers.insert(

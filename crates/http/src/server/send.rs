@@ -4,11 +4,18 @@
 //! as long as it likes; hyper has no limit for that. What has been taken by the system does not count:
 //! that is the system's memory, and bounded.
 //!
+//! An open stream may be paused by its reader for longer: it holds little here, and what it did not read is
+//! in the store.
+//!
 //! Called by `serve`, around every connection.
 
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -18,20 +25,59 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+/// How long what is written to a connection may wait to be taken. Clones are of one connection.
+#[derive(Debug, Clone)]
+pub(super) struct Hurry {
+    answer_max: Duration,
+    stream_max: Duration,
+    is_stream: Arc<AtomicBool>,
+}
+
+/// While it is held, its connection sends an open stream.
+pub(super) struct Unhurried(Hurry);
+
+impl Hurry {
+    pub(super) fn new(answer_max: Duration, stream_max: Duration) -> Self {
+        Self {
+            answer_max,
+            stream_max,
+            is_stream: Arc::default(),
+        }
+    }
+
+    pub(super) fn unhurried(&self) -> Unhurried {
+        self.is_stream.store(true, Ordering::Relaxed);
+        Unhurried(self.clone())
+    }
+
+    fn send_max(&self) -> Duration {
+        match self.is_stream.load(Ordering::Relaxed) {
+            true => self.stream_max,
+            false => self.answer_max,
+        }
+    }
+}
+
+impl Drop for Unhurried {
+    fn drop(&mut self) {
+        self.0.is_stream.store(false, Ordering::Relaxed);
+    }
+}
+
 /// A connection that fails when what was written to it is not taken within a time.
 pub(super) struct SendWithin<S> {
     stream: S,
-    send_max: Duration,
+    hurry: Hurry,
     /// Runs from the first moment in which the system takes no more until it has taken all: an answer
     /// that goes out in drops has no more time than one that does not go out.
     late: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> SendWithin<S> {
-    pub(super) const fn new(stream: S, send_max: Duration) -> Self {
+    pub(super) const fn new(stream: S, hurry: Hurry) -> Self {
         Self {
             stream,
-            send_max,
+            hurry,
             late: None,
         }
     }
@@ -43,7 +89,7 @@ impl<S> SendWithin<S> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         if written.is_pending() && self.late.is_none() {
-            self.late = Some(Box::pin(sleep(self.send_max)));
+            self.late = Some(Box::pin(sleep(self.hurry.send_max())));
         }
         let Some(late) = &mut self.late else {
             return written;

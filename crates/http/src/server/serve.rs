@@ -6,30 +6,28 @@
 use std::{
     io,
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-    service::TowerToHyperService,
-};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
+use tower_service::Service as _;
 use worker_runtime_core::{Clock, Entropy, Runtime, SystemClock, SystemEntropy};
 
 use super::{
     app::{App, AppParts, HttpLimits},
     auth::Tokens,
-    metrics::Metrics,
+    metrics::{Counted, Metrics},
     routes::{InReserve, router},
     seldom::Seldom,
-    send::SendWithin,
+    send::{Hurry, SendWithin, Unhurried},
     waits::Waits,
 };
 
@@ -162,7 +160,6 @@ impl Server {
     /// for requests that are under way, for as long as its limits say.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let places = Places::new(&self.limits);
-        let graceful = GracefulShutdown::new();
         tokio::pin!(shutdown);
         let mut failures = Seldom::new(ACCEPT_FAILURE_TOLD_EVERY);
         loop {
@@ -171,7 +168,7 @@ impl Server {
                 accepted = accept(&self.listener, &places) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => self.serve(stream, place, &graceful),
+                Ok((stream, place)) => self.serve(stream, place),
                 Err(error) => {
                     if let Some(times) = failures.happened(Instant::now()) {
                         tracing::warn!(%error, times, "connections could not be accepted");
@@ -182,14 +179,16 @@ impl Server {
         }
         drop(self.listener);
         self.draining.send_replace(true);
-        let drained = tokio::time::timeout(self.limits.drain_max, graceful.shutdown()).await;
+        // Each connection has its place until it ends, also as a WebSocket.
+        let all_ended = places.all.acquire_many(places.count);
+        let drained = tokio::time::timeout(self.limits.drain_max, all_ended).await;
         if drained.is_err() {
             tracing::warn!("requests were still under way when the server ended");
         }
     }
 
     /// Serves a connection, which holds its place until it ends.
-    fn serve(&self, stream: TcpStream, place: Place, graceful: &GracefulShutdown) {
+    fn serve(&self, stream: TcpStream, place: Place) {
         // Answers are small and whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let limits = &self.limits;
@@ -205,17 +204,55 @@ impl Server {
             }
         };
         http.header_read_timeout(limits.header_read_max.min(time_max));
-        let stream = SendWithin::new(stream, limits.send_max.min(time_max));
-        let service = TowerToHyperService::new(router.clone());
+        let hurry = Hurry::new(
+            limits.send_max.min(time_max),
+            limits.stream_send_max.min(time_max),
+        );
+        let stream = SendWithin::new(stream, hurry.clone());
+        let held = Connection {
+            hurry,
+            _held: Arc::new((place, self.app.0.metrics.connection())),
+        };
+        let (router, of_request) = (router.clone(), held.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(of_request.clone());
+            // It is always ready.
+            router.clone().call(request)
+        });
         let connection = http.serve_connection(TokioIo::new(stream), service);
-        let watched = graceful.watch(connection);
-        let held = (place, self.app.0.metrics.connection());
+        let mut draining = self.app.0.draining.clone();
         tokio::spawn(async move {
             let _held = held;
-            if let Err(error) = watched.await {
+            let mut connection = pin!(connection.with_upgrades());
+            let drained = async {
+                let _ = draining.wait_for(|draining| *draining).await;
+            };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = drained => {
+                    // What is under way is answered, and nothing after it.
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
+    }
+}
+
+/// The connection that a request came on: it has its place for as long as any clone of this is held.
+#[derive(Clone)]
+pub(super) struct Connection {
+    hurry: Hurry,
+    _held: Arc<(Place, Counted)>,
+}
+
+impl Connection {
+    /// It sends an open stream, for as long as the answer is held.
+    pub(super) fn unhurried(&self) -> Unhurried {
+        self.hurry.unhurried()
     }
 }
 
@@ -224,6 +261,7 @@ struct Places {
     /// Every one, those of the reserve too.
     all: Arc<Semaphore>,
     ordinary: Arc<Semaphore>,
+    count: u32,
 }
 
 /// One of them, for as long as it is held.
@@ -236,9 +274,11 @@ impl Places {
     fn new(limits: &HttpLimits) -> Self {
         let ordinary = limits.connections_max;
         let all = ordinary.saturating_add(limits.connections_reserved);
+        let count = u32::try_from(all).unwrap_or(u32::MAX);
         Self {
             all: Arc::new(Semaphore::new(all)),
             ordinary: Arc::new(Semaphore::new(ordinary)),
+            count,
         }
     }
 }

@@ -3,9 +3,11 @@
 //! - `problem`: every refusal (RFC 9457)
 //! - `request`: what is asked for
 //! - `answer`: what is told
+//! - `frame`: what an open stream sends
 //! - `token`: access tokens, their scopes, and what is told of them
 
 mod answer;
+mod frame;
 mod problem;
 mod request;
 mod token;
@@ -14,6 +16,7 @@ pub use answer::{
     AllocationChange, BackendView, EventBody, EventsBody, GapBody, NotAcquired, NotCreated,
     PositionBody, ReadyBody, WorkersBody, WouldAcquire, WouldChange, WouldCreate,
 };
+pub use frame::{BusyBody, EndBody, EndReason, EventFrame, Frame, ReachedBody, StartedBody};
 pub use problem::Problem;
 pub use request::{
     AnswerAction, ChangeAllocation, CheckAllocation, CreateToken, EndWorker, ReleaseLease,

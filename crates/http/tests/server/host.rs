@@ -35,7 +35,10 @@ use worker_runtime_persist::{MemoryStore, StoreOptions};
 /// What takes longer hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Says what it was sent in capitals; keeps `wait` running, and asks about `ask`.
+/// What is said before `drip` is.
+const DROPS: [&str; 5] = ["dr", "o", "p é ", "by", " drop "];
+
+/// Says what it was sent in capitals, `drip` in drops; keeps `wait` running, and asks about `ask`.
 pub(crate) struct Shout(&'static str);
 
 #[async_trait]
@@ -66,6 +69,12 @@ impl ExecutionBackend for Shout {
                 std::future::pending::<()>().await;
             }
             let block = sink.open_block(BlockKind::Text, None).unwrap();
+            if text == "drip" {
+                for drop in DROPS {
+                    sink.append(block, drop).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
             sink.append(block, &text.to_uppercase()).await.unwrap();
             let _ = sink.finish(StopReason::EndTurn, None).await;
         });

@@ -10,6 +10,7 @@
 //! - `heads`: addresses and headers that are too large, and what is no request at all
 //! - `refusals`: bodies, parameters, paths and methods that are wrong
 //! - `events`: poll and long-poll, cursors of every kind
+//! - `streams`: SSE and WebSockets, one suite for both; `watch`: their client
 //! - `document`: the OpenAPI document against the routes and what they answer
 //! - `metrics`: what is counted
 //! - `connections`: slow and many clients, and the end in order
@@ -39,3 +40,5 @@ mod observe;
 mod paths;
 mod refusals;
 mod routes;
+mod streams;
+mod watch;

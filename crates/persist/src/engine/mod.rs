@@ -18,7 +18,6 @@ use worker_runtime_core::{
 };
 
 pub(crate) use caught::caught;
-#[cfg(feature = "fs-store")]
 pub use caught::holds_panics;
 pub(crate) use read::Reading;
 pub(crate) use rows::{EachRow, End, Rows};

@@ -28,6 +28,7 @@ const COMMANDS: &[&str] = &[
     "--version",
     "COMMAND --help",
     "event ls",
+    "event tail",
     "lock acquire",
     "lock change",
     "lock conflicts",

@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_core::Stream as FutureStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     Delta,
@@ -22,7 +22,7 @@ use super::{
     shared::NewsOf,
 };
 use crate::{
-    Cursor, CursorError, Event, Position, Stream, WorkerId,
+    Cursor, CursorError, Event, EventFilter, Position, Stream, WorkerId,
     cursor::From as Start,
     error::{ReadError, Unavailable},
     sabotage::{self, Sabotage},
@@ -39,7 +39,8 @@ pub enum Observed {
     Event(Cursor, Event),
     /// A stretch is missing; the stream goes on after this cursor.
     Gap(Cursor, Gap),
-    /// Everything there was is delivered; what follows is news. Told once.
+    /// Everything there was is delivered; what follows is news. Told once, and whenever it is
+    /// [asked for](ObserveStream::ask).
     UpToDate(Cursor),
     /// A preview of a block that has not ended.
     Delta(Arc<Delta>),
@@ -59,7 +60,7 @@ impl Observed {
 }
 
 /// How to observe.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ObserveOptions {
     /// How much is read at once; what bounds the memory of an observer.
     pub page: PageSize,
@@ -68,6 +69,8 @@ pub struct ObserveOptions {
     pub deltas: bool,
     /// End when everything there was is delivered.
     pub until_up_to_date: bool,
+    /// Which events are delivered; deltas are left alone by it.
+    pub filter: EventFilter,
 }
 
 /// An endless stream of [`Observed`]; it ends when the Runtime is closed or the store can't be read,
@@ -76,6 +79,15 @@ pub struct ObserveStream {
     pages: mpsc::Receiver<Page>,
     /// What was not taken yet of the last page.
     page: std::vec::IntoIter<Observed>,
+    asked: Arc<Notify>,
+}
+
+impl ObserveStream {
+    /// Has [`Observed::UpToDate`] follow, once everything that is published now is delivered: its cursor is
+    /// behind everything that was looked through, also where nothing was delivered of it.
+    pub fn ask(&self) {
+        self.asked.notify_one();
+    }
 }
 
 /// What goes from the observer to its stream at once: an event at a time would cost more than
@@ -129,7 +141,9 @@ impl Observation {
             false => PAGES_AHEAD_MAX,
         };
         let (sender, receiver) = mpsc::channel(pages_ahead_max);
+        let asked = Arc::new(Notify::new());
         let observer = Observer {
+            asked: Arc::clone(&asked),
             observation: self.clone(),
             stream,
             after,
@@ -144,6 +158,7 @@ impl Observation {
         Ok(ObserveStream {
             pages: receiver,
             page: Vec::new().into_iter(),
+            asked,
         })
     }
 
@@ -234,6 +249,7 @@ struct Observer {
     deltas: Option<DeltaSource>,
     sender: mpsc::Sender<Page>,
     options: ObserveOptions,
+    asked: Arc<Notify>,
     /// Nothing will follow what was delivered.
     over: bool,
     /// While it is held, a close waits for this observer.
@@ -260,14 +276,15 @@ impl Observer {
         self.send(Observed::UpToDate(self.cursor(self.after)))
             .await?;
         while !self.options.until_up_to_date && !self.over {
-            let delta = sync::select! {
+            let (delta, is_asked) = sync::select! {
                 () = self.sender.closed() => return Err(Gone),
                 changed = self.news.receiver.changed() => match changed {
-                    Ok(()) => None,
+                    Ok(()) => (None, false),
                     // The Runtime is closed: what it wrote last, and the end.
                     Err(_) => return self.catch_up().await,
                 },
-                delta = next_delta(&mut self.deltas) => Some(delta),
+                delta = next_delta(&mut self.deltas) => (Some(delta), false),
+                () = self.asked.notified() => (None, true),
             };
             // A delta comes after its run's earlier events.
             if delta.as_ref().is_none_or(|delta| delta.after > self.after) {
@@ -276,6 +293,10 @@ impl Observer {
             // What has ended is told by its event, before or after this.
             if let Some(delta) = delta.filter(|delta| self.observation.shared.live.is_open(delta)) {
                 self.send(Observed::Delta(delta)).await?;
+            }
+            if is_asked {
+                self.send(Observed::UpToDate(self.cursor(self.after)))
+                    .await?;
             }
         }
         Ok(())
@@ -310,12 +331,8 @@ impl Observer {
 
     /// Reads the next page: what it holds, and where to go on after it.
     async fn read(&self, until: Position) -> Result<(Vec<Observed>, Position), ReadError> {
-        let (observation, stream, mut after, size) = (
-            self.observation.clone(),
-            self.stream,
-            self.after,
-            self.options.page,
-        );
+        let (observation, stream, mut after) = (self.observation.clone(), self.stream, self.after);
+        let (size, filter) = (self.options.page, self.options.filter.clone());
         let read = move || {
             let bounds = observation
                 .shared
@@ -323,7 +340,7 @@ impl Observer {
                 .bounds(stream)
                 .map_err(Unavailable::from)?;
             observation
-                .page(stream, after.max(bounds.trimmed_to), until, size)
+                .page(stream, after.max(bounds.trimmed_to), until, size, &filter)
                 .map(|page| (page, bounds.trimmed_to))
         };
         let read = sync::spawn_blocking(read).await;

@@ -6,8 +6,8 @@ use futures_core::Stream as _;
 
 use super::spied::Committed;
 use crate::{
-    Cursor, Event, EventType, Observation, ObserveOptions, ObserveStream, Observed, PageSize,
-    Position, Runtime, Seq, Stream, WorkerId,
+    Cursor, Event, EventFilter, EventType, Observation, ObserveOptions, ObserveStream, Observed,
+    PageSize, Position, Runtime, Seq, Stream, WorkerId,
     cursor::From as Start,
     error::{LifecycleError, ReadError, Unavailable},
 };
@@ -20,6 +20,7 @@ pub const SMALL_PAGES: ObserveOptions = ObserveOptions {
     },
     deltas: false,
     until_up_to_date: false,
+    filter: EventFilter::ALL,
 };
 
 /// Who observes a stream.

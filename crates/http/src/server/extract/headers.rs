@@ -1,5 +1,5 @@
 //! Headers that change what a call does: conditions on what is there (RFC 9110, 13.1), and the key by
-//! which a call is repeated.
+//! which a call is repeated; and the cursor that a stream goes on at.
 //!
 //! One that a route would not look at is refused (`auth::guard`): a condition without effect loses what
 //! it was to protect.
@@ -7,7 +7,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use schemars::{Schema, json_schema};
 use sha2::{Digest, Sha256};
-use worker_runtime_core::{Code, InputId, RuntimeId};
+use worker_runtime_core::{Code, Cursor, InputId, RuntimeId};
 
 use crate::server::refusal::Refusal;
 
@@ -20,12 +20,18 @@ pub(in crate::server) enum Header {
     IfNoneMatch,
     /// What stands for the id that a body leaves out.
     IdempotencyKey,
+    /// The cursor that was seen last.
+    LastEventId,
 }
 
 impl Header {
     /// All of them.
-    pub(in crate::server) const ALL: [Self; 3] =
-        [Self::IfMatch, Self::IfNoneMatch, Self::IdempotencyKey];
+    pub(in crate::server) const ALL: [Self; 4] = [
+        Self::IfMatch,
+        Self::IfNoneMatch,
+        Self::IdempotencyKey,
+        Self::LastEventId,
+    ];
 
     /// As it is written in documents.
     pub(in crate::server) const fn as_str(self) -> &'static str {
@@ -33,6 +39,7 @@ impl Header {
             Self::IfMatch => "If-Match",
             Self::IfNoneMatch => "If-None-Match",
             Self::IdempotencyKey => "Idempotency-Key",
+            Self::LastEventId => "Last-Event-ID",
         }
     }
 
@@ -41,6 +48,7 @@ impl Header {
             Self::IfMatch => header::IF_MATCH,
             Self::IfNoneMatch => header::IF_NONE_MATCH,
             Self::IdempotencyKey => HeaderName::from_static("idempotency-key"),
+            Self::LastEventId => HeaderName::from_static("last-event-id"),
         }
     }
 
@@ -52,6 +60,9 @@ impl Header {
                 "Only when the Worker's `ETag` is none of these, compared weakly; else 304"
             }
             Self::IdempotencyKey => "Stands for the id that the body leaves out",
+            Self::LastEventId => {
+                "The cursor to go on after, as a client sends it that comes back; it wins over `cursor`"
+            }
         }
     }
 
@@ -62,6 +73,12 @@ impl Header {
                 "type": "string",
                 "minLength": 1,
                 "pattern": "^(\\*|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$",
+            }),
+            Self::LastEventId => json_schema!({
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 64,
+                "pattern": "^[!-~]+$",
             }),
             Self::IdempotencyKey => json_schema!({
                 "type": "string",
@@ -78,6 +95,7 @@ impl Header {
         match self {
             Self::IfMatch | Self::IfNoneMatch => tags(headers, self).map(drop),
             Self::IdempotencyKey => idempotency_key(headers).map(drop),
+            Self::LastEventId => last_event_id(headers).map(drop),
         }
     }
 
@@ -224,6 +242,27 @@ pub(in crate::server) fn named_by(key: &InputId, runtime_id: RuntimeId) -> [u8; 
     bytes[6] = (bytes[6] & 0x0f) | 0x80;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
     bytes
+}
+
+/// The cursor that a client had last when it was cut off.
+///
+/// # Errors
+/// What is no cursor.
+pub(in crate::server) fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>, Refusal> {
+    let name = Header::LastEventId;
+    let mut sent = headers.get_all(name.name()).iter();
+    let Some(value) = sent.next() else {
+        return Ok(None);
+    };
+    if sent.next().is_some() {
+        return Err(name.refused("it is there twice"));
+    }
+    let text = value.to_str().unwrap_or_default();
+    let cursor = text.parse::<Cursor>().map_err(|error| {
+        let refusal = Refusal::new(Code::CursorMalformed, error.to_string());
+        refusal.with_field(name.name().as_str())
+    })?;
+    Ok(Some(cursor))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! what is wrong, before anything is done.
 //!
 //! - `body`: JSON, bounded in bytes and time
-//! - `headers`: conditions, and the key by which a call is repeated
+//! - `headers`: conditions, the key by which a call is repeated, and the cursor seen last
 //! - `params`: the ids in a path, and query parameters
 
 mod body;
@@ -10,5 +10,5 @@ mod headers;
 mod params;
 
 pub(super) use body::{Json, OptionalJson, bodiless};
-pub(super) use headers::{Header, Tags, idempotency_key, named_by, tags};
+pub(super) use headers::{Header, Tags, idempotency_key, last_event_id, named_by, tags};
 pub(super) use params::{Path, Query, present};

@@ -5,28 +5,23 @@ use serde_json::Value;
 use worker_runtime_core::{
     input::{InputReceipt, SubmitInput},
     profile::ResolvedProfile,
-    view::{
-        CancelReceipt, CreateReceipt, Diagnostic, LifecycleReceipt, RuntimeStatus, TranscriptPage,
-        WorkerView,
-    },
+    view::{CancelReceipt, CreateReceipt, Diagnostic, LifecycleReceipt, RuntimeStatus, WorkerView},
     worker::{CreateWorker, UpdateWorker},
 };
 
-use super::{held, route::Route, told::AnswerHeader};
+use super::{held, reading, route::Route, told::AnswerHeader};
 use crate::{
     server::extract::Header,
     server::handlers::{
-        events::{self, EventsQuery},
         input,
         lifecycle::{self, DeleteQuery},
         meta, runtime, tokens,
-        transcript::{self, TranscriptQuery},
         workers::{self, CreateQuery, WorkersQuery},
     },
     server::metrics::MEDIA_TYPE,
     wire::{
-        AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, EventsBody, NotCreated,
-        PositionBody, ReadyBody, StopRuntime, TokenCreated, TokenView, WorkersBody,
+        AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, NotCreated, PositionBody,
+        ReadyBody, StopRuntime, TokenCreated, TokenView, WorkersBody,
     },
 };
 
@@ -39,7 +34,7 @@ pub(in crate::server) fn routes() -> Vec<Route> {
     routes.extend(of_lives());
     routes.extend(held::of_allocations());
     routes.extend(held::of_leases());
-    routes.extend(of_reading());
+    routes.extend(reading::of_reading());
     routes.extend(of_tokens());
     routes.extend(of_the_server());
     routes
@@ -254,35 +249,6 @@ fn of_lives() -> Vec<Route> {
         )
         .looks_at(&[Header::IfMatch])
         .answers::<LifecycleReceipt>(OK, changed),
-    ]
-}
-
-fn of_reading() -> Vec<Route> {
-    vec![
-        Route::get(
-            "/v1/workers/{worker_id}/transcript",
-            "getTranscript",
-            "What was said, from either end, and what has not ended yet",
-            transcript::get,
-        )
-        .query::<TranscriptQuery>()
-        .answers::<TranscriptPage>(OK, "A page of it"),
-        Route::get(
-            "/v1/workers/{worker_id}/events",
-            "listWorkerEvents",
-            "A Worker's events after a cursor; with `wait`, once there are some",
-            events::of_worker,
-        )
-        .query::<EventsQuery>()
-        .answers::<EventsBody>(OK, "A page of them, empty when there are none"),
-        Route::get(
-            "/v1/events",
-            "listEvents",
-            "All events after a cursor; with `wait`, once there are some",
-            events::of_runtime,
-        )
-        .query::<EventsQuery>()
-        .answers::<EventsBody>(OK, "A page of them, empty when there are none"),
     ]
 }
 

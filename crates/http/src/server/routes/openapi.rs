@@ -81,7 +81,17 @@ fn operation(route: &Route, routes: &[Route], generator: &mut SchemaGenerator) -
         let mut described = json!({ "description": answer.about, "headers": headers });
         if let (Some((media_type, schema)), Some(fields)) = (answer.body, described.as_object_mut())
         {
-            let content = json!({ media_type: { "schema": schema(generator) } });
+            let mut content = json!({ media_type: { "schema": schema(generator) } });
+            if let (Some((media_type, item)), Some(content)) =
+                (answer.or_body, content.as_object_mut())
+            {
+                // A stream of these, as OpenAPI 3.2 says it; 3.1 has only text for it.
+                let described = json!({
+                    "schema": { "type": "string" },
+                    "x-item-schema": item(generator),
+                });
+                content.insert(media_type.to_owned(), described);
+            }
             fields.insert("content".to_owned(), content);
         }
         let links = links(route, routes);

@@ -22,6 +22,8 @@ pub(in crate::server) struct Answer {
     pub(in crate::server) about: &'static str,
     /// `None`: the answer has no body.
     pub(in crate::server) body: Option<(&'static str, SchemaOf)>,
+    /// What it is for who accepts only this.
+    pub(in crate::server) or_body: Option<(&'static str, SchemaOf)>,
     /// The headers that it may have, beside those of every answer.
     pub(in crate::server) headers: &'static [AnswerHeader],
 }
@@ -211,8 +213,17 @@ impl Route {
             status,
             about,
             body,
+            or_body: None,
             headers: &[],
         });
+        self
+    }
+
+    /// The answer that was described last is this for who accepts it: frames of such a shape.
+    pub(super) fn or_streams<T: JsonSchema>(mut self, media_type: &'static str) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.or_body = Some((media_type, schema_of::<T>));
+        }
         self
     }
 

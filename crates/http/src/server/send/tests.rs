@@ -10,7 +10,8 @@ const PIPE_BYTES: usize = 64;
 
 fn pair() -> (SendWithin<DuplexStream>, DuplexStream) {
     let (server, client) = duplex(PIPE_BYTES);
-    (SendWithin::new(server, SEND_MAX), client)
+    let hurry = Hurry::new(SEND_MAX, 20 * SEND_MAX);
+    (SendWithin::new(server, hurry), client)
 }
 
 #[tokio::test]
@@ -54,4 +55,24 @@ async fn answers_that_are_read_have_each_their_own_time() {
         server.flush().await.unwrap();
     }
     reader.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_open_stream_may_be_paused_for_longer_than_an_answer() {
+    let (server, mut client) = duplex(PIPE_BYTES);
+    let hurry = Hurry::new(SEND_MAX, 20 * SEND_MAX);
+    let unhurried = hurry.unhurried();
+    let mut server = SendWithin::new(server, hurry);
+    let reader = tokio::spawn(async move {
+        tokio::time::sleep(3 * SEND_MAX).await;
+        let mut read = [0; 2 * PIPE_BYTES];
+        client.read_exact(&mut read).await.unwrap();
+        client
+    });
+    server.write_all(&[0; 2 * PIPE_BYTES]).await.unwrap();
+    server.flush().await.unwrap();
+    let _client = reader.await.unwrap();
+    drop(unhurried);
+    let error = server.write_all(&[0; 2 * PIPE_BYTES]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }

@@ -150,7 +150,8 @@ impl<R: Rows> Walk<'_, R> {
             return Flow::Continue(());
         }
         let code = match cause {
-            GapCause::Retention => None,
+            // The other one is told of a reader, never of what is stored.
+            GapCause::Retention | GapCause::Cursor => None,
             GapCause::Damaged | GapCause::Quarantine | GapCause::Salvage => {
                 Some(Code::EventDamaged)
             }

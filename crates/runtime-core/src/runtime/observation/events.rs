@@ -2,7 +2,7 @@
 
 use super::Observation;
 use crate::{
-    Cursor, Position, Stream,
+    Cursor, EventFilter, Position, Stream,
     cursor::From as Start,
     error::{ReadError, Unavailable},
     runtime::redact::redact,
@@ -11,6 +11,9 @@ use crate::{
     sync,
     view::EventPage,
 };
+
+/// How many pages are looked through for one that a filter leaves something of.
+const FILTERED_PAGES_MAX: usize = 16;
 
 /// How large a page may be; capped by the Runtime's own limits.
 #[derive(Debug, Clone, Copy)]
@@ -96,12 +99,27 @@ impl Observation {
         start: Start,
         size: PageSize,
     ) -> Result<EventPage, ReadError> {
-        let (after, until) = self.start(stream, start)?;
-        self.page(stream, after, until, size)
+        self.events_that(stream, start, size, &EventFilter::ALL)
     }
 
-    /// As [`events`](Self::events), but a page without anything is given only when `until` resolves
-    /// or the Runtime is closed. Who waits costs nothing until there is news of the stream.
+    /// As [`events`](Self::events), with those that a filter takes. Only so much is looked through at once:
+    /// a page may be empty and not up to date, and its `next` is behind what was looked through.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
+    pub fn events_that(
+        &self,
+        stream: Stream,
+        start: Start,
+        size: PageSize,
+        filter: &EventFilter,
+    ) -> Result<EventPage, ReadError> {
+        let (after, until) = self.start(stream, start)?;
+        self.page(stream, after, until, size, filter)
+    }
+
+    /// As [`events_that`](Self::events_that), but a page without anything is given only when `until`
+    /// resolves or the Runtime is closed. Who waits costs nothing until there is news of the stream.
     ///
     /// # Errors
     /// As [`events`](Self::events).
@@ -110,6 +128,7 @@ impl Observation {
         stream: Stream,
         start: Start,
         size: PageSize,
+        filter: &EventFilter,
         until: impl Future<Output = ()>,
     ) -> Result<EventPage, ReadError> {
         tokio::pin!(until);
@@ -120,17 +139,22 @@ impl Observation {
         let mut start = start;
         loop {
             news.receiver.mark_unchanged();
-            let page = self.events(stream, start, size)?;
+            let page = self.events_that(stream, start, size, filter)?;
             if !page.events.is_empty() || page.gap.is_some() {
                 return Ok(page);
             }
-            // What was scanned is not looked at again.
+            // What was looked through is not looked at again.
             start = Start::After(page.next);
+            if !page.up_to_date {
+                // Others have their turn, and the wait its end, between two looks at a long log.
+                tokio::task::yield_now().await;
+                news.receiver.mark_changed();
+            }
             sync::select! {
                 () = &mut until => return Ok(page),
                 changed = news.receiver.changed() => {
                     if changed.is_err() {
-                        return self.events(stream, start, size);
+                        return self.events_that(stream, start, size, filter);
                     }
                 }
             }
@@ -143,6 +167,26 @@ impl Observation {
         after: Position,
         until: Position,
         size: PageSize,
+        filter: &EventFilter,
+    ) -> Result<EventPage, ReadError> {
+        let mut after = after;
+        for _ in 1..FILTERED_PAGES_MAX {
+            let page = self.one_page(stream, after, until, size, filter)?;
+            if !page.events.is_empty() || page.gap.is_some() || page.up_to_date {
+                return Ok(page);
+            }
+            after = page.next.position();
+        }
+        self.one_page(stream, after, until, size, filter)
+    }
+
+    fn one_page(
+        &self,
+        stream: Stream,
+        after: Position,
+        until: Position,
+        size: PageSize,
+        filter: &EventFilter,
     ) -> Result<EventPage, ReadError> {
         let limits = &self.shared.limits;
         let until = match sabotage::is(Sabotage::ServeBeyondPublished) {
@@ -168,6 +212,7 @@ impl Observation {
         };
         let events = events
             .into_iter()
+            .filter(|event| filter.takes(event))
             .map(|event| (self.shared.cursor(stream, event.position), event));
         Ok(EventPage {
             runtime_id: self.shared.runtime_id,

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Code, Cursor, Fence, Observation, ObserveOptions, Position, RuntimeId, Stream, Timestamp,
-    WorkerId,
+    Code, Cursor, EventFilter, Fence, Observation, ObserveOptions, Position, RuntimeId, Stream,
+    Timestamp, WorkerId,
     cursor::From as Start,
     limits::Limits,
     record::{ReceiptRecord, RuntimeRecord},
@@ -142,6 +142,7 @@ const WITH_DELTAS: ObserveOptions = ObserveOptions {
     },
     deltas: true,
     until_up_to_date: false,
+    filter: EventFilter::ALL,
 };
 
 #[tokio::test]

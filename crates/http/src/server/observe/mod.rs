@@ -1,0 +1,21 @@
+//! Open streams of events: one piece of code turns a cursor, a filter and the limits into frames, and two
+//! send them (I1, I2, I10).
+//!
+//! - `ends`: when an observation is over, also that of a long-poll
+//! - `frames`: what is sent, in order; what the core observes, heartbeats, and the end
+//! - `sse`, `websocket`: how it is sent
+//!
+//! Who can't be followed is told in the stream itself, as a gap, and who can't be served now as busy: a
+//! browser gives up for ever on any other status than 200.
+
+mod ends;
+mod frames;
+mod sse;
+mod websocket;
+
+use ends::Over;
+
+pub(super) use ends::over;
+pub(super) use frames::{Asked, Frames};
+pub(super) use sse::{MEDIA_TYPE, respond, wants_stream};
+pub(super) use websocket::upgrade;

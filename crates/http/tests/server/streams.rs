@@ -1,0 +1,555 @@
+//! Open streams, over SSE and WebSockets: one suite for both, each test on both.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use worker_runtime_core::{Cursor, Position, RuntimeId, Stream, SystemEntropy};
+use worker_runtime_http::{
+    server::HttpLimits,
+    wire::{AccessScope, CreateToken},
+};
+
+use crate::{
+    host::{Host, text},
+    watch::{Asking, BOTH, Frame, Transport, Watch},
+};
+
+async fn open(host: &Host, path: &str, transport: Transport) -> Watch {
+    let opened = Asking::of(host, path).open(transport).await;
+    opened.unwrap_or_else(|reply| panic!("{}: {}", reply.status, reply.text()))
+}
+
+/// A Worker that was sent one input, and has done it.
+async fn done(host: &Host, said: &str) -> String {
+    let worker = host.worker().await;
+    say(host, &worker, said).await;
+    worker
+}
+
+/// Sends an input and waits for its run's end.
+async fn say(host: &Host, worker: &str, said: &str) {
+    let from = host
+        .get(&format!("/v1/workers/{worker}/events?from=now"))
+        .await;
+    let from = from.json()["next"].as_str().unwrap().to_owned();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let id = format!("input {}", NEXT.fetch_add(1, Ordering::Relaxed));
+    host.post(&format!("/v1/workers/{worker}/input"), text(&id, said))
+        .await;
+    let path = format!("/v1/workers/{worker}/events?cursor={from}&type=run.finished&wait=20");
+    let page = host.get(&path).await.json();
+    assert_eq!(page["events"].as_array().unwrap().len(), 1, "{page}");
+}
+
+/// What a poll says a stream holds.
+async fn polled(host: &Host, path: &str) -> Vec<Value> {
+    let sign = if path.contains('?') { '&' } else { '?' };
+    let page = host.get(&format!("{path}{sign}limit=1000")).await.json();
+    assert_eq!(page["up_to_date"], json!(true));
+    page["events"].as_array().unwrap().clone()
+}
+
+fn events(frames: &[Frame]) -> Vec<Value> {
+    let events = frames.iter().filter(|frame| frame.name == "event");
+    events.map(|frame| frame.data.clone()).collect()
+}
+
+fn check_ids(frames: &[Frame], transport: Transport) {
+    for frame in frames {
+        let has_cursor = !["delta", "busy", "end", "(closed)"].contains(&&*frame.name);
+        let id = (has_cursor && transport == Transport::Sse).then(|| frame.cursor());
+        assert_eq!(frame.id, id, "{frame:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_what_polls_say_and_goes_on_with_the_news() {
+    let host = Host::start().await;
+    let worker = done(&host, "hello").await;
+    for transport in BOTH {
+        for path in [
+            format!("/v1/workers/{worker}/events"),
+            "/v1/events".to_owned(),
+        ] {
+            let mut watch = open(&host, &path, transport).await;
+            let mut frames = watch.until("up_to_date").await;
+            assert_eq!(frames[0].name, "started");
+            assert_eq!(frames[0].retry_ms.is_some(), transport == Transport::Sse);
+            assert_eq!(
+                events(&frames),
+                polled(&host, &path).await,
+                "{transport:?} {path}"
+            );
+            let tail = frames.last().unwrap();
+            assert_eq!(tail.data["cursor"], tail.data["tail"]);
+            say(&host, &worker, &format!("{transport:?} {}", path.len())).await;
+            let is_end = |frame: &Frame| frame.data["type"] == "run.finished";
+            frames.extend(watch.until_that(is_end).await);
+            let known = polled(&host, &path).await;
+            let seen = events(&frames);
+            assert_eq!(seen, known[..seen.len()]);
+            check_ids(&frames, transport);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_goes_on_at_the_cursor_and_the_header_wins() {
+    let host = Host::start().await;
+    let worker = done(&host, "hello").await;
+    let path = format!("/v1/workers/{worker}/events");
+    let known = polled(&host, &path).await;
+    let cursor_of = |index: usize| known[index]["cursor"].as_str().unwrap().to_owned();
+    for transport in BOTH {
+        for (query, header, first) in [
+            (format!("?cursor={}", cursor_of(1)), None, 2),
+            (format!("?cursor={}", cursor_of(0)), Some(cursor_of(2)), 3),
+            ("?from=now".to_owned(), Some(cursor_of(0)), 1),
+        ] {
+            let mut asking = Asking::of(&host, format!("{path}{query}"));
+            asking.last_event_id = header;
+            let mut watch = asking.open(transport).await.ok().unwrap();
+            let frames = watch.until("up_to_date").await;
+            assert_eq!(frames[0].cursor(), cursor_of(first - 1));
+            assert_eq!(events(&frames), known[first..]);
+        }
+        let mut watch = open(&host, &format!("{path}?from=now"), transport).await;
+        let frames = watch.until("up_to_date").await;
+        assert_eq!(events(&frames), Vec::<Value>::new());
+        assert_eq!(frames[0].data["cursor"], frames[0].data["tail"]);
+    }
+}
+
+/// Cursors that can't be followed, each with the code of its gap, and how far the stream then begins: all of
+/// it, or only what is new.
+fn lost_cursors(host: &Host, own: Stream, good: Cursor) -> Vec<(Cursor, &'static str, bool)> {
+    let runtime_id = host.runtime.observation().runtime_id();
+    let (position, incarnation) = (good.position(), good.incarnation_id());
+    let foreign = RuntimeId::from_bytes([9; 16]);
+    let other = Stream::Worker("01890000-0000-7000-8000-000000000000".parse().unwrap());
+    let ahead = Position(position.0 + 1_000);
+    vec![
+        (
+            Cursor::new(runtime_id, own, ahead, incarnation),
+            "WR-CURSOR-AHEAD",
+            false,
+        ),
+        (
+            Cursor::new(foreign, own, position, incarnation),
+            "WR-CURSOR-FOREIGN",
+            true,
+        ),
+        (
+            Cursor::new(runtime_id, other, position, incarnation),
+            "WR-CURSOR-FOREIGN",
+            true,
+        ),
+        (
+            Cursor::new(runtime_id, own, position, !incarnation),
+            "WR-CURSOR-FORKED",
+            true,
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_can_not_be_followed_is_one_gap_and_the_stream_goes_on() {
+    let host = Host::start().await;
+    let worker = done(&host, "hello").await;
+    for transport in BOTH {
+        for (path, own) in [
+            (
+                format!("/v1/workers/{worker}/events"),
+                Stream::Worker(worker.parse().unwrap()),
+            ),
+            ("/v1/events".to_owned(), Stream::Runtime),
+        ] {
+            let known = polled(&host, &path).await;
+            let good: Cursor = known.last().unwrap()["cursor"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            for (cursor, code, is_all) in lost_cursors(&host, own, good) {
+                for in_header in [false, true] {
+                    let query = format!("{path}?cursor={}", if in_header { good } else { cursor });
+                    let mut asking = Asking::of(&host, query);
+                    asking.last_event_id = in_header.then(|| cursor.to_string());
+                    let mut watch = asking.open(transport).await.ok().unwrap();
+                    let frames = watch.until("up_to_date").await;
+                    let gaps: Vec<&Frame> =
+                        frames.iter().filter(|frame| frame.name == "gap").collect();
+                    assert_eq!(gaps.len(), 1, "{transport:?} {path} {code} {frames:?}");
+                    assert_eq!(frames[1].name, "gap");
+                    assert_eq!(gaps[0].data["code"], code);
+                    assert_eq!(gaps[0].data["cause"], "cursor");
+                    let expected: &[Value] = if is_all { &known } else { &[] };
+                    assert_eq!(events(&frames), expected, "{transport:?} {path} {code}");
+                    check_ids(&frames, transport);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_trimmed_is_one_gap_and_the_rest_follows() {
+    let host = Host::small().await;
+    let worker = host.worker().await;
+    let path = format!("/v1/workers/{worker}/events");
+    let first = polled(&host, &path).await[0]["cursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // What can be packed smaller would be kept.
+    let mut random = fastrand::Rng::with_seed(1);
+    let is_trimmed = async || {
+        let asked = host.get(&format!("{path}?cursor={first}&limit=1")).await;
+        asked.status == StatusCode::GONE
+    };
+    for _ in 0..200 {
+        let said: String = (0..8 << 10).map(|_| random.alphanumeric()).collect();
+        say(&host, &worker, &said).await;
+        if is_trimmed().await {
+            break;
+        }
+    }
+    let expired = host.get(&format!("{path}?cursor={first}")).await;
+    let earliest = expired.refused(410, "WR-CURSOR-EXPIRED").earliest.unwrap();
+    let known = polled(&host, &format!("{path}?cursor={earliest}")).await;
+    for transport in BOTH {
+        let mut watch = open(&host, &format!("{path}?cursor={first}"), transport).await;
+        let frames = watch.until("up_to_date").await;
+        let names: Vec<&str> = frames.iter().take(3).map(|frame| &*frame.name).collect();
+        assert_eq!(names, ["started", "gap", "event"]);
+        assert_eq!(frames[1].data["cause"], "retention");
+        assert_eq!(frames[1].cursor(), earliest.to_string());
+        assert_eq!(events(&frames), known);
+        check_ids(&frames, transport);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_is_refused_before_a_stream_begins() {
+    let host = Host::start().await;
+    let worker = host.worker().await;
+    let path = format!("/v1/workers/{worker}/events");
+    let unknown = "/v1/workers/01890000-0000-7000-8000-000000000000/events";
+    let good = polled(&host, &path).await[0]["cursor"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for transport in BOTH {
+        let refused = async |path: String, status, code| {
+            let reply = Asking::of(&host, path).open(transport).await.err().unwrap();
+            reply.refused(status, code)
+        };
+        for query in ["?cursor=", "?cursor=x", &format!("?cursor={good}0")] {
+            let problem = refused(format!("{path}{query}"), 400, "WR-CURSOR-MALFORMED").await;
+            assert_eq!(problem.field.as_deref(), Some("cursor"));
+        }
+        let mut asking = Asking::of(&host, &path);
+        asking.last_event_id = Some("x".to_owned());
+        let reply = asking.open(transport).await.err().unwrap();
+        let problem = reply.refused(400, "WR-CURSOR-MALFORMED");
+        assert_eq!(problem.field.as_deref(), Some("last-event-id"));
+        for (query, field) in [
+            (format!("?cursor={good}&from=now"), "from"),
+            ("?type=*".to_owned(), "type"),
+            ("?type=".to_owned(), "type"),
+            ("?limit=5".to_owned(), "limit"),
+            ("?wait=5".to_owned(), "wait"),
+        ] {
+            let problem = refused(format!("{path}{query}"), 400, "WR-QUERY-INVALID").await;
+            // Of a WebSocket these are no parameters at all.
+            let is_unknown =
+                transport == Transport::WebSocket && ["limit", "wait"].contains(&field);
+            assert!(
+                is_unknown || problem.field.as_deref() == Some(field),
+                "{problem:?}"
+            );
+        }
+        let problem = refused("/v1/events?deltas=true".to_owned(), 400, "WR-QUERY-INVALID").await;
+        assert_eq!(problem.field.as_deref(), Some("deltas"));
+        refused(unknown.to_owned(), 404, "WR-WORKER-UNKNOWN").await;
+        let mut asking = Asking::of(&host, &path);
+        asking.token = "wr_no_token";
+        let reply = asking.open(transport).await.err().unwrap();
+        reply.refused(401, "WR-TOKEN-INVALID");
+    }
+    // A page has no previews, and a WebSocket is only one.
+    let page = host.get(&format!("{path}?deltas=true")).await;
+    page.refused(400, "WR-QUERY-INVALID");
+    let plain = host.get(&format!("{path}/ws")).await;
+    plain.refused(426, "WR-UPGRADE-REQUIRED");
+    assert_eq!(plain.header("upgrade"), "websocket");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_gone_ends_its_streams_and_no_browser_comes_back_for_ever() {
+    for transport in BOTH {
+        let host = Host::start().await;
+        let worker = done(&host, "hello").await;
+        let path = format!("/v1/workers/{worker}/events");
+        let mut watch = open(&host, &path, transport).await;
+        let frames = watch.until("up_to_date").await;
+        let cursor = frames.last().unwrap().cursor();
+        host.post(&format!("/v1/workers/{worker}/stop"), json!({}))
+            .await;
+        let ended = |frame: &Frame| frame.data["type"] == "worker.stopped";
+        watch.until_that(ended).await;
+        let deleted = host.ask(Method::DELETE, &format!("/v1/workers/{worker}"));
+        let deleted = deleted.token(&host.operate).send().await;
+        assert!(deleted.status.is_success(), "{}", deleted.text());
+        let rest = watch.rest().await;
+        let end = rest.iter().find(|frame| frame.name == "end").unwrap();
+        assert_eq!(end.data["reason"], "deleted");
+        if transport == Transport::WebSocket {
+            assert_eq!(rest.last().unwrap().data["code"], 1000);
+        }
+        let again = |query: String| {
+            let asking = Asking::of(&host, format!("{path}{query}"));
+            async move { asking.open(transport).await.err().unwrap() }
+        };
+        again(String::new()).await.refused(410, "WR-WORKER-DELETED");
+        let with_cursor = again(format!("?cursor={cursor}")).await;
+        match transport {
+            Transport::Sse => {
+                assert_eq!(with_cursor.status, StatusCode::NO_CONTENT);
+                assert!(with_cursor.bytes.is_empty());
+            }
+            Transport::WebSocket => {
+                with_cursor.refused(410, "WR-WORKER-DELETED");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_with_its_token() {
+    let host = Host::start().await;
+    for transport in BOTH {
+        for expires_in_seconds in [None, Some(2)] {
+            let request = CreateToken {
+                name: "a test".into(),
+                scope: AccessScope::Observe,
+                expires_in_seconds,
+            };
+            let made = host.tokens.create(&request, &mut SystemEntropy).unwrap();
+            let mut asking = Asking::of(&host, "/v1/events");
+            asking.token = &made.token;
+            let mut watch = asking.open(transport).await.ok().unwrap();
+            watch.until("up_to_date").await;
+            if expires_in_seconds.is_none() {
+                assert!(host.tokens.revoke(&made.view.token_id).unwrap());
+            }
+            let rest = watch.rest().await;
+            assert_eq!(rest[0].name, "end", "{rest:?}");
+            assert_eq!(rest[0].data["reason"], "token");
+            if transport == Transport::WebSocket {
+                assert_eq!(rest[1].data, json!({ "code": 1008, "reason": "token" }));
+            }
+            let refused = asking.open(transport).await.err().unwrap();
+            refused.refused(401, "WR-TOKEN-INVALID");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_says_so_to_every_stream_and_waits_for_none() {
+    let mut host = Host::start().await;
+    let mut watches = Vec::new();
+    for transport in BOTH {
+        let mut watch = open(&host, "/v1/events", transport).await;
+        watch.until("up_to_date").await;
+        watches.push((transport, watch));
+    }
+    host.end().await;
+    for (transport, watch) in watches {
+        let rest = watch.rest().await;
+        assert_eq!(rest[0].name, "end", "{rest:?}");
+        assert_eq!(rest[0].data["reason"], "draining");
+        if transport == Transport::WebSocket {
+            assert_eq!(rest[1].data["code"], 1012);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stream_too_many_is_told_to_come_back_later() {
+    let limits = HttpLimits {
+        waiting_per_token_max: 1,
+        ..HttpLimits::default()
+    };
+    let host = Host::with(limits).await;
+    for transport in BOTH {
+        let mut first = open(&host, "/v1/events", transport).await;
+        first.until("up_to_date").await;
+        let rest = open(&host, "/v1/events", transport).await.rest().await;
+        assert_eq!(rest[0].name, "busy");
+        assert_eq!(rest[0].data["code"], "WR-SERVER-BUSY");
+        let retry_ms = rest[0].data["retry_ms"].as_u64().unwrap();
+        assert!((5_000..=10_000).contains(&retry_ms));
+        match transport {
+            Transport::Sse => assert_eq!(rest[0].retry_ms, Some(retry_ms)),
+            Transport::WebSocket => assert_eq!(rest[1].data["code"], 1013),
+        }
+        check_ids(&rest, transport);
+        drop(first);
+        // Its place is free once the server has noticed.
+        let deadline = Instant::now() + crate::host::DEADLINE;
+        while open(&host, "/v1/events", transport)
+            .await
+            .next()
+            .await
+            .unwrap()
+            .name
+            == "busy"
+        {
+            assert!(Instant::now() < deadline, "the place is never free");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_leaves_out_and_the_cursor_advances_over_it() {
+    let limits = HttpLimits {
+        heartbeat_every: Duration::from_millis(100),
+        ..HttpLimits::default()
+    };
+    let host = Host::with(limits).await;
+    let worker = done(&host, "hello").await;
+    let path = format!("/v1/workers/{worker}/events");
+    let first = polled(&host, &path).await;
+    let run_id = first
+        .iter()
+        .find_map(|event| event["run_id"].as_str())
+        .unwrap();
+    type Takes<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
+    let filters: [(String, Takes); 4] = [
+        (
+            "?type=run.*".to_owned(),
+            Box::new(|event| event["type"].as_str().unwrap().starts_with("run.")),
+        ),
+        (
+            "?type=worker.created&type=block.finished".to_owned(),
+            Box::new(|event| {
+                ["worker.created", "block.finished"].contains(&event["type"].as_str().unwrap())
+            }),
+        ),
+        (
+            format!("?run_id={run_id}"),
+            Box::new(|event| event["run_id"] == run_id),
+        ),
+        ("?type=no.such".to_owned(), Box::new(|_| false)),
+    ];
+    for (query, takes) in &filters {
+        let all = polled(&host, &path).await;
+        let tail = all.last().unwrap()["cursor"].as_str().unwrap().to_owned();
+        let expected: Vec<Value> = all.iter().filter(|event| takes(event)).cloned().collect();
+        let page = host.get(&format!("{path}{query}")).await.json();
+        assert_eq!(page["events"], json!(expected), "{query}");
+        assert_eq!(page["next"], json!(tail), "{query}");
+        let mut watches = Vec::new();
+        for transport in BOTH {
+            let mut watch = open(&host, &format!("{path}{query}"), transport).await;
+            let frames = watch.until("heartbeat").await;
+            assert_eq!(events(&frames), expected, "{query}");
+            assert_eq!(frames.last().unwrap().cursor(), tail, "{query}");
+            check_ids(&frames, transport);
+            watches.push(watch);
+        }
+        for mut watch in watches {
+            // What is left out is no news, and the heartbeat is behind it all the same.
+            say(&host, &worker, &format!("again {query}")).await;
+            let newest = polled(&host, &path).await.last().unwrap()["cursor"].clone();
+            let reached =
+                |frame: &Frame| frame.name == "heartbeat" && frame.data["cursor"] == newest;
+            watch.until_that(reached).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn previews_join_to_the_text_and_have_no_id() {
+    let host = Host::start().await;
+    for transport in BOTH {
+        let worker = host.worker().await;
+        let path = format!("/v1/workers/{worker}/events?deltas=true");
+        let mut watch = open(&host, &path, transport).await;
+        watch.until("up_to_date").await;
+        host.post(&format!("/v1/workers/{worker}/input"), text("drip", "drip"))
+            .await;
+        let ended = |frame: &Frame| frame.data["type"] == "block.finished";
+        let frames = watch.until_that(ended).await;
+        check_ids(&frames, transport);
+        let mut live = String::new();
+        let mut deltas = 0;
+        for frame in frames.iter().filter(|frame| frame.name == "delta") {
+            let text = frame.data["text"].as_str().unwrap();
+            match frame.data["op"].as_str().unwrap() {
+                "append" => {
+                    assert_eq!(frame.data["offset_bytes"], json!(live.len()), "{frames:?}");
+                    live.push_str(text);
+                }
+                "replace" => text.clone_into(&mut live),
+                other => panic!("{other}"),
+            }
+            deltas += 1;
+        }
+        let whole = frames.last().unwrap().data["data"]["text"]
+            .as_str()
+            .unwrap();
+        assert_eq!(whole, "dro\u{70} \u{e9} by drop DRIP");
+        assert!(
+            deltas >= 2 && whole.starts_with(&live),
+            "{live:?} of {whole:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_answers_pings_and_takes_no_commands() {
+    let host = Host::start().await;
+    let mut watch = open(&host, "/v1/events", Transport::WebSocket).await;
+    watch.until("up_to_date").await;
+    watch.send(Message::Ping(b"there?".as_slice().into())).await;
+    watch.send(Message::text(r#"{"stop":true}"#)).await;
+    let rest = watch.rest().await;
+    assert_eq!(rest[0].data["reason"], "refused");
+    assert_eq!(rest[1].data["code"], 1008);
+    assert!(
+        host.get("/v1/runtime").await.json()["live"]
+            .as_bool()
+            .unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_counted_while_it_is_open() {
+    let host = Host::start().await;
+    for transport in BOTH {
+        let label = match transport {
+            Transport::Sse => "sse",
+            Transport::WebSocket => "websocket",
+        };
+        let counted = async |count: u32| {
+            let told = format!("worker_runtime_http_streams{{transport=\"{label}\"}} {count}\n");
+            let deadline = Instant::now() + crate::host::DEADLINE;
+            while !host.get("/metrics").await.text().contains(&told) {
+                assert!(Instant::now() < deadline, "{told} is never told");
+            }
+        };
+        let mut watch = open(&host, "/v1/events", transport).await;
+        watch.until("up_to_date").await;
+        counted(1).await;
+        drop(watch);
+        counted(0).await;
+    }
+}
