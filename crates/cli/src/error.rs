@@ -8,8 +8,8 @@ use std::io;
 use worker_runtime_core::{
     Code, CursorError, CursorMalformed, IdError, ScopeError,
     error::{
-        AllocationError, CreateError, FenceError, LifecycleError, OpenError, ReadError, RunError,
-        ScopeRefusal, SubmitError, Unavailable, WorkerError,
+        AllocationError, CreateError, FenceError, LeaseError, LifecycleError, NoLease, OpenError,
+        ReadError, RunError, ScopeRefusal, SubmitError, Unavailable, WorkerError,
     },
     store::StoreError,
     view::{Holder, Phase},
@@ -180,12 +180,40 @@ impl From<AllocationError> for CliError {
     }
 }
 
+impl From<LeaseError> for CliError {
+    fn from(error: LeaseError) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            LeaseError::Lease(error) => error.into(),
+            LeaseError::Unavailable(error) => error.into(),
+            LeaseError::Refused(refusal) => with_refusal(told, &refusal),
+            LeaseError::Exists(lease_id) | LeaseError::Stale { lease_id, .. } => {
+                told.hint(Suggestion::lock_show(lease_id))
+            }
+            LeaseError::Limit { .. } => told.hint(Suggestion::lock_ls()),
+            _ => told.hint(Suggestion::help(&["lock", "acquire"])),
+        }
+    }
+}
+
+impl From<NoLease> for CliError {
+    fn from(error: NoLease) -> Self {
+        let told = Self::new(error.code(), error.to_string());
+        match error {
+            NoLease::Damaged { lease_id, .. } => {
+                told.hint(Suggestion::lock_release_by_force(lease_id))
+            }
+            _ => told.hint(Suggestion::lock_ls()),
+        }
+    }
+}
+
 impl From<FenceError> for CliError {
     fn from(error: FenceError) -> Self {
         let told = Self::new(error.code(), error.to_string());
         match error {
             FenceError::Worker(error) => error.into(),
-            FenceError::Lease(_) => told.hint(Suggestion::lock_ls()),
+            FenceError::Lease(error) => error.into(),
             FenceError::Stale {
                 holder: Holder::Worker(worker_id),
                 ..

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use worker_runtime_core::{Code, Cursor, InputId, ScopeRule, WorkerId, view::Holder};
+use worker_runtime_core::{
+    Code, Cursor, Fence, InputId, LeaseId, ScopeRule, WorkerId, view::Holder,
+};
 use worker_runtime_http::wire::AccessScope;
 
 use crate::{shell, worker_name::holder_id};
@@ -145,6 +147,12 @@ impl Suggestion {
         Self::new(&["lock", "show", &holder_id(holder.into())])
     }
 
+    /// A lease, for its whole time from now on.
+    pub(crate) fn lock_renew(lease_id: LeaseId, fence: Fence) -> Self {
+        let (lease_id, fence) = (lease_id.to_string(), fence.to_string());
+        Self::new(&["lock", "renew", &lease_id, "--fence", &fence])
+    }
+
     /// Who holds the place of a rule.
     pub(crate) fn lock_who(rule: &ScopeRule) -> Self {
         Self::new(&["lock", "who", &format!("{}:{}", rule.mount, rule.path)])
@@ -251,6 +259,11 @@ impl Suggestion {
     /// What makes a server, on its machine.
     pub(crate) fn serve() -> Self {
         Self::new(&["serve"]).of(Whose::OursAnywhere)
+    }
+
+    /// What makes a server of the state directory that is meant.
+    pub(crate) fn serve_here() -> Self {
+        Self::new(&["serve"])
     }
 
     /// Which version this is.

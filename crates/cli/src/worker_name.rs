@@ -89,17 +89,19 @@ fn is_nil(text: &str) -> bool {
 }
 
 fn means(text: &str, worker_id: WorkerId, name: Option<&str>) -> bool {
-    if name == Some(text) {
-        return true;
-    }
-    let digits: String = text.chars().filter(|c| *c != '-').collect();
-    digits.len() >= PREFIX_DIGITS_MIN
-        && digits.chars().all(|c| c.is_ascii_hexdigit())
-        && plain(worker_id).starts_with(&digits.to_ascii_lowercase())
+    name == Some(text) || begins_with(&worker_id.to_string(), text)
 }
 
-fn plain(worker_id: WorkerId) -> String {
-    worker_id.to_string().replace('-', "")
+/// Whether a text can be the beginning of an id.
+pub(crate) fn may_begin_an_id(text: &str) -> bool {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    digits.len() >= PREFIX_DIGITS_MIN && digits.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// Whether an id begins with a text.
+pub(crate) fn begins_with(id: &str, text: &str) -> bool {
+    let plain = |text: &str| text.replace('-', "").to_ascii_lowercase();
+    may_begin_an_id(text) && plain(id).starts_with(&plain(text))
 }
 
 fn unknown(text: &str) -> CliError {

@@ -76,7 +76,8 @@ fn print(target: &Target, status: &RuntimeStatus, printer: &mut Printer) -> Resu
         "inputs   {} dispatched without an outcome, {} waiting",
         status.dispatched, status.queued
     ))?;
-    printer.line(format_args!("scopes   {} held", status.allocations))?;
+    let scopes = status.allocations.saturating_add(status.leases);
+    printer.line(format_args!("scopes   {scopes} held"))?;
     printer.line(format_args!("cursor   {}", status.cursor))
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use clap::Parser;
-use worker_runtime_core::{Code, InputId, Permission, ScopeRule};
+use worker_runtime_core::{Code, Fence, InputId, Permission, ScopeRule};
 use worker_runtime_http::wire::AccessScope;
 
 use super::{Suggestion, Whose};
@@ -52,6 +52,7 @@ const CURSOR: &str = "c166612b0fe97346fa00000000000000133f948ccf4d9bb8b9";
 /// One of each, by the name of the function that makes it.
 fn each() -> Vec<(&'static str, Suggestion)> {
     let worker_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    let lease_id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
     let cursor = CURSOR.parse().unwrap();
     let path = Path::new("/var/my state");
     let rule = ScopeRule {
@@ -88,6 +89,8 @@ fn each() -> Vec<(&'static str, Suggestion)> {
         ("worker_stop", Suggestion::worker_stop(worker_id)),
         ("lock_ls", Suggestion::lock_ls()),
         ("lock_show", Suggestion::lock_show(worker_id)),
+        ("lock_renew", Suggestion::lock_renew(lease_id, Fence(7))),
+        ("serve_here", Suggestion::serve_here()),
         ("lock_who", Suggestion::lock_who(&rule)),
         (
             "lock_release_by_force",

@@ -2,7 +2,7 @@
 //! the same next commands as on a stopped store.
 
 use worker_runtime_core::{
-    Code, WorkerId,
+    Code, LeaseId, WorkerId,
     worker::{BackendSelection, CreateWorker},
 };
 use worker_runtime_execution::exec::ExecFactory;
@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct About {
     worker_id: Option<WorkerId>,
+    lease_id: Option<LeaseId>,
     /// The command whose `--help` tells what it takes.
     command: &'static [&'static str],
     /// What all of it needs, where a server that has not read it yet asks for less.
@@ -31,6 +32,7 @@ impl About {
     /// The Runtime.
     pub(crate) const RUNTIME: Self = Self {
         worker_id: None,
+        lease_id: None,
         command: &[],
         needs: None,
     };
@@ -39,6 +41,7 @@ impl About {
     pub(crate) const fn worker(worker_id: WorkerId) -> Self {
         Self {
             worker_id: Some(worker_id),
+            lease_id: None,
             command: &[],
             needs: None,
         }
@@ -51,6 +54,14 @@ impl About {
         Self {
             needs: is_free.then_some(AccessScope::Admin),
             ..Self::RUNTIME.of(&["worker", "create"])
+        }
+    }
+
+    /// A lease.
+    pub(crate) const fn lease(self, lease_id: LeaseId) -> Self {
+        Self {
+            lease_id: Some(lease_id),
+            ..self
         }
     }
 
@@ -119,6 +130,7 @@ impl Remote {
         let told = CliError::new(code, problem.detail.clone());
         let worker_id = problem.worker_id.or(about.worker_id);
         let show = worker_id.map_or_else(Suggestion::worker_ls, Suggestion::worker_show);
+        let show = about.lease_id.map_or(show, Suggestion::lock_show);
         match code {
             Code::TokenMissing => {
                 let address = self.client.address();
@@ -166,6 +178,11 @@ impl Remote {
             | Code::InputTooLarge => told.hint(Suggestion::help(about.command)),
             Code::TokenScope => with_scope(told, problem.scope, about.needs),
             Code::WorkerChanged | Code::FenceStale => told.hint(show),
+            Code::LeaseExists => told.hint(show),
+            Code::RecordDamaged if let Some(lease_id) = about.lease_id => {
+                told.hint(Suggestion::lock_release_by_force(lease_id))
+            }
+            Code::LeaseUnknown | Code::LeaseLimit => told.hint(Suggestion::lock_ls()),
             Code::ScopeNotHeld => told.hint(Suggestion::lock_ls()),
             Code::ScopeInUse | Code::ScopeLent | Code::ScopeDenied => {
                 let by_force = worker_id.map(Suggestion::lock_release_by_force);

@@ -1,10 +1,11 @@
 //! What is held, read from a store or from a server, the same both ways.
 
 use worker_runtime_core::{
-    Code, Mounts, Scope, WorkerId,
+    Code, LeaseId, Mounts, Scope, WorkerId,
     error::{AllocationError, ScopeRefusal},
     view::{
-        AllocationList, AllocationView, FenceVerified, Place, PlaceHolders, ScopeOwner, VerifyFence,
+        AllocationList, AllocationView, FenceVerified, LeaseList, LeaseVerified, LeaseView, Place,
+        PlaceHolders, ScopeOwner, VerifyFence,
     },
 };
 use worker_runtime_http::{client::ClientError, wire::CheckAllocation};
@@ -62,6 +63,53 @@ impl Target {
             Self::Server(server) => {
                 let call = server.remote.client.allocation(worker_id);
                 server.ask(About::worker(worker_id), call)
+            }
+        }
+    }
+
+    /// What others than Workers hold, oldest grant first, paged.
+    ///
+    /// # Errors
+    /// When the server can't be asked.
+    pub(crate) fn leases(&self, offset: usize, count_max: usize) -> Result<LeaseList, CliError> {
+        match self {
+            Self::Store(store) => Ok(store.observation.leases(offset, count_max)),
+            Self::Server(server) => server.leases(offset, count_max),
+        }
+    }
+
+    /// What one lease holds.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn lease(&self, lease_id: LeaseId) -> Result<LeaseView, CliError> {
+        match self {
+            Self::Store(store) => Ok(store.observation.lease(lease_id)?),
+            Self::Server(server) => {
+                let about = About::RUNTIME.lease(lease_id);
+                server.ask(about, server.remote.client.lease(lease_id))
+            }
+        }
+    }
+
+    /// Whether a lease's fence is current and its holder may touch a place.
+    ///
+    /// # Errors
+    /// When it is not, or may not.
+    pub(crate) fn verify_lease(
+        &self,
+        lease_id: LeaseId,
+        asked: &VerifyFence,
+        global: &Global,
+    ) -> Result<LeaseVerified, CliError> {
+        match self {
+            Self::Store(store) => {
+                let mounts = store.mounts(global)?;
+                Ok(store.observation.verify_lease(&mounts, lease_id, asked)?)
+            }
+            Self::Server(server) => {
+                let about = About::RUNTIME.of(&["lock", "verify"]).lease(lease_id);
+                server.ask(about, server.remote.client.verify_lease(lease_id, asked))
             }
         }
     }
@@ -175,6 +223,28 @@ impl ReadTarget {
 }
 
 impl Server {
+    /// As [`allocations`](Self::allocations).
+    fn leases(&self, offset: usize, count_max: usize) -> Result<LeaseList, CliError> {
+        let client = &self.remote.client;
+        let mut held: Vec<LeaseView> = Vec::new();
+        loop {
+            let begin = offset.saturating_add(held.len());
+            let wanted = count_max.saturating_sub(held.len()).min(PAGE_MAX);
+            let page = self.ask(About::RUNTIME, client.leases(begin, wanted))?;
+            held.extend(page.leases.into_iter().take(wanted));
+            if page.next.is_some() && held.len() < count_max {
+                continue;
+            }
+            let end = offset.saturating_add(held.len());
+            return Ok(LeaseList {
+                next: (end < page.total && !held.is_empty()).then_some(end),
+                leases: held,
+                total: page.total,
+                cursor: page.cursor,
+            });
+        }
+    }
+
     /// As many as were asked for, page after page. Between two pages something may have changed.
     fn allocations(&self, offset: usize, count_max: usize) -> Result<AllocationList, CliError> {
         let client = &self.remote.client;

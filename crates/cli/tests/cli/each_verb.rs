@@ -29,6 +29,8 @@ const MISTAKES: &[&[&str]] = &[
     &["lock", "who", "nowhere:src"],
     &["lock", "conflicts"],
     &["lock", "verify", "src", "--worker", "w", "--fence", "7"],
+    &["lock", "acquire", "src", "--ttl", "10m", "--holder", "me"],
+    &["lock", "renew", "nobody", "--fence", "7"],
     &["lock", "change", "w", "--scope", "write:../src"],
     &["lock", "release", "ended"],
     &["lock", "reclaim", "nobody"],

@@ -16,6 +16,7 @@ mod confine;
 mod crash;
 mod damage;
 mod each_verb;
+mod leases;
 mod lines;
 mod live;
 mod live_end;

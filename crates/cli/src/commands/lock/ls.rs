@@ -2,9 +2,12 @@
 
 use clap::Args;
 use serde_json::json;
-use worker_runtime_core::{WorkerId, view::AllocationView};
+use worker_runtime_core::{
+    WorkerId,
+    view::{AllocationView, Holder, LeaseView},
+};
 
-use super::use_text;
+use super::{lease, use_text};
 use crate::{
     args::{Format, Global},
     commands::worker::rules_text,
@@ -29,46 +32,66 @@ pub(crate) struct LsArgs {
 pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
     let target = target::open(global, printer)?;
     let list = target.allocations(args.offset, args.limit)?;
+    // Leases come behind what Workers hold, in one list with them.
+    let room = args.limit.saturating_sub(list.allocations.len());
+    let mut leases = target.leases(args.offset.saturating_sub(list.total), room.max(1))?;
+    leases.leases.truncate(room);
+    let total = list.total.saturating_add(leases.total);
+    let leases = leases.leases;
+    let shown = list.allocations.len().saturating_add(leases.len());
+    let end = args.offset.saturating_add(shown);
+    let next = (end < total && shown > 0).then_some(end);
     match printer.format() {
         Format::Json => printer.json(&target.sourced(&json!({
             "allocations": list.allocations,
-            "total": list.total,
-            "next": list.next,
+            "leases": leases,
+            "total": total,
+            "next": next,
             "cursor": list.cursor,
         })))?,
         Format::Jsonl => {
             let mut held = list.allocations.iter();
             held.try_for_each(|held| printer.json(held))?;
+            leases.iter().try_for_each(|held| printer.json(held))?;
         }
         Format::Name => {
             let mut held = list.allocations.iter();
             held.try_for_each(|held| printer.line(held.worker_id))?;
+            let mut leases = leases.iter();
+            leases.try_for_each(|held| printer.line(held.lease_id))?;
         }
-        Format::Table | Format::Wide => table(&list.allocations, &target, printer)?,
+        Format::Table | Format::Wide => table(&list.allocations, &leases, &target, printer)?,
     }
     printer.flush()?;
-    if list.total == 0 {
+    if total == 0 {
         printer.words("nobody holds anything");
         printer.hint(&Suggestion::worker_ls());
-    } else if let Some(next) = list.next {
+    } else if let Some(next) = next {
         printer.words(format_args!(
-            "{} of {} Workers that hold something; --offset {next} shows the next ones",
-            list.allocations.len(),
-            list.total
+            "{shown} of {total} that hold something; --offset {next} shows the next ones"
         ));
     }
     Ok(Exit::Done)
 }
 
-fn table(held: &[AllocationView], target: &Target, printer: &mut Printer) -> Result<(), Failure> {
+fn table(
+    held: &[AllocationView],
+    leases: &[LeaseView],
+    target: &Target,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
     let is_wide = printer.format() == Format::Wide;
     let everyone = worker_name::all(target)?;
     let ids = everyone.iter().map(|worker| worker.worker_id);
-    let short = worker_name::short_ids(ids.chain(held.iter().map(|held| held.worker_id)));
-    let id_of = |worker_id: WorkerId| match is_wide {
-        true => worker_id.to_string(),
-        false => short(worker_id),
+    let ids = ids.chain(held.iter().map(|held| held.worker_id));
+    let ids = ids.map(Holder::Worker);
+    let leased = leases.iter().map(|lease| lease.lease_id.into());
+    let short = worker_name::short_holders(ids.chain(leased));
+    let text_of = |holder: Holder| match is_wide {
+        true => worker_name::holder_id(holder),
+        false => short(holder),
     };
+    let id_of = |worker_id: WorkerId| text_of(worker_id.into());
     let mut header = vec!["ID", "NAME", "HOLDS", "DELEGATES", "USE", "SINCE"];
     if is_wide {
         header.extend(["PARENT", "FENCE", "LENT TO"]);
@@ -92,6 +115,20 @@ fn table(held: &[AllocationView], target: &Target, printer: &mut Printer) -> Res
                     .unwrap_or_default(),
                 lent.collect::<Vec<_>>().join(","),
             ]);
+        }
+        table.row(cells);
+    }
+    for held in leases {
+        let mut cells = vec![
+            text_of(held.lease_id.into()),
+            held.holder.clone(),
+            rules_text(&held.scope),
+            String::new(),
+            lease::use_text(held, printer),
+            printer.time().text(held.granted_at),
+        ];
+        if is_wide {
+            cells.extend([String::new(), held.fence.to_string(), String::new()]);
         }
         table.row(cells);
     }

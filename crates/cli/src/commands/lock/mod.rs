@@ -1,9 +1,13 @@
 //! `lock`: who holds what, and what is given back or taken back. Workers are made with what they hold
-//! (`worker create --scope`) and lose it with their end.
+//! (`worker create --scope`) and lose it with their end; who is no Worker takes a lease.
 
+mod acquire;
 mod change;
 mod conflicts;
+mod lease;
 mod ls;
+mod release;
+mod renew;
 mod show;
 mod take;
 mod verify;
@@ -16,9 +20,9 @@ use crate::{args::Global, error::Failure, exit::Exit, output::Printer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LockCommand {
-    /// List what Workers hold
+    /// List what is held, by Workers and by others
     Ls(ls::LsArgs),
-    /// Print what one Worker holds
+    /// Print what one Worker holds, or a lease
     Show(show::ShowArgs),
     /// Print who may write at a path, or below it
     ///
@@ -29,19 +33,29 @@ pub(crate) enum LockCommand {
     ///
     /// Nothing is asked for. The exit code is 1 when it meets somebody.
     Conflicts(conflicts::ConflictsArgs),
-    /// Say by the exit code whether a run may still write
+    /// Say by the exit code whether a run may still write, or the holder of a lease
     ///
     /// When it may, that is 0, and nothing is printed. Whatever else it ends with, nobody has said that
     /// it may: write nothing.
     Verify(verify::VerifyArgs),
+    /// Hold a scope for a time, for somebody who is no Worker
+    ///
+    /// Nobody else is granted what lies in it, until it is released or its time is over. Prints the lease's id
+    /// and its fence, which `lock verify` takes before each write.
+    Acquire(acquire::AcquireArgs),
+    /// Hold a lease for its whole time from now on
+    ///
+    /// After a restart of the server its fence is void: this takes the old one, and prints the next.
+    Renew(renew::RenewArgs),
     /// Have a Worker hold another scope, or hand on another one
     ///
     /// What is not said stays. It can have more at any time, less only while nothing runs with it.
     Change(change::ChangeArgs),
-    /// Have a Worker give up what it holds
+    /// Have a Worker give up what it holds, or give back a lease
     ///
-    /// Where it works it may look on. What those below it hold lies below its parent then.
-    Release(take::TakeArgs),
+    /// Where a Worker works it may look on. What those below it hold lies below its parent then. A lease is
+    /// free at once.
+    Release(release::ReleaseArgs),
     /// Take back what the Workers directly below one hold
     ///
     /// All of it or nothing. What lies below those lies directly below it then.
@@ -61,7 +75,9 @@ pub(crate) fn run(
         LockCommand::Conflicts(args) => conflicts::run(&args, global, printer),
         LockCommand::Verify(args) => verify::run(&args, global, printer),
         LockCommand::Change(args) => change::run(&args, global, printer),
-        LockCommand::Release(args) => take::run(What::Own, &args, global, printer),
+        LockCommand::Acquire(args) => acquire::run(&args, global, printer),
+        LockCommand::Renew(args) => renew::run(&args, global, printer),
+        LockCommand::Release(args) => release::run(&args, global, printer),
         LockCommand::Reclaim(args) => take::run(What::Lent, &args, global, printer),
     }
 }

@@ -1,9 +1,12 @@
-//! `lock show WORKER`.
+//! `lock show WORKER`, or a lease.
 
 use clap::Args;
-use worker_runtime_core::view::AllocationView;
+use worker_runtime_core::{
+    LeaseId,
+    view::{AllocationView, Holder},
+};
 
-use super::use_text;
+use super::{lease, use_text};
 use crate::{
     args::{Format, Global},
     commands::worker::rules_text,
@@ -11,12 +14,12 @@ use crate::{
     exit::Exit,
     output::{Printer, one_line},
     suggest::Suggestion,
-    target, worker_name,
+    target::{self, Target},
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The Worker: its id, the first digits of it, or its name
+    /// The Worker: its id, the first digits of it, or its name; or a lease by its id
     worker: String,
 }
 
@@ -26,7 +29,10 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let target = target::open(global, printer)?;
-    let worker_id = worker_name::find_id(&target, &args.worker)?;
+    let worker_id = match lease::find_holder(&target, &args.worker)? {
+        Holder::Worker(worker_id) => worker_id,
+        Holder::Lease(lease_id) => return show_lease(lease_id, &target, printer),
+    };
     let held = target.allocation(worker_id)?;
     match printer.format() {
         Format::Json | Format::Jsonl => printer.json(&target.sourced(&held))?,
@@ -39,6 +45,22 @@ pub(crate) fn run(
                 printer.next(why, &[Suggestion::worker_assume_dead(worker_id)]);
             }
             printer.hint(&Suggestion::worker_show(worker_id));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn show_lease(lease_id: LeaseId, target: &Target, printer: &mut Printer) -> Result<Exit, Failure> {
+    let held = target.lease(lease_id)?;
+    match printer.format() {
+        Format::Json | Format::Jsonl => printer.json(&target.sourced(&held))?,
+        Format::Name => printer.line(held.lease_id)?,
+        Format::Table | Format::Wide => {
+            lease::print(&held, printer)?;
+            printer.flush()?;
+            if !held.is_current {
+                printer.hint(&Suggestion::lock_renew(lease_id, held.fence));
+            }
         }
     }
     Ok(Exit::Done)

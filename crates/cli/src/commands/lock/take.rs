@@ -32,20 +32,20 @@ use crate::{
 /// How long one question for news waits.
 const NEWS_WAIT: Duration = Duration::from_secs(20);
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct TakeArgs {
-    /// The Worker: its id, the first digits of it, or its name
-    worker: String,
+    /// The Worker: its id, the first digits of it, or its name; to release, also a lease by its id
+    pub(super) worker: String,
     /// Why, for whoever reads its events
     #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// Also while something runs with it: cancel that, keep what waits waiting, and wait until all of it
     /// is dead
     #[arg(long, requires = "reason")]
-    force: bool,
+    pub(super) force: bool,
     /// Only say whether anything would change; exit 23 if so
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// What is taken.

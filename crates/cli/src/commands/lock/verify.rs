@@ -1,14 +1,15 @@
-//! `lock verify PATH`: for whoever writes on behalf of a run. It says nothing when that may go on, so
+//! `lock verify PATH`: for whoever writes on behalf of a run, or under a lease. It says nothing when that may go on, so
 //! that a tool can put it before each write.
 
 use clap::Args;
 use worker_runtime_core::{
-    Code, Fence, Mounts, Permission, WorkerId,
+    Code, Fence, Mounts, Permission, Scope,
     error::FenceError,
-    view::{AllocationView, VerifyFence},
+    view::{Holder, VerifyFence},
     worker::MountRef,
 };
 
+use super::lease;
 use crate::{
     args::{Format, Global},
     config::Config,
@@ -29,10 +30,14 @@ pub(crate) struct VerifyArgs {
         long,
         value_name = "WORKER",
         env = "WORKER_RUNTIME_WORKER_ID",
-        hide_env_values = true
+        hide_env_values = true,
+        required_unless_present = "lease"
     )]
-    worker: String,
-    /// The fence that was granted to the run
+    worker: Option<String>,
+    /// The lease, in place of a Worker: its id, or the first digits of it
+    #[arg(long, value_name = "LEASE")]
+    lease: Option<String>,
+    /// The fence that was granted to the run, or printed last for the lease
     #[arg(
         long,
         value_name = "NUMBER",
@@ -52,7 +57,13 @@ pub(crate) fn run(
 ) -> Result<Exit, Failure> {
     let place = place_arg::place(&args.path)?;
     let target = target::open(global, printer)?;
-    let worker_id = worker_name::find_id(&target, &args.worker)?;
+    let holder: Holder = match (&args.lease, &args.worker) {
+        (Some(lease), _) => lease::find(&target, lease)?.into(),
+        (None, worker) => {
+            let worker = worker.as_deref().unwrap_or_default();
+            worker_name::find_id(&target, worker)?.into()
+        }
+    };
     let (fence, permission) = (
         Fence(args.fence),
         match args.read {
@@ -71,53 +82,70 @@ pub(crate) fn run(
             path: place.path,
         },
         None => {
-            let held = held(&target, worker_id, fence)?;
+            let held = held(&target, holder, fence)?;
             match named(&place.path, &held, global)? {
                 Some(place) => place,
-                None => return Err(outside(&target, &held, fence, &args.path, global)),
+                None => {
+                    let outside = outside(&target, holder, &held, fence, &args.path, global);
+                    return Err(outside);
+                }
             }
         }
     };
-    let verified = target.verify(worker_id, &asked(place), global)?;
-    if printer.format().is_json() {
-        printer.json(&target.sourced(&verified))?;
-    } else if printer.format() == Format::Name {
-        printer.line(verified.worker_id)?;
+    let asked = asked(place);
+    let json = printer.format().is_json();
+    match holder {
+        Holder::Worker(worker_id) => {
+            let verified = target.verify(worker_id, &asked, global)?;
+            if json {
+                printer.json(&target.sourced(&verified))?;
+            }
+        }
+        Holder::Lease(lease_id) => {
+            let verified = target.verify_lease(lease_id, &asked, global)?;
+            if json {
+                printer.json(&target.sourced(&verified))?;
+            }
+        }
+    }
+    if printer.format() == Format::Name {
+        printer.line(worker_name::holder_id(holder))?;
     }
     Ok(Exit::Done)
 }
 
-/// What the Worker holds; a fence of one that holds nothing is none.
-fn held(target: &Target, worker_id: WorkerId, fence: Fence) -> Result<AllocationView, CliError> {
-    target
-        .allocation(worker_id)
+/// What is held; a fence of a Worker that holds nothing is none.
+fn held(target: &Target, holder: Holder, fence: Fence) -> Result<Scope, CliError> {
+    let worker_id = match holder {
+        Holder::Worker(worker_id) => worker_id,
+        Holder::Lease(lease_id) => return Ok(target.lease(lease_id)?.scope),
+    };
+    let held = target.allocation(worker_id);
+    held.map(|held| held.scope)
         .map_err(|error| match error.code {
-            Code::ScopeNotHeld => {
-                let holder = worker_id.into();
-                FenceError::Stale { holder, fence }.into()
-            }
+            Code::ScopeNotHeld => FenceError::Stale { holder, fence }.into(),
             _ => error,
         })
 }
 
-/// The path by a name that one of the Worker's rules has, or the operator's for a place: no absolute
+/// The path by a name that one of the rules has, or the operator's for a place: no absolute
 /// path is on the wire, and the narrowest access token is enough.
-fn named(path: &str, held: &AllocationView, global: &Global) -> Result<Option<MountRef>, CliError> {
+fn named(path: &str, held: &Scope, global: &Global) -> Result<Option<MountRef>, CliError> {
     let operators = Config::load(global)?.options(Mounts::default())?.mounts;
-    let is_known = |mount: &str| held.scope.allow.iter().any(|rule| rule.mount == mount);
+    let is_known = |mount: &str| held.allow.iter().any(|rule| rule.mount == mount);
     Ok(place_arg::below_mount(path, &operators, is_known))
 }
 
-/// Why a place is refused that lies below nothing that the Worker holds: its fence counts first.
+/// Why a place is refused that lies below nothing that is held: its fence counts first.
 fn outside(
     target: &Target,
-    held: &AllocationView,
+    holder: Holder,
+    held: &Scope,
     fence: Fence,
     path: &str,
     global: &Global,
 ) -> Failure {
-    let worker_id = held.worker_id;
-    if let Some(rule) = held.scope.allow.first() {
+    if let Some(rule) = held.allow.first() {
         let own = VerifyFence {
             fence,
             place: MountRef {
@@ -126,13 +154,17 @@ fn outside(
             },
             permission: Permission::Read,
         };
-        match target.verify(worker_id, &own, global) {
+        let verified = match holder {
+            Holder::Worker(worker_id) => target.verify(worker_id, &own, global).map(drop),
+            Holder::Lease(lease_id) => target.verify_lease(lease_id, &own, global).map(drop),
+        };
+        match verified {
             Err(error) if error.code != Code::ScopeDenied => return error.into(),
             _ => {}
         }
     }
-    let message = format!("Worker {worker_id} may not touch {path}: it holds nothing there");
+    let message = format!("{holder} may not touch {path}: it holds nothing there");
     CliError::new(Code::ScopeDenied, message)
-        .hint(crate::suggest::Suggestion::lock_show(worker_id))
+        .hint(crate::suggest::Suggestion::lock_show(holder))
         .into()
 }

@@ -1,0 +1,168 @@
+//! `lock release`: what a Worker holds is given up (`take`), or a lease is. By force a lease ends at once:
+//! nothing of its holder's is known that could be waited for.
+
+use clap::Args;
+use serde_json::json;
+use worker_runtime_core::{
+    Code, Dispatch, Fence, LeaseId, error::LeaseError, view::Holder, view::LeaseReleased,
+};
+use worker_runtime_http::wire::ReleaseLease;
+
+use super::{
+    lease,
+    take::{self, TakeArgs, What},
+};
+use crate::{
+    args::{Format, Global},
+    error::{CliError, Failure},
+    exit::Exit,
+    here::Here,
+    output::Printer,
+    suggest::Suggestion,
+    target::{self, About, Server, Writing},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArgs {
+    #[command(flatten)]
+    take: TakeArgs,
+    /// Of a lease: the fence that was printed last for it
+    #[arg(long, value_name = "NUMBER", conflicts_with = "force")]
+    fence: Option<u64>,
+}
+
+pub(crate) fn run(
+    args: &ReleaseArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let take = &args.take;
+    let (holder, server) = {
+        let target = target::open(global, printer)?;
+        let holder = lease::find_holder(&target, &take.worker)?;
+        if let Holder::Lease(lease_id) = holder {
+            args.check(lease_id, &target)?;
+        }
+        // A store is closed before it is opened for writing, which waits for readers.
+        (holder, target.into_server())
+    };
+    match holder {
+        Holder::Worker(_) if args.fence.is_some() => {
+            let message = "--fence is of a lease; what a Worker holds is released without";
+            Err(CliError::usage(message, &["lock", "release"]).into())
+        }
+        Holder::Worker(worker_id) => {
+            drop(server);
+            let take = TakeArgs {
+                worker: worker_id.to_string(),
+                ..take.clone()
+            };
+            take::run(What::Own, &take, global, printer)
+        }
+        Holder::Lease(lease_id) if take.dry_run => would(lease_id, printer),
+        Holder::Lease(lease_id) => {
+            let released = args.end(lease_id, server.as_ref(), global, printer)?;
+            print(&released, printer)
+        }
+    }
+}
+
+impl ReleaseArgs {
+    /// That whoever asks is its holder, or says that it is taken by force.
+    fn check(&self, lease_id: LeaseId, target: &target::Target) -> Result<(), CliError> {
+        let held = match target.lease(lease_id) {
+            Ok(held) => held,
+            Err(_) if self.take.force => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match self.fence.map(Fence) {
+            _ if self.take.force => Ok(()),
+            // Else the Runtime says so.
+            Some(fence) if self.take.dry_run && fence != held.fence => {
+                Err(LeaseError::Stale { lease_id, fence }.into())
+            }
+            Some(_) => Ok(()),
+            None => {
+                let message = format!(
+                    "{} holds lease {lease_id}: show that it is yours with --fence, or take it with --force and say why with --reason",
+                    held.holder
+                );
+                Err(CliError::usage(&message, &["lock", "release"]))
+            }
+        }
+    }
+
+    fn end(
+        &self,
+        lease_id: LeaseId,
+        server: Option<&Server>,
+        global: &Global,
+        printer: &Printer,
+    ) -> Result<LeaseReleased, CliError> {
+        let take = &self.take;
+        if take.force {
+            let what = format_args!(
+                "lease {lease_id} is taken from its holder, which may still write if it does not ask"
+            );
+            printer.warn(what);
+        }
+        let (fence, reason) = (self.fence.map(Fence), take.reason.clone());
+        let Some(server) = server else {
+            let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
+            return target::change(global, false, writing, printer, async |runtime| {
+                let allocations = runtime.allocations();
+                let released = match fence {
+                    Some(fence) => allocations.release_lease(lease_id, fence, reason).await,
+                    None => {
+                        let reason = reason.unwrap_or_default();
+                        allocations.release_lease_by_force(lease_id, reason).await
+                    }
+                };
+                Ok(released?)
+            });
+        };
+        let release = ReleaseLease {
+            fence,
+            reason,
+            force: take.force,
+        };
+        let about = About::RUNTIME.of(&["lock", "release"]).lease(lease_id);
+        let call = async || server.remote.client.release_lease(lease_id, &release).await;
+        let released = server.insist(about, call);
+        released
+            .map(|answered| answered.answer)
+            .map_err(held_no_more)
+    }
+}
+
+/// What is asked for is so, whoever did it.
+fn held_no_more(mut error: CliError) -> CliError {
+    if error.code == Code::LeaseUnknown {
+        error.message.push_str("; what it held is free");
+    }
+    error
+}
+
+fn would(lease_id: LeaseId, printer: &mut Printer) -> Result<Exit, Failure> {
+    if printer.format().is_json() {
+        let told =
+            json!({ "dry_run": true, "lease_id": lease_id, "would_be": "free", "changes": true });
+        printer.json(&told)?;
+    } else {
+        printer.words(format_args!("what lease {lease_id} holds would be free"));
+    }
+    Ok(Exit::WouldChange)
+}
+
+fn print(released: &LeaseReleased, printer: &mut Printer) -> Result<Exit, Failure> {
+    let lease_id = released.lease_id;
+    match printer.format() {
+        Format::Json | Format::Jsonl => printer.json(released)?,
+        Format::Name => printer.line(lease_id)?,
+        Format::Table | Format::Wide => {
+            printer.words(format_args!("what lease {lease_id} held is free"));
+            printer.hint(&Suggestion::lock_ls());
+        }
+    }
+    Ok(Exit::Done)
+}
