@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    BlockId, Delta, DeltaOp, EndOptions, EventType, ObserveOptions, ObserveStream, Observed,
-    PageSize, Stream, WorkerId, cursor::From as Start, run::StopReason, store::BlockKind,
+    BlockId, Delta, DeltaOp, EndOptions, EventFilter, EventType, ObserveOptions, ObserveStream,
+    Observed, PageSize, Stream, WorkerId, cursor::From as Start, run::StopReason, store::BlockKind,
 };
 
 use crate::support::{Host, TakenRun, Told, data, within};
@@ -19,6 +19,7 @@ const TO_THE_END: ObserveOptions = ObserveOptions {
     },
     deltas: false,
     until_up_to_date: true,
+    filter: EventFilter::ALL,
 };
 
 fn with_deltas(host: &Host, worker_id: WorkerId, start: Start) -> ObserveStream {
