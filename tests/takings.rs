@@ -3,7 +3,7 @@
 
 use worker_runtime_core::{
     Code, EndOptions, EventType, Permission, RunId, Scope, ScopeRule, WorkerId,
-    backend::{Cancelled, Proof},
+    backend::{BackendError, BackendErrorKind, Cancelled, Proof},
     error::AllocationError,
     record::{Lifecycle, ProcessLife, ProcessRecord},
     run::{OutcomeKind, StopReason},
@@ -238,6 +238,44 @@ async fn a_reclaim_by_force_asks_all_of_one_layer_at_once() {
     host.until(busy, EventType::ALLOCATION_RELEASED).await;
     let view = host.observation().allocation(parent).unwrap();
     assert_eq!(view.lent_to, []);
+    host.end().await;
+}
+
+/// Who was asked to end and ran nothing any more was taken for quiet: what it held was free while its
+/// backend was still being stopped, or could not be shown to have ended.
+#[tokio::test]
+async fn a_reclaim_takes_nothing_from_one_that_is_about_to_end_and_is_not_quiet() {
+    let host = Host::open().await;
+    let delegating = CreateWorker {
+        delegation: write("src"),
+        ..assistant()
+    };
+    let parent = host.create(delegating).await;
+    let mut below = holder();
+    below.spec.parent = Some(parent);
+    let child = host.create(below).await;
+    host.script.plan(|plan| plan.stop = Say::Ask);
+    let run = host.start(child, "one").await;
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let catalog = host.runtime.catalog();
+    catalog.stop(child, EndOptions::default()).await.unwrap();
+    let (_, quiet) = host.script.stop_asked().await;
+    let reclaim = async || {
+        let allocations = host.runtime.allocations();
+        allocations.reclaim(parent, None).await.unwrap_err().code()
+    };
+    assert_eq!(reclaim().await, Code::ScopeInUse);
+    let lives = BackendError::new(BackendErrorKind::Broken, "pid 4711 does not answer");
+    quiet.unwrap().send(Err(lives)).unwrap();
+    host.until(child, EventType::DIAGNOSTIC).await;
+    assert_eq!(reclaim().await, Code::ScopeInUse);
+    assert!(host.observation().allocation(child).is_some());
+    let dead = EndOptions {
+        assume_dead: true,
+        ..EndOptions::default()
+    };
+    catalog.stop(child, dead).await.unwrap();
+    assert!(host.observation().allocation(child).is_none());
     host.end().await;
 }
 

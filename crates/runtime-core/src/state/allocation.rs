@@ -289,13 +289,17 @@ impl State {
         }
     }
 
-    /// That nothing runs that was started with what the Worker holds.
+    /// That nothing runs that was started with what the Worker holds, or may still do. What is asked to
+    /// end holds it until all is quiet, and what can't be shown to be dead until it can.
     pub(super) fn refuse_in_use(&self, worker_id: WorkerId) -> Result<(), AllocationError> {
         let run_id = self.current_run(worker_id).map(|run| run.run_id);
-        if run_id.is_none() && self.worker(worker_id)?.record.processes.is_empty() {
-            return Ok(());
+        let record = &self.worker(worker_id)?.record;
+        let is_quiet =
+            record.processes.is_empty() && record.ending.is_none() && record.unproven.is_none();
+        match run_id.is_none() && is_quiet {
+            true => Ok(()),
+            false => Err(AllocationError::InUse { worker_id, run_id }),
         }
-        Err(AllocationError::InUse { worker_id, run_id })
     }
 
     pub(super) fn active(&self, worker_id: WorkerId) -> Result<Arc<WorkerRecord>, AllocationError> {
