@@ -61,6 +61,7 @@ pub const PARTS: &[Part] = &[
             ("crash points", 1_000),
             ("acknowledged commands", 500),
             ("events trimmed", 100),
+            ("scopes handed on, changed or taken back", 50),
             ("images with none", 800),
             ("images with all", 4000),
             ("images with one left out", 2000),

@@ -15,10 +15,11 @@ use crate::report::Violation;
 const PREFIX: &str = "I1 the log is a prefix of what was told";
 
 /// How what runs comes to its end.
-const ENDS: [&str; 5] = [
+const ENDS: [&str; 6] = [
     "block.finished",
     "run.finished",
     "allocation.released",
+    "allocation.reparented",
     "worker.stopped",
     "worker.cancelled",
 ];
@@ -63,7 +64,9 @@ fn ended(world: World) -> Result<World, Violation> {
         let detail = format!("{} of {worker_id} has none after an opening", run.input_id);
         return Err(Violation::new("I4 one outcome for each input", detail));
     }
-    let waits = |life: &Life| life.lifecycle == Lifecycle::Active && life.ending.is_some();
+    let waits = |life: &Life| {
+        life.lifecycle == Lifecycle::Active && (life.ending.is_some() || life.releasing)
+    };
     match world.workers.iter().find(|(_, life)| waits(life)) {
         Some((worker_id, _)) => {
             let detail = format!("{worker_id} was asked to end, and nothing of it runs");

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use worker_runtime_core::{
-    Digest, Event, EventType, Position, RunId, ScopeRule, WorkerId, record::Lifecycle, run::Usage,
+    Digest, Event, EventType, Position, RunId, WorkerId, record::Lifecycle, run::Usage,
 };
 
 use super::{
     items::bears_item,
     runs::{apply_input, apply_run, apply_told},
-    scopes::may_both_write,
-    world::{Held, Life, Run, World},
+    world::{Life, Run, World},
 };
 use crate::report::Violation;
 
@@ -61,7 +60,7 @@ pub(super) fn must(holds: bool, promise: &str, event: &Event, detail: impl AsRef
 
 const DENSE: &str = "I2 streams are dense";
 pub(super) const ONE_OUTCOME: &str = "I4 one outcome for each input";
-const SCOPES: &str = "I6 scopes and fences";
+pub(super) const SCOPES: &str = "I6 scopes and fences";
 pub(super) const LIVES: &str = "I3 lives follow their order";
 
 impl World {
@@ -84,6 +83,7 @@ impl World {
         self.position = event.position;
         self.at = event.at;
         let data = Data::of(event);
+        self.look_at_owed(event)?;
         let Some(place) = event.worker else {
             return self.apply_runtime(event);
         };
@@ -232,7 +232,11 @@ impl World {
             "worker.updated" => update(life, data),
             "worker.paused" => life.paused = true,
             "worker.resumed" => life.paused = false,
-            "worker.ending" => life.ending = Some((data.text("kind"), data.read("reason"))),
+            "worker.ending" => {
+                life.ending = Some((data.text("kind"), data.read("reason")));
+                // Its scope is free with its end.
+                life.releasing = false;
+            }
             "worker.stopped" => life.lifecycle = Lifecycle::Stopped,
             "worker.cancelled" => life.lifecycle = Lifecycle::Cancelled,
             "worker.archived" => life.archived = true,
@@ -253,36 +257,7 @@ impl World {
         Ok(())
     }
 
-    fn apply_scope(&mut self, life: &mut Life, event: &Event, data: &Data) -> Applied {
-        let fence = data.number("fence").unwrap_or_default();
-        if event.kind == EventType::ALLOCATION_RELEASED {
-            let held = life.held.take();
-            let is_current = held.is_some_and(|held| held.fence == fence);
-            let may = life.ending.is_some() && life.run.is_none();
-            must(may, SCOPES, event, "its Worker does not end, or runs")?;
-            return must(
-                is_current,
-                SCOPES,
-                event,
-                format!("{fence} is not what it holds"),
-            );
-        }
-        must(life.held.is_none(), SCOPES, event, "it holds one already")?;
-        self.take_fence(fence, event)?;
-        let allow: Vec<ScopeRule> = data.read("allow").unwrap_or_default();
-        for other in self.workers.values() {
-            let meets = other
-                .held
-                .as_ref()
-                .is_some_and(|held| may_both_write(&held.allow, &allow));
-            must(!meets, SCOPES, event, "another Worker may write there")?;
-        }
-        let deny = data.read("deny").unwrap_or_default();
-        life.held = Some(Held { fence, allow, deny });
-        Ok(())
-    }
-
-    fn take_fence(&mut self, fence: u64, event: &Event) -> Applied {
+    pub(super) fn take_fence(&mut self, fence: u64, event: &Event) -> Applied {
         must(
             fence > self.fence,
             SCOPES,
@@ -310,7 +285,8 @@ impl World {
             event,
             format!("{first:?} is next, not {input_id}"),
         )?;
-        let may = life.lifecycle == Lifecycle::Active && life.ending.is_none() && !life.paused;
+        let is_asked = life.ending.is_some() || life.releasing;
+        let may = life.lifecycle == Lifecycle::Active && !is_asked && !life.paused;
         must(
             may && !self.stopped,
             LIVES,
@@ -360,6 +336,7 @@ fn created(event: &Event, data: &Data) -> Life {
         backend: data.read("backend"),
         lifecycle: Lifecycle::Active,
         ending: None,
+        releasing: false,
         epoch: data.number("epoch").unwrap_or_default(),
         paused: false,
         archived: false,

@@ -222,6 +222,6 @@ impl Runs {
 }
 
 /// What an event tells, as JSON.
-pub(super) fn data(event: &Event) -> serde_json::Value {
+pub(crate) fn data(event: &Event) -> serde_json::Value {
     Data::of(event).value().clone()
 }

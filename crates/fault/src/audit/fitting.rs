@@ -9,8 +9,8 @@ use worker_runtime_core::{
 };
 
 use super::{
-    scopes::may_both_write,
-    world::{Life, World},
+    scopes::may_hand_on,
+    world::{Held, Life, World},
 };
 use crate::{
     backend::{BACKEND, REFUSED_CONFIG},
@@ -62,14 +62,36 @@ impl Fitting {
         }
         let is_full = world.workers.len() >= limits().workers_max;
         fitting.note(is_full, Code::WorkerLimit);
-        let mut held = world.workers.values().filter_map(|life| life.held.as_ref());
-        let is_taken = held.any(|held| may_both_write(&held.allow, &request.scope.allow));
-        fitting.note(is_taken, Code::ScopeConflict);
+        fitting.note_held(request, world);
         if request.initial_input.is_some() {
             fitting.note(world.stopped, Code::RuntimeStopped);
             fitting.note(request.backend.is_none(), Code::InputIncapable);
         }
         Some(fitting)
+    }
+
+    /// Others may hold it, or whoever is to be above may not hand it on.
+    fn note_held(&mut self, request: &CreateWorker, world: &World) {
+        let parent = request.spec.parent;
+        let above = parent.map(|parent| world.workers.get(&parent));
+        let is_there =
+            above.map(|above| above.is_some_and(|above| above.lifecycle == Lifecycle::Active));
+        self.note(is_there == Some(false), Code::ParentUnknown);
+        let asked = Held {
+            fence: 0,
+            allow: request.scope.allow.clone(),
+            deny: Vec::new(),
+            lends: request.delegation.allow.clone(),
+            parent,
+        };
+        if asked.allow.is_empty() && asked.lends.is_empty() {
+            return;
+        }
+        let above = above.flatten().and_then(|above| above.held.as_ref());
+        let is_handed = above.is_some_and(|above| may_hand_on(above, &asked));
+        self.note(parent.is_some() && !is_handed, Code::ScopeUndelegated);
+        let is_taken = world.rivals(None, &asked).next().is_some();
+        self.note(is_taken, Code::ScopeConflict);
     }
 
     fn of_send(worker_id: WorkerId, input: &SubmitInput, world: &World) -> Option<Self> {

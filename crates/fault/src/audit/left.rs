@@ -10,12 +10,12 @@ use super::{
     apply::Data,
     ends::outcome,
     expected::{Expected, data},
-    told::fits_change,
-    world::{Run, World},
+    told::{fits_change, fits_hold},
+    world::{Life, Run, World},
 };
 use crate::{
     backend::{NO_START, REJECTED_INPUT},
-    workload::{Answer, Asked, Done, Journal, LifeChange, SinkCall},
+    workload::{Answer, Asked, Done, HoldChange, Journal, LifeChange, SinkCall},
 };
 
 /// Commands of which nobody knows what became.
@@ -53,7 +53,7 @@ impl InFlight<'_> {
         let is_left = self.is_open && (self.follows(event, rest, world) || self.is_asked(event));
         if let Some(place) = event.worker
             && is_left
-            && event.kind.as_str() == "run.finished"
+            && ["run.finished", "allocation.released"].contains(&event.kind.as_str())
         {
             self.free.insert(place.worker_id);
         }
@@ -91,6 +91,7 @@ impl InFlight<'_> {
             "run.started" => self.may_start(worker_id),
             "run.cancel_requested" => match told.text("cause").as_str() {
                 "worker_ends" => is_ending,
+                "scope_taken" => life.releasing,
                 "runtime_ends" => self.is_any(|asked| matches!(asked, Asked::StopRuntime(true))),
                 "timeout" => run.is_some_and(|run| self.has_little_time(worker_id, run)),
                 _ => false,
@@ -106,9 +107,14 @@ impl InFlight<'_> {
                 run.is_some_and(may_end)
             }
             "input.finished" => is_ending,
+            "allocation.released" if life.releasing => run.is_none(),
+            "allocation.released" if self.is_reclaimed(life, false) => true,
             "allocation.released" | "worker.stopped" | "worker.cancelled" => {
                 is_ending && run.is_none()
             }
+            "allocation.reparented" => world.owed.contains_key(&worker_id),
+            "allocation.releasing" => self.is_reclaimed(life, true),
+            "worker.paused" => life.releasing,
             // Its time is over; the world looks whether it is.
             "run.action_answered" => told.read::<String>("option").is_none(),
             _ => false,
@@ -117,6 +123,17 @@ impl InFlight<'_> {
 
     fn is_any(&self, is_meant: impl Fn(&Asked) -> bool) -> bool {
         self.asked.iter().any(|asked| is_meant(asked))
+    }
+
+    /// Whether whoever is above a Worker asked for what that holds.
+    fn is_reclaimed(&self, life: &Life, with_force: bool) -> bool {
+        let parent = life.held.as_ref().and_then(|held| held.parent);
+        self.is_any(|asked| match asked {
+            Asked::Hold(worker_id, HoldChange::Reclaim(by_force)) => {
+                parent == Some(*worker_id) && *by_force == with_force
+            }
+            _ => false,
+        })
     }
 
     /// Whether the next input of a Worker may just have begun to run; whether it may run at all the
@@ -213,7 +230,7 @@ fn is_its(asked: &Asked, event: &Event, told: &Value, journal: &Journal) -> bool
                 tells("display_name", json!(request.display_name))
                     && tells("labels", json!(request.labels))
             }
-            "allocation.granted" => !request.scope.is_empty(),
+            "allocation.granted" => !request.scope.is_empty() || !request.delegation.is_empty(),
             _ => request.initial_input.as_ref().is_some_and(is_input),
         },
         Asked::Send(_, input) => is_input(input),
@@ -229,6 +246,7 @@ fn is_its(asked: &Asked, event: &Event, told: &Value, journal: &Journal) -> bool
                 && tells("cause", json!("run"))
         }
         Asked::Life(_, LifeChange::Restore) if kind == "allocation.granted" => true,
+        Asked::Hold(_, change) => fits_hold(change, kind, told),
         Asked::Life(_, change) => fits_change(change, &Done::default(), kind, told),
         Asked::StopRuntime(end_runs) => {
             kind == "runtime.stopped" && tells("end_runs", json!(end_runs))

@@ -1,8 +1,8 @@
 //! Whether what a reader finds is what the journal says: I1 to I7 and I10, after any fault.
 //!
 //! # Layout
-//! - [`world`]: what a log tells of every Worker; `apply`, `runs` and `scopes`: what each event
-//!   changes, and when it may not come
+//! - [`world`]: what a log tells of every Worker; `apply`, `runs`, `held` and `scopes`: what each
+//!   event changes, and when it may not come
 //! - [`expected`](Expected): what must be found, made once from a journal
 //! - `told`: the log that was told against what was asked; `ends`: the same for ends, whose answers
 //!   name no event
@@ -21,6 +21,7 @@ mod ends;
 mod expected;
 mod fitting;
 mod found;
+mod held;
 pub(crate) mod items;
 mod left;
 mod runs;
@@ -36,7 +37,7 @@ pub mod world;
 mod tests;
 
 pub use expected::Expected;
-pub(crate) use expected::Promises;
+pub(crate) use expected::{Promises, data};
 pub use found::{Found, Look};
 pub(crate) use streams::redacted;
 pub use world::World;

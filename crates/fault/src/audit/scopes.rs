@@ -1,24 +1,47 @@
-//! Whether two scopes meet, tried path by path: nothing of the Runtime's own algebra (I6).
+//! Whether two scopes meet, and whether one hands the other on, tried path by path: nothing of the Runtime's
+//! own algebra (I6).
 
 use worker_runtime_core::{Permission, ScopeRule};
 
-/// Whether there is a path that both may write, tried one by one.
-pub(super) fn may_both_write(a: &[ScopeRule], b: &[ScopeRule]) -> bool {
-    let paths: Vec<&str> = a.iter().chain(b).map(|rule| rule.path.as_str()).collect();
-    let near = paths.iter().flat_map(|path| {
-        let child = format!("{path}/~");
-        let deeper = format!("{path}/~/~");
-        [(*path).to_owned(), child, deeper]
-    });
-    let may_write = |rules: &[ScopeRule], path: &str| {
-        rules.iter().any(|rule| {
-            let below = path.strip_prefix(rule.path.as_str());
-            let below = below.filter(|rest| rest.is_empty() || rest.starts_with('/'));
-            let is_covered =
-                below.is_some_and(|rest| rule.recursive || rest.matches('/').count() < 2);
-            rule.permission == Permission::Write && is_covered
-        })
+use super::world::Held;
+
+/// Whether there is a path that both keep others from writing, tried one by one.
+pub(super) fn may_both_write(a: &Held, b: &Held) -> bool {
+    let write = Some(Permission::Write);
+    near([a, b]).any(|path| claim(a, &path) == write && claim(b, &path) == write)
+}
+
+/// Whether all that is claimed below lies in what may be handed on, or is looked at where that looks.
+pub(super) fn may_hand_on(above: &Held, below: &Held) -> bool {
+    let authority = |path: &str| {
+        let looks = at(&above.allow, path).map(|_| Permission::Read);
+        at(&above.lends, path).max(looks)
     };
-    let mut near = near;
-    near.any(|path| may_write(a, &path) && may_write(b, &path))
+    near([above, below]).all(|path| claim(below, &path) <= authority(&path))
+}
+
+/// What others are kept from at a path. Nobody denies anything here.
+fn claim(held: &Held, path: &str) -> Option<Permission> {
+    at(&held.allow, path).max(at(&held.lends, path))
+}
+
+/// Every target, a child of it and a grandchild that no rule names.
+fn near<'a>(held: [&'a Held; 2]) -> impl Iterator<Item = String> + 'a {
+    let rules = held
+        .into_iter()
+        .flat_map(|held| held.allow.iter().chain(&held.lends));
+    rules.flat_map(|rule| {
+        let path = &rule.path;
+        [path.clone(), format!("{path}/~"), format!("{path}/~/~")]
+    })
+}
+
+fn at(rules: &[ScopeRule], path: &str) -> Option<Permission> {
+    let covers = |rule: &&ScopeRule| {
+        let below = path.strip_prefix(rule.path.as_str());
+        let below = below.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+        below.is_some_and(|rest| rule.recursive || rest.matches('/').count() < 2)
+    };
+    let covering = rules.iter().filter(covers);
+    covering.map(|rule| rule.permission).max()
 }

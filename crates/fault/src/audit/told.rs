@@ -9,7 +9,7 @@ use worker_runtime_core::{Event, EventType, Position, WorkerId};
 use super::expected::data;
 use crate::{
     report::Violation,
-    workload::{Answer, Asked, Done, Entry, Journal, LifeChange, SinkCall},
+    workload::{Answer, Asked, Done, Entry, HoldChange, Journal, LifeChange, SinkCall},
 };
 
 const KEPT: &str = "I1 acknowledged is kept, exactly once and in its place";
@@ -78,7 +78,10 @@ impl Check<'_> {
         let Some(position) = done.position else {
             return;
         };
+        // Who takes a scope by force again is answered as before.
+        let may_repeat = matches!(entry.asked, Asked::Hold(_, HoldChange::Release(true)));
         if !done.repeated
+            && !may_repeat
             && let Some(other) = self.claimed.insert(position, word)
         {
             self.broken(
@@ -116,6 +119,7 @@ impl Check<'_> {
                     && told.get("option") == Some(&json!(option))
             }
             Asked::Life(_, change) => fits_change(change, done, &kind, &told),
+            Asked::Hold(_, change) => fits_hold(change, &kind, &told),
             Asked::Sink(_, _, call) => self.fits_call(entry, call, position, &kind, &told),
             // Their answers have no position: `ends` looks for what came of them.
             Asked::CancelRun(..) | Asked::StopRuntime(_) | Asked::StartRuntime => false,
@@ -271,5 +275,21 @@ pub(super) fn fits_change(change: &LifeChange, done: &Done, kind: &str, told: &V
         LifeChange::Delete(purge) => {
             kind == "worker.deleted" && told.get("purge") == Some(&json!(purge))
         }
+    }
+}
+
+/// Whether an event is what was asked of what a Worker holds.
+pub(super) fn fits_hold(change: &HoldChange, kind: &str, told: &Value) -> bool {
+    match change {
+        HoldChange::Change(scope, delegation) if scope.is_empty() && delegation.is_empty() => {
+            kind == "allocation.released"
+        }
+        HoldChange::Change(scope, _) => {
+            ["allocation.changed", "allocation.granted"].contains(&kind)
+                && told.get("allow") == Some(&json!(scope.allow))
+        }
+        HoldChange::Release(false) => kind == "allocation.released",
+        HoldChange::Release(true) => kind == "allocation.releasing",
+        HoldChange::Reclaim(_) => kind == "allocation.reclaimed",
     }
 }

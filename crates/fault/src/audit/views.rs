@@ -8,7 +8,7 @@ use worker_runtime_core::{
     view::{Phase, WorkerView},
 };
 
-use super::world::{Life, World};
+use super::world::{Held, Life, World};
 use crate::report::Violation;
 
 const DERIVED: &str = "I3 records are what the events tell";
@@ -87,6 +87,7 @@ pub(super) fn check_views(observation: &Observation, world: &World, found: &mut 
             check_view(view, life, found);
         }
     }
+    check_held(observation, world, found);
     // What a backend of another kind would need is no damage.
     for told in observation.diagnostics() {
         if told.code != worker_runtime_core::Code::InputIncapable {
@@ -94,6 +95,42 @@ pub(super) fn check_views(observation: &Observation, world: &World, found: &mut 
             found.push(Violation::new("I7 nothing is damaged", detail));
         }
     }
+}
+
+/// What is held, by itself: below whom, and who has some of it.
+fn check_held(observation: &Observation, world: &World, found: &mut Vec<Violation>) {
+    let list = observation.allocations(0, usize::MAX);
+    let mut shown: Vec<_> = list
+        .allocations
+        .iter()
+        .map(|view| {
+            let rules = (view.scope.allow.clone(), view.delegation.allow.clone());
+            let fence = view.fence.map(|fence| fence.0).unwrap_or_default();
+            (
+                view.worker_id,
+                view.parent,
+                fence,
+                rules,
+                view.lent_to.clone(),
+            )
+        })
+        .collect();
+    shown.sort_by_key(|(worker_id, ..)| *worker_id);
+    let lives = world.workers.iter();
+    let held = lives.filter_map(|(id, life)| Some((*id, life.held.as_ref()?)));
+    let held: Vec<(WorkerId, &Held)> = held.collect();
+    let wanted = held.iter().map(|(id, of_it)| {
+        let rules = (of_it.allow.clone(), of_it.lends.clone());
+        let below = held.iter().filter(|(_, other)| other.parent == Some(*id));
+        let below: Vec<WorkerId> = below.map(|(child, _)| *child).collect();
+        (*id, of_it.parent, of_it.fence, rules, below)
+    });
+    let wanted: Vec<_> = wanted.collect();
+    let mut compare = Compare {
+        what: "what is held".to_owned(),
+        found,
+    };
+    compare.same("all of it", &shown, &wanted);
 }
 
 fn check_view(view: &WorkerView, life: &Life, found: &mut Vec<Violation>) {
@@ -148,6 +185,9 @@ fn check_view(view: &WorkerView, life: &Life, found: &mut Vec<Violation>) {
         &(&view.scope.allow[..], &view.scope.deny[..]),
         &(allow, deny),
     );
+    let lends = held.map_or(&[][..], |held| &held.lends);
+    worker.same("delegation", &&view.delegation.allow[..], &lends);
+    worker.same("releasing", &view.releasing.is_some(), &life.releasing);
     let activity = &view.activity;
     worker.same("queued", &activity.queued, &life.queue.len());
     let run = life.run.as_ref();

@@ -26,6 +26,8 @@ pub struct World {
     pub fence: u64,
     /// The Workers, deleted ones too.
     pub workers: BTreeMap<WorkerId, Arc<Life>>,
+    /// Who is still to be told who is above it: since when, and who that is.
+    pub owed: BTreeMap<WorkerId, (WorkerId, Option<WorkerId>)>,
     /// Positions whose events were never shown to the reader, by whose they are.
     pub unseen: u64,
 }
@@ -45,6 +47,8 @@ pub struct Life {
     pub lifecycle: Lifecycle,
     /// The end that was asked for: its kind and its reason.
     pub ending: Option<(String, Option<String>)>,
+    /// What it holds is taken from it.
+    pub releasing: bool,
     /// Which life.
     pub epoch: u64,
     /// Dispatch is held.
@@ -118,6 +122,10 @@ pub struct Held {
     pub allow: Vec<ScopeRule>,
     /// What may not.
     pub deny: Vec<ScopeRule>,
+    /// What may be handed on.
+    pub lends: Vec<ScopeRule>,
+    /// Below whom.
+    pub parent: Option<WorkerId>,
 }
 
 impl World {

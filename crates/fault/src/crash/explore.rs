@@ -13,7 +13,7 @@ use super::{
     session::Session,
 };
 use crate::{
-    audit::{Expected, Look},
+    audit::{Expected, Look, data},
     disk::{HeadChoice, Image},
     report::{Doing, HarnessError, Outcome},
     settings::{Progress, Settings},
@@ -97,6 +97,7 @@ fn explore(
     outcome.count("sessions", 1);
     outcome.count("acknowledged commands", acknowledged(session));
     outcome.count("events told", session.journal.told.len() as u64);
+    outcome.count("scopes handed on, changed or taken back", moved(session));
     let beginning = session.journal.beginnings.last();
     let trimmed = beginning.map_or(0, |seen| seen.trimmed_to.0);
     outcome.count("events trimmed", trimmed);
@@ -147,6 +148,21 @@ fn acknowledged(session: &Session) -> u64 {
     entries
         .filter(|entry| entry.answer.done().is_some())
         .count() as u64
+}
+
+/// How often it was told that something is held below somebody, or is held otherwise.
+fn moved(session: &Session) -> u64 {
+    let told = session.journal.told.values();
+    let moves = told.filter(|told| {
+        let kind = told.event.kind.as_str().strip_prefix("allocation.");
+        kind.is_some_and(|kind| match kind {
+            "granted" => data(&told.event)
+                .get("parent")
+                .is_some_and(|it| !it.is_null()),
+            kind => ["changed", "releasing", "reclaimed", "reparented"].contains(&kind),
+        })
+    });
+    moves.count() as u64
 }
 
 impl Shared<'_> {

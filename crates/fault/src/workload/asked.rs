@@ -4,14 +4,15 @@
 use serde_json::Value;
 use worker_runtime_core::{
     ActionId, BlockId, Code, Cursor, EndOptions, EventDraft, EventType, Position, RunId, RunSink,
-    Runtime, WorkerId,
+    Runtime, Scope, WorkerId,
     error::{
-        CreateError, LifecycleError, ManageError, RunError, SinkError, SubmitError, Unavailable,
+        AllocationError, CreateError, LifecycleError, ManageError, RunError, SinkError,
+        SubmitError, Unavailable,
     },
     input::{InputReceipt, SubmitInput},
     record::ProcessRecord,
     run::{StopReason, Usage},
-    view::{CreateReceipt, LifecycleReceipt},
+    view::{AllocationReceipt, CreateReceipt, LifecycleReceipt},
     worker::{CreateWorker, UpdateWorker},
 };
 
@@ -34,6 +35,17 @@ pub enum LifeChange {
     Restore,
     /// It goes; with `true` its bytes at once.
     Delete(bool),
+}
+
+/// A change of what a Worker holds.
+#[derive(Debug, Clone)]
+pub enum HoldChange {
+    /// Exactly this from now on: to touch, and to hand on.
+    Change(Scope, Scope),
+    /// Nothing from now on; with `true` also when something runs with it.
+    Release(bool),
+    /// What those directly below it hold is its own again; with `true` also when something runs with it.
+    Reclaim(bool),
 }
 
 /// What a run tells.
@@ -76,6 +88,8 @@ pub enum Asked {
     CancelRun(WorkerId, RunId),
     /// Change a Worker's life.
     Life(WorkerId, LifeChange),
+    /// Change what a Worker holds.
+    Hold(WorkerId, HoldChange),
     /// Stop the Runtime; with `true` what runs ends.
     StopRuntime(bool),
     /// Start it again.
@@ -143,6 +157,7 @@ macro_rules! has_code {
 }
 
 has_code!(
+    AllocationError,
     CreateError,
     SubmitError,
     RunError,
@@ -187,6 +202,16 @@ impl From<LifecycleReceipt> for Done {
     }
 }
 
+impl From<AllocationReceipt> for Done {
+    fn from(receipt: AllocationReceipt) -> Self {
+        Self {
+            position: Some(receipt.position),
+            cursor: Some(receipt.cursor),
+            ..Self::default()
+        }
+    }
+}
+
 fn at(position: Position) -> Done {
     Done {
         position: Some(position),
@@ -215,6 +240,7 @@ impl Asked {
             | Self::Answer(worker_id, ..)
             | Self::CancelRun(worker_id, _)
             | Self::Life(worker_id, _)
+            | Self::Hold(worker_id, _)
             | Self::Sink(worker_id, ..) => Some(*worker_id),
             Self::StopRuntime(_) | Self::StartRuntime => None,
         }
@@ -235,6 +261,9 @@ impl Asked {
             Self::Life(_, LifeChange::Archive) => "archive",
             Self::Life(_, LifeChange::Restore) => "restore",
             Self::Life(_, LifeChange::Delete(_)) => "delete",
+            Self::Hold(_, HoldChange::Change(..)) => "change scope",
+            Self::Hold(_, HoldChange::Release(_)) => "release",
+            Self::Hold(_, HoldChange::Reclaim(_)) => "reclaim",
             Self::StopRuntime(_) => "stop runtime",
             Self::StartRuntime => "start runtime",
             Self::Sink(_, _, SinkCall::Events(_)) => "events",
@@ -275,6 +304,7 @@ impl Asked {
                 })
             }
             Self::Life(worker_id, change) => change_life(runtime, worker_id, change).await,
+            Self::Hold(worker_id, change) => change_held(runtime, worker_id, change).await,
             Self::StopRuntime(true) => Answer::of(runtime.management().stop(None).await, up_to),
             Self::StopRuntime(false) => Answer::of(runtime.management().drain(None).await, up_to),
             Self::StartRuntime => Answer::of(runtime.management().start().await, up_to),
@@ -298,6 +328,22 @@ async fn change_life(runtime: &Runtime, worker_id: WorkerId, change: LifeChange)
         LifeChange::Archive => catalog.archive(worker_id).await,
         LifeChange::Restore => catalog.restore(worker_id).await,
         LifeChange::Delete(purge) => catalog.delete(worker_id, purge).await,
+    };
+    Answer::of(changed, Done::from)
+}
+
+async fn change_held(runtime: &Runtime, worker_id: WorkerId, change: HoldChange) -> Answer {
+    let allocations = runtime.allocations();
+    let reason = || "needed elsewhere".to_owned();
+    let changed = match change {
+        HoldChange::Change(scope, delegation) => {
+            let asked = allocations.change(worker_id, &scope, &delegation, None);
+            asked.await
+        }
+        HoldChange::Release(false) => allocations.release(worker_id, None).await,
+        HoldChange::Release(true) => allocations.release_by_force(worker_id, reason()).await,
+        HoldChange::Reclaim(false) => allocations.reclaim(worker_id, None).await,
+        HoldChange::Reclaim(true) => allocations.reclaim_by_force(worker_id, reason()).await,
     };
     Answer::of(changed, Done::from)
 }

@@ -12,7 +12,7 @@ use worker_runtime_core::{
 };
 
 use super::{
-    asked::{Asked, LifeChange},
+    asked::{Asked, HoldChange, LifeChange},
     client::Client,
     limits::{MOUNT, clock},
 };
@@ -42,22 +42,23 @@ impl Client {
             .filter(|view| view.lifecycle == Lifecycle::Active)
             .count();
         if live < 3 && self.workers.len() < MADE_MAX {
-            return self.choose_create();
+            return self.choose_create(&views);
         }
         match self.rng.u8(0..100) {
-            0..12 if live < LIVE_MAX && self.workers.len() < MADE_MAX => self.choose_create(),
+            0..12 if live < LIVE_MAX && self.workers.len() < MADE_MAX => self.choose_create(&views),
             0..16 => self.choose_again(|asked| matches!(asked, Asked::Create(..))),
             16..52 => self.choose_send(&views),
             52..60 => self.choose_again(|asked| matches!(asked, Asked::Send(..))),
             60..70 => self.choose_answer(),
             70..75 => self.choose_cancel_run(&views),
-            75..95 => self.choose_life(&views),
+            75..88 => self.choose_life(&views),
+            88..95 => self.choose_hold(&views),
             95..98 => self.choose_late_word(),
             _ => Some(Asked::StopRuntime(self.rng.bool())),
         }
     }
 
-    fn choose_create(&mut self) -> Option<Asked> {
+    fn choose_create(&mut self, views: &[WorkerView]) -> Option<Asked> {
         let number = self.number();
         let mut entropy = SeededEntropy::new(self.options.seed ^ number << 20);
         let at = worker_runtime_core::Clock::now(&clock());
@@ -70,7 +71,7 @@ impl Client {
         });
         request.worker_id = Some(worker_id);
         request.display_name = self.rng.bool().then(|| format!("worker {number}"));
-        request.scope = self.choose_scope();
+        (request.spec.parent, request.scope, request.delegation) = self.choose_held(views);
         if self.rng.bool() {
             request.labels = BTreeMap::from([("number".to_owned(), number.to_string())]);
         }
@@ -90,6 +91,71 @@ impl Client {
         }
         self.workers.push(worker_id);
         Some(Asked::Create(worker_id, Box::new(request)))
+    }
+
+    /// What to hold, and below whom: often a part of what somebody may hand on.
+    fn choose_held(&mut self, views: &[WorkerView]) -> (Option<WorkerId>, Scope, Scope) {
+        let lends = |view: &&WorkerView| !view.delegation.is_empty();
+        let above: Vec<&WorkerView> = views.iter().filter(lends).collect();
+        let above = self.rng.choice(above).filter(|_| self.rng.u8(0..3) > 0);
+        let Some(above) = above else {
+            let scope = self.choose_scope();
+            let delegation = match self.rng.u8(0..3) {
+                0 => Scope::default(),
+                _ => self.choose_scope(),
+            };
+            return (None, scope, delegation);
+        };
+        let (scope, delegation) = (
+            self.part_of(&above.delegation),
+            self.part_of(&above.delegation),
+        );
+        match self.rng.u8(0..3) {
+            0 => (Some(above.worker_id), scope, Scope::default()),
+            1 => (Some(above.worker_id), Scope::default(), delegation),
+            _ => (Some(above.worker_id), scope, delegation),
+        }
+    }
+
+    /// One of these rules, or what lies below it.
+    fn part_of(&mut self, scope: &Scope) -> Scope {
+        let Some(mut rule) = self.rng.choice(&scope.allow).cloned() else {
+            return Scope::default();
+        };
+        let below = PATHS.iter().filter(|path| {
+            let rest = path.strip_prefix(rule.path.as_str());
+            rule.recursive && rest.is_some_and(|rest| rest.starts_with('/'))
+        });
+        let below: Vec<&&str> = below.collect();
+        if let Some(path) = self.rng.choice(below).filter(|_| self.rng.bool()) {
+            rule.path = (*path).to_owned();
+        }
+        Scope {
+            allow: vec![rule],
+            deny: Vec::new(),
+        }
+    }
+
+    fn choose_hold(&mut self, views: &[WorkerView]) -> Option<Asked> {
+        let holds = |view: &&WorkerView| !view.scope.is_empty() || !view.delegation.is_empty();
+        let holders: Vec<&WorkerView> = views.iter().filter(holds).collect();
+        // Now and then somebody who holds nothing.
+        let any = self.rng.choice(views)?;
+        let view = match self.rng.u8(0..10) {
+            0 => any,
+            _ => self.rng.choice(holders).unwrap_or(any),
+        };
+        let by_force = self.rng.bool();
+        let change = match self.rng.u8(0..10) {
+            0..3 => HoldChange::Change(view.scope.clone(), self.choose_scope()),
+            3..5 => {
+                let (scope, delegation) = (&view.scope, &view.delegation);
+                HoldChange::Change(self.part_of(scope), self.part_of(delegation))
+            }
+            5..7 => HoldChange::Release(by_force),
+            _ => HoldChange::Reclaim(by_force),
+        };
+        Some(Asked::Hold(view.worker_id, change))
     }
 
     fn choose_scope(&mut self) -> Scope {

@@ -24,6 +24,6 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
-pub use asked::{Answer, Asked, Done, LifeChange, SinkCall};
+pub use asked::{Answer, Asked, Done, HoldChange, LifeChange, SinkCall};
 pub use client::{Client, ClientOptions, on_one_thread};
 pub use journal::{Entry, Journal, Meter, Told};

@@ -22,6 +22,7 @@ fn life() -> Life {
         backend: Some(BACKEND.to_owned()),
         lifecycle: Lifecycle::Active,
         ending: None,
+        releasing: false,
         epoch: 1,
         paused: false,
         archived: false,
@@ -152,6 +153,8 @@ fn a_creation_is_refused_where_another_one_holds_its_scope_and_only_there() {
             fence: 1,
             allow: create(&["a"]).scope.allow,
             deny: Vec::new(),
+            lends: Vec::new(),
+            parent: None,
         });
     });
     let conflict = Answer::Refused(Code::ScopeConflict);

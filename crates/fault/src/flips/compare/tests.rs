@@ -35,7 +35,19 @@ fn read_at(directory: &Path, truth: Option<&Reading>) -> Reading {
 /// A store read twice: what the changed reading breaks beside the other one.
 fn broken(change: impl FnOnce(&Reading, &mut Reading)) -> Vec<String> {
     let directory = SETTINGS.scratch().unwrap();
-    static MADE: LazyLock<Files> = LazyLock::new(|| made::make(&SETTINGS, 13).unwrap().last);
+    // The first in which some Worker was deleted.
+    static MADE: LazyLock<Files> = LazyLock::new(|| {
+        let mut stores = (13..)
+            .step_by(2)
+            .map(|seed| made::make(&SETTINGS, seed).unwrap().last);
+        let has_deleted = |files: &Files| {
+            let directory = SETTINGS.scratch().unwrap();
+            files.put(directory.path()).unwrap();
+            let read = read_at(directory.path(), None);
+            !read.deleted.is_empty() && read.views.len() > 1
+        };
+        stores.find(has_deleted).unwrap()
+    });
     MADE.put(directory.path()).unwrap();
     let truth = read_at(directory.path(), None);
     let mut read = read_at(directory.path(), Some(&truth));
