@@ -35,7 +35,8 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::AcceptForeignCursor
         | Sabotage::AcceptLateMessage
         | Sabotage::FreeScopeEarly
-        | Sabotage::GrantOverlap
+        | Sabotage::ReclaimTooDeep
+        | Sabotage::ForgetNarrowing
         | Sabotage::MissDeadline => &["model"],
         Sabotage::SwapEvents | Sabotage::LoseCheckpoint | Sabotage::ForgetReceipt => {
             &["model", "crash"]
@@ -43,6 +44,8 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::CoverRuleByRule | Sabotage::DenyHidesChild | Sabotage::HideDelegated => {
             &["scopes"]
         }
+        Sabotage::GrantOverlap => &["model", "scopes"],
+        Sabotage::DropChildren => &["model", "crash"],
         Sabotage::ReuseFence => &["model", "crash", "recovery"],
         // The model would wait for the outcome until it gives up.
         Sabotage::DropOutcomeAtOpen | Sabotage::RunTwiceAfterRestart => &["crash", "recovery"],
@@ -81,6 +84,9 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::ReuseFence
         | Sabotage::FreeScopeEarly
         | Sabotage::GrantOverlap
+        | Sabotage::DropChildren
+        | Sabotage::ReclaimTooDeep
+        | Sabotage::ForgetNarrowing
         | Sabotage::CoverRuleByRule
         | Sabotage::DenyHidesChild
         | Sabotage::HideDelegated => &["I6"],

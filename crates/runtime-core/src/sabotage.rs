@@ -67,6 +67,9 @@ sabotages! {
     ReuseFence = "reuse-fence", "a fence is granted twice";
     GrantOverlap = "grant-overlap", "a scope is granted although another Worker holds part of it";
     FreeScopeEarly = "free-scope-early", "a scope is free before its holder's backend is quiet";
+    DropChildren = "drop-children", "the end of a Worker drops what those below it hold";
+    ReclaimTooDeep = "reclaim-too-deep", "a reclaim takes from two layers";
+    ForgetNarrowing = "forget-narrowing", "a scope that becomes less is stored as it was";
     CoverRuleByRule = "cover-rule-by-rule", "rules are covered one by one and not by their union";
     DenyHidesChild = "deny-hides-child", "a deny of an ancestor hides a child";
     HideDelegated = "hide-delegated", "a child that holds through delegation only is invisible";

@@ -4,9 +4,11 @@
 //! - here: views, status and lists (I4: activity is derived; I6: what is held)
 //! - `streams`: the log, each Worker's stream and transcript (I2, I7, I10); `retention`: what was left
 //!   of them, and what was taken (I9)
+//! - `held`: what is held, of the live store and of the stopped one
 //! - `cursors`: every kind of cursor that can be followed or not
 
 mod cursors;
+mod held;
 mod retention;
 mod streams;
 
@@ -285,10 +287,12 @@ fn expected_view(worker: &Worker) -> Value {
     let last_run = worker.last_run.as_ref().map(|(run_id, input_id, at, kind, stop)| {
         json!({ "run_id": run_id, "input_id": input_id, "at": at, "outcome": { "kind": kind, "stop": stop } })
     });
-    let scope = match worker.holds {
-        Some(_) => json!(worker.request.scope),
-        None => json!({}),
-    };
+    let holds = worker.holds.map(|_| &worker.keeps);
+    let scope = holds.map_or(json!({}), |keeps| json!(keeps.scope));
+    let lends = holds.map(|keeps| &keeps.delegation);
+    let delegation = lends.filter(|lends| !lends.allow.is_empty());
+    let releasing = worker.taken.as_ref();
+    let releasing = releasing.map(|taken| json!({ "at": taken.at, "reason": taken.reason }));
     json!({
         "worker_id": worker.id,
         "display_name": worker.name,
@@ -314,6 +318,8 @@ fn expected_view(worker: &Worker) -> Value {
         "tools_less": true,
         "backend": worker.request.backend.as_ref().map(|backend| &backend.name),
         "scope": scope,
+        "delegation": delegation,
+        "releasing": releasing,
         "fence": worker.holds,
         "last_run": last_run,
         "usage": worker.usage,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use worker_runtime_core::{Event, Position, RunId, Seq, Timestamp, WorkerId};
+use worker_runtime_core::{Event, EventType, Position, RunId, Seq, Timestamp, WorkerId};
 
 use super::{
     plain::Plain,
@@ -17,6 +17,9 @@ use crate::audit::items::bears_item;
 
 /// Stands for a value that only the Runtime can choose.
 pub(super) const CHOSEN: &str = "\u{1}chosen";
+
+/// The promise that what is told of scopes is what must be.
+const HELD: &str = "I6 a scope is held and let go of as it was told";
 
 /// Which run an event must belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,13 @@ pub(super) fn take(
         words.collect::<Vec<_>>().join(", ")
     };
     for event in came {
+        if event.kind == EventType::ALLOCATION_REPARENTED {
+            // What must be told of it follows from what was told right before it.
+            check_place(plain, &event, at)?;
+            follow(plain, &event)?;
+            plain.log.push(event);
+            continue;
+        }
         let worker = event.worker.map(|place| place.worker_id);
         let next = waiting.get_mut(&worker).and_then(Vec::pop);
         let Some(expect) = next else {
@@ -98,7 +108,12 @@ pub(super) fn take(
             }
             other => other,
         })?;
+        follow(plain, &event)?;
         plain.log.push(event);
+    }
+    if plain.family.owed() > 0 {
+        let detail = "those below are not told who is above them".to_owned();
+        return broken(HELD, detail);
     }
     match waiting.values().flatten().next() {
         Some(missing) => broken(
@@ -106,6 +121,14 @@ pub(super) fn take(
             format!("{} did not come; expected: {}", missing.kind, words()),
         ),
         None => Ok(()),
+    }
+}
+
+/// Goes on with who holds what.
+fn follow(plain: &mut Plain, event: &Event) -> Played<()> {
+    match plain.family.follow(event) {
+        Ok(()) => Ok(()),
+        Err(detail) => broken(HELD, format!("{}: {detail}", tell(event))),
     }
 }
 
@@ -168,7 +191,7 @@ fn promise_about(kind: &str) -> &'static str {
     }
     match kind.split('.').next() {
         Some("run" | "input") => "I4 an input has one run and one outcome",
-        Some("allocation") => "I6 a scope is held and let go of as it was told",
+        Some("allocation") => HELD,
         _ => "I2 the log tells what happened and nothing else",
     }
 }
@@ -195,8 +218,15 @@ fn check_event(plain: &mut Plain, expect: &Expect, event: &Event) -> Played<()> 
     if let Some(differs) = differs {
         return broken(promise, format!("{}: {differs}", tell(event)));
     }
-    let grants = ["allocation.granted", "run.started"].contains(&expect.kind);
+    let grants = ["allocation.granted", "allocation.changed", "run.started"].contains(&expect.kind);
     if let (true, Some(fence)) = (grants, data.get("fence").and_then(Value::as_u64)) {
+        // A run that goes on keeps its own.
+        let current = expect.worker.and_then(|worker| plain.family.get(worker));
+        let is_kept = expect.kind == "allocation.changed"
+            && current.is_some_and(|current| current.fence.0 == fence);
+        if is_kept {
+            return Ok(());
+        }
         if fence <= plain.fence {
             let detail = format!("{}: fence {fence} after {}", tell(event), plain.fence);
             return broken("I6 a fence is never used again", detail);

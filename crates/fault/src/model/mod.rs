@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //! - `step`: what a step is, and which one comes next
-//! - `plain`: the model; `expect`: events that must come
+//! - `plain`: the model; `held`: of it, who holds what; `expect`: events that must come
 //! - `play`: a step on both sides; `check`: what a user can read
 //! - `observers`: streams that live across steps and restarts
 //! - `world`: the real side; `backend`: the backend that is driven; `watchdog`: what hangs
@@ -16,6 +16,7 @@
 mod backend;
 mod check;
 mod expect;
+mod held;
 mod history;
 mod observers;
 mod plain;
@@ -57,6 +58,13 @@ const REACHED: &[(&str, u64)] = &[
     ("cursors followed", 30),
     ("late messages refused", 1),
     ("refused WR-SCOPE-CONFLICT", 2),
+    ("refused WR-SCOPE-UNDELEGATED", 5),
+    ("refused WR-SCOPE-IN-USE", 4),
+    ("scopes changed", 8),
+    ("scopes released", 1),
+    ("scopes reclaimed", 1),
+    ("scopes taken by force", 3),
+    ("allocations read of a stopped store", 5),
     ("refused WR-INPUT-BUSY", 5),
     ("refused WR-CURSOR-FOREIGN", 10),
     ("refused WR-CURSOR-AHEAD", 5),
@@ -79,6 +87,7 @@ const REACHED_BY_MORE: &[(&str, u64)] = &[
     ("refused WR-CURSOR-EXPIRED", 5),
     ("refused WR-INPUT-QUEUE-FULL", 5),
     ("refused WR-RUNTIME-STOPPED", 10),
+    ("refused WR-SCOPE-LENT", 10),
     ("refused WR-INPUT-INCAPABLE", 5),
 ];
 
@@ -87,7 +96,7 @@ const REACHED_BY_MORE: &[(&str, u64)] = &[
 /// # Errors
 /// [`HarnessError`] when the harness itself could not do its work.
 pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
-    let histories: u64 = settings.size.pick(3, 56, 5_600);
+    let histories: u64 = settings.size.pick(24, 56, 5_600);
     let progress = settings.progress("model", histories.saturating_mul(STEPS));
     let (next, ended) = (AtomicU64::new(0), AtomicBool::new(false));
     let work = || -> Result<Outcome, HarnessError> {

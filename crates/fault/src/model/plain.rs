@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 use worker_runtime_core::{
-    ActionId, BlockId, Event, Fence, Generation, InputId, Position, RunId, Scope, Stream,
-    Timestamp, WorkerId,
+    ActionId, BlockId, Event, Fence, Generation, InputId, Position, RunId, Stream, Timestamp,
+    WorkerId,
     input::{InputReceipt, SubmitInput},
     record::CancelCause,
     run::{OutcomeKind, StopReason, Usage},
@@ -18,6 +18,8 @@ use worker_runtime_core::{
     view::{CreateReceipt, Phase},
     worker::{CreateWorker, EndKind},
 };
+
+use super::held::{Asked, Family};
 
 /// Payloads above this are kept beside their event.
 pub(super) const LARGE_BYTES: usize = 2 << 10;
@@ -49,6 +51,14 @@ pub(super) struct End {
     pub(super) at: Timestamp,
     pub(super) position: Position,
     pub(super) reason: Option<String>,
+}
+
+/// That what a Worker holds is taken from it, once it is quiet.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    pub(super) at: Timestamp,
+    pub(super) position: Position,
+    pub(super) reason: String,
 }
 
 /// An accepted input.
@@ -121,6 +131,9 @@ pub(super) struct Worker {
     /// The event that a repeated pause, resume, archive or restore is answered with.
     pub(super) changed: Position,
     pub(super) holds: Option<Fence>,
+    /// What it holds, or would take again.
+    pub(super) keeps: Asked,
+    pub(super) taken: Option<Taken>,
     pub(super) inputs: BTreeMap<InputId, Accepted>,
     pub(super) queue: Vec<InputId>,
     pub(super) run: Option<Run>,
@@ -143,6 +156,11 @@ impl Worker {
 
     pub(super) fn is_ending(&self) -> bool {
         self.life == Life::Active && self.end.is_some()
+    }
+
+    /// Something is to come about once all that it runs is quiet: its end, or that of its scope.
+    pub(super) fn is_settling(&self) -> bool {
+        self.is_ending() || self.life == Life::Active && self.taken.is_some()
     }
 
     pub(super) fn unfinished(&self) -> usize {
@@ -168,6 +186,8 @@ pub(super) struct Plain {
     pub(super) log: Vec<Event>,
     pub(super) workers: Vec<Worker>,
     pub(super) stopped: bool,
+    /// Who holds what, by what was told.
+    pub(super) family: Family,
     /// The last fence that was granted.
     pub(super) fence: u64,
     pub(super) runs: BTreeSet<RunId>,
@@ -190,13 +210,20 @@ impl Plain {
         self.workers.iter().position(|worker| worker.id == id)
     }
 
-    /// Which Workers hold write scope that meets what `asked` asks for.
-    pub(super) fn owners(&self, asked: &Scope) -> BTreeSet<WorkerId> {
-        let holders = self.workers.iter().filter(|worker| worker.holds.is_some());
-        holders
-            .filter(|worker| meets(&worker.request.scope, asked))
-            .map(|worker| worker.id)
-            .collect()
+    /// Below whom a Worker that holds nothing would hold again: the nearest above it that has not ended.
+    pub(super) fn parent_again(&self, id: WorkerId) -> Option<WorkerId> {
+        let parent_of = |id: &WorkerId| {
+            let found = self.worker(*id)?;
+            // Nothing of what it was is kept of one that was deleted.
+            let is_known = found.life != Life::Deleted;
+            found.request.spec.parent.filter(|_| is_known)
+        };
+        let is_active = |id: &WorkerId| {
+            let worker = self.worker(*id);
+            worker.is_some_and(|worker| worker.life == Life::Active)
+        };
+        let mut above = std::iter::successors(parent_of(&id), parent_of);
+        above.find(is_active)
     }
 
     /// The events of a stream after a position.
@@ -241,33 +268,6 @@ impl Plain {
         let found = self.incarnations.iter().rev().find(before);
         found.or(self.incarnations.first()).map(|(id, _)| *id)
     }
-}
-
-/// Whether two scopes hold write access to one place.
-fn meets(a: &Scope, b: &Scope) -> bool {
-    use worker_runtime_core::Permission::Write;
-    let writes = |scope: &Scope| -> Vec<(String, bool)> {
-        let allow = scope.allow.iter().filter(|rule| rule.permission == Write);
-        allow
-            .map(|rule| (rule.path.clone(), rule.recursive))
-            .collect()
-    };
-    let (a, b) = (writes(a), writes(b));
-    a.iter().any(|a| b.iter().any(|b| rules_meet(a, b)))
-}
-
-/// Recursive covers the target and all below; else the target and its direct children.
-fn rules_meet(a: &(String, bool), b: &(String, bool)) -> bool {
-    let covers = |(path, recursive): &(String, bool), place: &str| {
-        let Some(below) = place.strip_prefix(path.as_str()) else {
-            return false;
-        };
-        match below.strip_prefix('/') {
-            None => below.is_empty() || path.is_empty(),
-            Some(rest) => *recursive || !rest.contains('/'),
-        }
-    };
-    covers(a, &b.0) || covers(b, &a.0)
 }
 
 /// The outcome of a run that stopped like this, after its end was asked for because of `cause`.

@@ -1,12 +1,14 @@
 //! Plays a step on both sides: what the model says must happen, and what the Runtime does.
 //!
 //! - here: the game itself, and events that must come; `calls`: what a backend must be asked
-//! - `create`, `inputs`, `lives`, `runs`: the commands; `says`: what backends say
+//! - `create`, `inputs`, `lives`, `allocations`, `taking`, `runs`: the
+//!   commands; `says`: what backends say
 //! - `ends`: how runs and Workers end; `time`: deadlines; `restart`: the end of the process
 //!
 //! Looks at I1 (what is answered was told), I2 (the log tells what happened and nothing else), I4, I5,
 //! I6 and I8 after each step.
 
+mod allocations;
 mod calls;
 mod create;
 mod ends;
@@ -15,10 +17,11 @@ mod lives;
 mod restart;
 mod runs;
 mod says;
+mod taking;
 mod time;
 
 use worker_runtime_core::{
-    Code, Cursor, Event, RunSink, Stream, WorkerId,
+    Code, Cursor, Event, EventType, RunSink, Stream, WorkerId,
     backend::{BackendError, BackendErrorKind, Cancelled, Submitted},
     run::StopReason,
 };
@@ -126,6 +129,7 @@ impl Game {
             Step::SendBad { worker, bad } => self.send_bad(worker, bad).await?,
             Step::SendToNobody => self.send_to_nobody().await?,
             Step::Life { worker, op } => self.live(worker, op).await?,
+            Step::Hold { worker, op } => self.hold(worker, op).await?,
             Step::CancelRun { worker, other } => self.cancel_run(worker, other).await?,
             Step::Answer { worker, how } => self.answer(worker, how).await?,
             Step::StopRuntime { drain } => self.stop_runtime(drain).await?,
@@ -147,7 +151,8 @@ impl Game {
         }
         self.world.settle().await;
         self.check_quiet().await?;
-        self.check_views()
+        self.check_views()?;
+        self.check_held()
     }
 
     pub(super) fn count(&mut self, name: &str) {
@@ -180,8 +185,27 @@ impl Game {
     async fn events(&mut self, expected: Vec<Expect>) -> Played<Vec<Event>> {
         let waits = expected.iter().map(|expect| expect.kind);
         let what = format!("the events {}", waits.collect::<Vec<_>>().join(", "));
-        let came = self.world.told(expected.len(), &what).await?;
+        let mut came = self.world.told(expected.len(), &what).await?;
+        self.told_below(expected.len(), &mut came, &what).await?;
         self.take(&expected, came)
+    }
+
+    /// Of those below one that lets go of what it holds it is told who is above them now: as many
+    /// events more.
+    async fn told_below(&mut self, count: usize, came: &mut Vec<Event>, what: &str) -> Played<()> {
+        loop {
+            let below = came.iter().filter(|event| is_told_of_below(event)).count();
+            let lacking = count.saturating_add(below).saturating_sub(came.len());
+            let lacking = lacking.saturating_add(self.plain.family.owed_after(came));
+            if lacking == 0 {
+                return Ok(());
+            }
+            let more = self.world.told(lacking, what).await?;
+            if more.is_empty() {
+                return Ok(());
+            }
+            came.extend(more);
+        }
     }
 
     fn take(&mut self, expected: &[Expect], came: Vec<Event>) -> Played<Vec<Event>> {
@@ -267,6 +291,7 @@ impl Game {
         let worker = self.plain.workers.get(index)?;
         let may = worker.life == super::plain::Life::Active
             && worker.end.is_none()
+            && worker.taken.is_none()
             && !worker.paused
             && !worker.unproven
             && !self.plain.stopped
@@ -381,6 +406,11 @@ impl Game {
         let found = self.plain.workers.get(index);
         found.map_or(WorkerId::from_bytes([9; 16]), |worker| worker.id)
     }
+}
+
+/// Whether it follows from another one that somebody else is above a Worker now.
+pub(super) fn is_told_of_below(event: &Event) -> bool {
+    event.kind == EventType::ALLOCATION_REPARENTED
 }
 
 fn unexpected<T>(call: &Call, instead: &str) -> Played<T> {

@@ -13,9 +13,10 @@ use super::world::EndsBy;
 pub(super) enum Ask {
     Plain,
     NoBackend,
-    Scope(u8),
+    Hold(Asks),
     WithInput,
     Child(usize),
+    Below(usize, Asks),
     BadParent,
     BadProfile,
     BadBackend,
@@ -23,6 +24,23 @@ pub(super) enum Ask {
     BadScope,
     EmptyObjective,
     InputWithoutBackend,
+}
+
+/// What is asked to be held: numbers of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asks {
+    pub(super) scope: Option<u8>,
+    pub(super) delegation: Option<u8>,
+    /// What is left out of the scope.
+    pub(super) deny: Option<u8>,
+}
+
+/// What is done with what a Worker holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HoldStep {
+    Change(Asks),
+    Release { by_force: bool },
+    Reclaim { by_force: bool },
 }
 
 /// What is done to a Worker's life.
@@ -143,6 +161,10 @@ pub(super) enum Step {
         worker: usize,
         op: LifeStep,
     },
+    Hold {
+        worker: usize,
+        op: HoldStep,
+    },
     CancelRun {
         worker: usize,
         other: bool,
@@ -199,6 +221,7 @@ impl Step {
         let kind = text.get(..end).unwrap_or_default();
         let part = match self {
             Self::Life { op, .. } => format!("{op:?}"),
+            Self::Hold { op, .. } => format!("{op:?}"),
             Self::Backend { say, .. } => format!("{say:?}"),
             Self::Restart { by, .. } => format!("{by:?}"),
             _ => return kind.to_owned(),

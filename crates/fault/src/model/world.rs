@@ -319,6 +319,12 @@ impl World {
         Ok(())
     }
 
+    /// Where its store is, while nobody has it open.
+    pub(super) fn stopped_at(&self) -> Option<&Path> {
+        let is_stopped = self.place.is_some() && self.runtime.is_none();
+        is_stopped.then_some(self.directory.as_path())
+    }
+
     pub(super) fn has_place(&self) -> bool {
         self.place.is_some()
     }

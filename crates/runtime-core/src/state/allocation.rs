@@ -151,6 +151,10 @@ impl State {
                 // Its own record is damaged: nothing can be told of it, and it holds what it held.
                 continue;
             }
+            if sabotage::is(Sabotage::DropChildren) {
+                self.hold_nothing(child_id);
+                continue;
+            }
             let data = json!({ "from": worker_id, "to": allocation.parent });
             self.emit(
                 child_id,
@@ -161,10 +165,15 @@ impl State {
                 ..(*child).clone()
             });
         }
+        self.hold_nothing(worker_id);
+        Ok(Some(recorded))
+    }
+
+    /// From now on it holds nothing.
+    fn hold_nothing(&mut self, worker_id: WorkerId) {
         self.holdings.remove(worker_id);
         self.touched.workers.insert(worker_id);
         self.change(Change::Release(worker_id));
-        Ok(Some(recorded))
     }
 
     pub(crate) fn allocation(
@@ -266,7 +275,12 @@ impl State {
         };
         let data = told(&allocation, reason.as_deref());
         let recorded = self.emit(worker_id, draft(kind, None, &data)?)?;
-        self.hold(allocation);
+        let held = self.holdings.get(worker_id);
+        let is_less = held.is_some_and(|held| !covers(&allocation.claim(), &held.claim()));
+        match is_less && sabotage::is(Sabotage::ForgetNarrowing) {
+            true => self.holdings.insert(Arc::new(allocation)),
+            false => self.hold(allocation),
+        }
         self.update(worker_id, |record| {
             record.scope = scope;
             record.delegation = delegation;

@@ -12,6 +12,7 @@ use crate::{
     EventType, HeldRule, HeldScope, Permission, WorkerId,
     error::{AllocationError, Unavailable},
     record::{CancelCause, Ending, EndingKind, Lifecycle, Recorded},
+    sabotage::{self, Sabotage},
     view::AllocationReceipt,
 };
 
@@ -121,10 +122,17 @@ impl State {
             return Err(AllocationError::NotHeld(worker_id));
         }
         let children = self.holdings.children(worker_id);
-        let children: Vec<WorkerId> = children
+        let mut children: Vec<WorkerId> = children
             .map(|child| child.worker_id)
             .filter(|child| self.can_give_up(*child))
             .collect();
+        if sabotage::is(Sabotage::ReclaimTooDeep) {
+            let deeper = children
+                .iter()
+                .flat_map(|child| self.holdings.children(*child));
+            let deeper: Vec<WorkerId> = deeper.map(|child| child.worker_id).collect();
+            children.extend(deeper);
+        }
         for child in &children {
             self.worker(*child)?;
             self.check_head(*child)?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use worker_runtime_core::{
-    AsJson, Code, InputId, Permission, Scope, ScopeRule, Stream, WorkerId,
+    AsJson, Code, InputId, Stream, WorkerId,
     error::CreateError,
     input::SubmitInput,
     profile::ProfileSelector,
@@ -10,18 +10,19 @@ use worker_runtime_core::{
     worker::{BackendSelection, BundleRef, CreateWorker, Intent},
 };
 
-use super::{Game, Side};
+use super::{
+    Game, Side,
+    allocations::{check_refusal, code_of},
+};
 use crate::model::{
     backend::BACKEND,
-    expect::{CHOSEN, Expect, position_of},
+    expect::{Expect, position_of},
+    held::{Asked, kept},
     plain::{Accepted, Life, Worker},
     step::Ask,
     stop::{Played, broken, ensure},
-    world::MOUNT,
 };
 use crate::report::Doing;
-
-const PATHS: [&str; 4] = ["a", "a/b", "a/b/c", "d"];
 
 fn request(serial: u32, minted: bool, ask: Ask, parent: Option<WorkerId>) -> CreateWorker {
     let mut bytes = [7; 16];
@@ -46,9 +47,13 @@ fn request(serial: u32, minted: bool, ask: Ask, parent: Option<WorkerId>) -> Cre
         });
     }
     match ask {
-        Ask::Scope(choice) => request.scope = scope(choice),
+        Ask::Hold(asks) => (request.scope, request.delegation) = asks.scopes(),
+        Ask::Below(_, asks) => {
+            request.spec.parent = parent;
+            (request.scope, request.delegation) = asks.scopes();
+        }
         Ask::BadScope => {
-            request.scope = scope(0);
+            request.scope = super::allocations::scope(0, None);
             if let Some(rule) = request.scope.allow.first_mut() {
                 rule.path = "../outside".into();
             }
@@ -77,28 +82,10 @@ fn request(serial: u32, minted: bool, ask: Ask, parent: Option<WorkerId>) -> Cre
     request
 }
 
-fn scope(choice: u8) -> Scope {
-    let path = PATHS.get(usize::from(choice / 4)).copied().unwrap_or("d");
-    let permission = match choice % 4 {
-        3 => Permission::Read,
-        _ => Permission::Write,
-    };
-    let rule = ScopeRule {
-        mount: MOUNT.to_owned(),
-        path: path.to_owned(),
-        permission,
-        recursive: choice % 4 < 2,
-    };
-    Scope {
-        allow: vec![rule],
-        deny: Vec::new(),
-    }
-}
-
 impl Game {
     pub(super) async fn create(&mut self, serial: u32, minted: bool, ask: Ask) -> Played<()> {
         let parent = match ask {
-            Ask::Child(worker) => self.plain.workers.get(worker),
+            Ask::Child(worker) | Ask::Below(worker, _) => self.plain.workers.get(worker),
             _ => None,
         };
         let request = request(serial, minted, ask, parent.map(|parent| parent.id));
@@ -119,25 +106,18 @@ impl Game {
         if self.plain.stopped && request.initial_input.is_some() {
             codes.push(Code::RuntimeStopped);
         }
-        let owners = self.plain.owners(&request.scope);
-        if !owners.is_empty() {
-            codes.push(Code::ScopeConflict);
-        }
+        let asked = asked_by(&request);
+        let family = &self.plain.family;
+        let refusal = family.refusal(&asked, request.spec.parent, None);
+        codes.extend(refusal.iter().map(code_of));
         let catalog = self.world.runtime()?.catalog();
         let asked = self
             .world
             .watchdog
             .within("a creation", catalog.create(request.clone()));
         let answer = asked.await?;
-        if let Err(CreateError::ScopeRefused(refusal)) = &answer {
-            let told = refusal
-                .owners()
-                .iter()
-                .filter_map(|owner| owner.holder.worker_id())
-                .collect();
-            ensure(owners == told, "I6 a conflict names every owner", || {
-                format!("told {told:?}, not {owners:?}")
-            })?;
+        if let Err(CreateError::ScopeRefused(told)) = &answer {
+            check_refusal(told, refusal.as_ref())?;
         }
         match (codes.is_empty(), answer) {
             (true, Ok(receipt)) => self.created(request, receipt).await,
@@ -172,9 +152,10 @@ impl Game {
                 "epoch": 1,
             }),
         )];
-        let holds = !request.scope.is_empty();
+        let asked = asked_by(&request);
+        let holds = !asked.is_nothing();
         if holds {
-            let data = json!({ "fence": CHOSEN, "allow": request.scope.allow });
+            let data = asked.told(request.spec.parent);
             expected.push(Expect::of(id, "allocation.granted", data));
         }
         let initial = request.initial_input.clone();
@@ -293,12 +274,22 @@ impl Game {
     }
 }
 
+/// What a creation asks to hold.
+fn asked_by(request: &CreateWorker) -> Asked {
+    Asked {
+        scope: kept(&request.scope),
+        delegation: kept(&request.delegation),
+    }
+}
+
 fn worker(id: WorkerId, request: CreateWorker, created: CreateReceipt) -> Worker {
     Worker {
         id,
         name: request.display_name.clone(),
         labels: request.labels.clone(),
         changed: created.position,
+        keeps: asked_by(&request),
+        taken: None,
         request,
         created,
         life: Life::Active,

@@ -13,6 +13,7 @@ use worker_runtime_core::{
 use super::{Game, backend_error, calls::Want};
 use crate::model::{
     expect::{CHOSEN, Expect},
+    held::Asked,
     plain::{Life, Worker, outcome_json, outcome_of},
     step::ReplyStep,
     stop::{Played, ensure},
@@ -73,15 +74,16 @@ impl Game {
                     let Some(worker) = self.plain.workers.get(index) else {
                         continue;
                     };
-                    let is_ending = worker.is_ending();
+                    let is_settling = worker.is_settling();
                     let (ends, outcome) = self.end_of_run(worker, &StopReason::Cancelled);
                     expected.extend(ends);
                     self.note_end_of_run(index, outcome);
                     alone.push(index);
-                    if is_ending {
-                        expected.extend(self.end_of_worker(index));
+                    if is_settling {
                         self.note_no_task(index);
-                    } else if let Some(runs) = self.dispatched(index) {
+                        expected.extend(self.end_of_worker(index));
+                    }
+                    if let Some(runs) = self.dispatched(index) {
                         expected.push(runs);
                         wanted.push(self.wants_run(index));
                     }
@@ -96,7 +98,6 @@ impl Game {
     }
 
     fn note_no_task(&mut self, index: usize) {
-        self.count("workers ended");
         if let Some(side) = self.sides.get_mut(index) {
             (side.has_task, side.is_started) = (false, false);
         }
@@ -178,8 +179,8 @@ impl Game {
         if is_run {
             self.given(index).await?;
         }
-        let is_ending = self.plain.workers.get(index).is_some_and(Worker::is_ending);
-        if is_ending {
+        let worker = self.plain.workers.get(index);
+        if worker.is_some_and(Worker::is_settling) {
             self.backend_stops(index).await?;
         }
         Ok(())
@@ -204,25 +205,43 @@ impl Game {
         }
     }
 
-    /// The backend of a Worker that ends is stopped; without one the Worker has ended.
+    /// The backend of a Worker that ends, or gives up its scope, is stopped; without one that has come
+    /// about.
     pub(super) async fn backend_stops(&mut self, index: usize) -> Played<()> {
-        let Some(side) = self.sides.get_mut(index) else {
-            return Ok(());
-        };
-        side.has_task = false;
-        match std::mem::replace(&mut side.is_started, false) {
-            true => self.called(vec![Want::Stop(index)]).await,
-            false => self.worker_ends(index).await,
-        }
+        self.backends_stop(vec![index]).await
     }
 
-    /// The events of a Worker that has ended; it holds nothing any more.
+    /// The same of several, whose backends are asked in whatever order.
+    pub(super) async fn backends_stop(&mut self, indexes: Vec<usize>) -> Played<()> {
+        let (mut wanted, mut quiet) = (Vec::new(), Vec::new());
+        for index in indexes {
+            let Some(side) = self.sides.get_mut(index) else {
+                continue;
+            };
+            side.has_task = false;
+            match std::mem::replace(&mut side.is_started, false) {
+                true => wanted.push(Want::Stop(index)),
+                false => quiet.push(index),
+            }
+        }
+        self.called(wanted).await?;
+        for index in quiet {
+            self.worker_ends(index).await?;
+        }
+        Ok(())
+    }
+
+    /// The events of a Worker that has come to what it was asked for; it holds nothing any more.
     pub(super) fn end_of_worker(&mut self, index: usize) -> Vec<Expect> {
         let Some(worker) = self.plain.workers.get_mut(index) else {
             return Vec::new();
         };
+        let reason = worker.taken.take().map(|taken| taken.reason);
         let Some(end) = worker.end.clone() else {
-            return Vec::new();
+            worker.keeps = Asked::default();
+            let released = released(worker, reason.as_deref());
+            self.count("scopes taken by force");
+            return released.into_iter().collect();
         };
         let (life, kind) = match end.kind {
             EndKind::Stop => (Life::Stopped, "worker.stopped"),
@@ -232,18 +251,22 @@ impl Game {
         worker.unproven = false;
         let data = json!({ "epoch": worker.epoch, "reason": end.reason });
         let ended = Expect::of(worker.id, kind, data);
-        let released = worker
-            .holds
-            .take()
-            .map(|fence| Expect::of(worker.id, "allocation.released", json!({ "fence": fence })));
+        let released = released(worker, None);
+        self.count("workers ended");
         released.into_iter().chain([ended]).collect()
     }
 
+    /// All is quiet: what was asked for has come about, and who lives on may run what waits.
     pub(super) async fn worker_ends(&mut self, index: usize) -> Played<()> {
-        let expected = self.end_of_worker(index);
+        let mut expected = self.end_of_worker(index);
+        let runs = self.dispatched(index);
+        let is_run = runs.is_some();
+        expected.extend(runs);
         self.events(expected).await?;
-        self.count("workers ended");
-        Ok(())
+        match is_run {
+            true => self.given(index).await,
+            false => Ok(()),
+        }
     }
 
     /// Answers the call of a Worker's backend that has waited longest.
@@ -401,6 +424,13 @@ impl Game {
         let _ = reply.send(Ok(()));
         self.worker_ends(index).await
     }
+}
+
+/// That a Worker lets go of what it holds.
+pub(super) fn released(worker: &mut Worker, reason: Option<&str>) -> Option<Expect> {
+    let fence = worker.holds.take()?;
+    let data = json!({ "fence": fence, "reason": reason });
+    Some(Expect::of(worker.id, "allocation.released", data))
 }
 
 pub(super) fn error_stop(code: &str, message: &str) -> StopReason {

@@ -11,10 +11,14 @@ use worker_runtime_core::{
     worker::{EndKind, UpdateWorker},
 };
 
-use super::{Game, ends::Then};
+use super::{
+    Game,
+    allocations::{check_refusal, code_of},
+};
 use crate::model::{
     expect::{CHOSEN, Expect, position_of},
-    plain::{End, Life, outcome_json},
+    held::Refusal,
+    plain::{End, Life, Worker, outcome_json},
     step::{Begin, LifeStep},
     stop::{Played, broken, ensure},
 };
@@ -36,18 +40,8 @@ impl Game {
             return Ok(());
         };
         let answer = self.ask_life(worker.id, op).await?;
-        if let (Err(LifecycleError::ScopeRefused(refusal)), LifeStep::Restore) = (&answer, op) {
-            let (told, owners) = (
-                refusal
-                    .owners()
-                    .iter()
-                    .filter_map(|owner| owner.holder.worker_id())
-                    .collect(),
-                self.plain.owners(&worker.request.scope),
-            );
-            ensure(owners == told, "I6 a conflict names every owner", || {
-                format!("told {told:?}, not {owners:?}")
-            })?;
+        if let (Err(LifecycleError::ScopeRefused(told)), LifeStep::Restore) = (&answer, op) {
+            check_refusal(told, self.refused_again(worker).as_ref())?;
         }
         if !codes.is_empty() {
             let answer = answer.map_err(|error| error.code());
@@ -134,13 +128,18 @@ impl Game {
             }
             LifeStep::Restore if worker.life == Life::Cancelled => vec![Code::WorkerNotActive],
             LifeStep::Restore if worker.life == Life::Stopped => {
-                match self.plain.owners(&worker.request.scope).is_empty() {
-                    true => Vec::new(),
-                    false => vec![Code::ScopeConflict],
-                }
+                let refusal = self.refused_again(worker);
+                refusal.iter().map(code_of).collect()
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Why a Worker that ended may not have again what it had.
+    fn refused_again(&self, worker: &Worker) -> Option<Refusal> {
+        let parent = self.plain.parent_again(worker.id);
+        let family = &self.plain.family;
+        family.refusal(&worker.keeps, parent, Some(worker.id))
     }
 
     /// A receipt tells where the Worker stands when it is answered, and the event that made it so.
@@ -236,9 +235,10 @@ impl Game {
             "worker.restored",
             json!({ "epoch": worker.epoch }),
         )];
-        if !worker.request.scope.is_empty() {
-            let data = json!({ "fence": CHOSEN, "allow": worker.request.scope.allow });
-            expected.push(Expect::of(worker.id, "allocation.granted", data));
+        let (id, keeps) = (worker.id, worker.keeps.clone());
+        if !keeps.is_nothing() {
+            let data = keeps.told(self.plain.parent_again(id));
+            expected.push(Expect::of(id, "allocation.granted", data));
         }
         self.count("workers restored");
         self.told_of(index, expected).await
@@ -316,6 +316,8 @@ impl Game {
             position: Position(0),
             reason: Some(REASON.into()),
         });
+        // Its scope is free with its end.
+        worker.taken = None;
         let outcome = (OutcomeKind::Cancelled, StopReason::Cancelled);
         for input_id in std::mem::take(&mut worker.queue) {
             let data = json!({ "input_id": input_id, "outcome": outcome_json(&outcome) });
@@ -328,27 +330,12 @@ impl Game {
         if assume_dead && self.plain.worker(id).is_some_and(|worker| worker.unproven) {
             return self.free_unproven(index, expected).await;
         }
-        let runs = self
-            .plain
-            .worker(id)
-            .is_some_and(|worker| worker.run.is_some());
-        let has_task = self.sides.get(index).is_some_and(|side| side.has_task);
-        let mut then = Then::Nothing;
-        if runs {
-            let (asked, next) = self.ask_for_end(index, CancelCause::WorkerEnds);
-            expected.extend(asked);
-            then = next;
-        } else if !has_task {
-            expected.extend(self.end_of_worker(index));
-            self.count("workers ended");
-        }
+        let (asked, settles) = self.settle(index, CancelCause::WorkerEnds);
+        expected.extend(asked);
         let events = self.events(expected).await?;
         let position = position_of(&events, "worker.ending");
         self.note_ending(index, position);
-        self.follow(vec![(index, then)]).await?;
-        if !runs && has_task {
-            self.backend_stops(index).await?;
-        }
+        self.settled(vec![(index, settles)]).await?;
         Ok((position, false))
     }
 

@@ -12,6 +12,7 @@ use worker_runtime_core::{
 use super::{Game, calls::Want, ends::Then};
 use crate::model::{
     expect::{CHOSEN, Expect},
+    plain::Worker,
     step::ReplyStep,
     stop::{Played, broken, ensure},
     world::EndsBy,
@@ -25,6 +26,7 @@ impl Game {
             EndsBy::Abandon | EndsBy::Kill => {}
         }
         self.world.end(by).await?;
+        self.check_stopped()?;
         self.observers.ended(&self.world.watchdog).await?;
         let end = self.plain.position();
         self.late_after_the_end().await?;
@@ -154,26 +156,24 @@ impl Game {
         let mut expected = vec![Expect::of_runtime("runtime.started", json!({}))];
         for index in 0..self.plain.workers.len() {
             self.recovered_run(index, &came, &mut expected)?;
-            let may_end = self
-                .plain
-                .workers
-                .get(index)
-                .is_some_and(|worker| worker.is_ending() && worker.run.is_none());
+            let may_end = self.plain.workers.get(index).is_some_and(|worker| {
+                worker.is_settling() && worker.run.is_none() && !worker.unproven
+            });
             if may_end {
+                let figure = match self.plain.workers.get(index).is_some_and(Worker::is_ending) {
+                    true => "workers ended by an opening",
+                    false => "scopes freed by an opening",
+                };
                 expected.extend(self.end_of_worker(index));
-                self.count("workers ended by an opening");
+                self.count(figure);
             }
         }
         let mut wanted = self.dispatch_all(&mut expected);
         // The wall clock may have moved: what could not be shown to be dead may be late now.
         let mut asked = Vec::new();
         self.due(&mut expected, &mut wanted, &mut asked);
-        let lacking = expected.len().saturating_sub(came.len());
-        came.extend(
-            self.world
-                .told(lacking, "what is due at an opening")
-                .await?,
-        );
+        let what = "what is due at an opening";
+        self.told_below(expected.len(), &mut came, what).await?;
         self.take(&expected, came)?;
         self.called(wanted).await?;
         self.follow(asked).await

@@ -15,7 +15,7 @@ use crate::model::{
     expect::{Expect, position_of},
     plain::Life,
     step::AnswerStep,
-    stop::{Played, broken, ensure},
+    stop::{Played, Stop, broken, ensure},
 };
 use crate::report::Doing;
 
@@ -224,8 +224,14 @@ impl Game {
         let answer = self
             .world
             .watchdog
-            .within("the answer to a late message", said)
-            .await?;
+            .within("the answer to a late message", said);
+        let answer = match answer.await {
+            // Whoever takes it may wait for ever for what nobody asks any more.
+            Err(Stop::Broken(hangs)) => {
+                return broken("I4 a late message is dropped", hangs.detail);
+            }
+            answer => answer?,
+        };
         let is_of_now = opening == self.world.openings;
         let fits = match (&answer, is_of_now) {
             (Err(SinkError::Stale { .. }), true) => true,

@@ -2,9 +2,12 @@
 //! something to do and some, on purpose, have not.
 
 use fastrand::Rng;
+use worker_runtime_core::Scope;
 
-use super::{AnswerStep, Ask, BadInput, Begin, Ending, LifeStep, ReplyStep, Say, Step};
-use crate::model::{plain::Life, play::Game, world::EndsBy};
+use super::{
+    AnswerStep, Ask, Asks, BadInput, Begin, Ending, HoldStep, LifeStep, ReplyStep, Say, Step,
+};
+use crate::model::{held::TARGETS, plain::Life, play::Game, world::EndsBy};
 
 /// Workers of one history.
 const WORKERS_MAX: usize = 14;
@@ -38,6 +41,21 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
             LifeStep::Cancel { assume_dead }
         };
         return Step::Life { worker, op };
+    }
+    if rng.u8(0..12) == 0 {
+        let worker = holder(rng, game).unwrap_or(worker);
+        let op = hold(rng, game, worker);
+        return Step::Hold { worker, op };
+    }
+    if let Some(parent) = childless(rng, game)
+        && rng.u8(0..10) == 0
+    {
+        let ask = Ask::Below(parent, asks(rng, lends(game, parent)));
+        return Step::Create {
+            serial: u32::try_from(index).unwrap_or(u32::MAX),
+            minted: rng.bool(),
+            ask,
+        };
     }
     if game.has_deadline() && game.may_wait() && rng.u8(0..12) == 0 {
         return Step::Advance { ms: 60 };
@@ -164,6 +182,70 @@ fn unproven(rng: &mut Rng, game: &Game) -> Option<usize> {
     rng.choice(unproven)
 }
 
+/// One that holds something, mostly one that may hand it on.
+fn holder(rng: &mut Rng, game: &Game) -> Option<usize> {
+    let workers = game.plain.workers.iter().enumerate();
+    let may_hand_on = rng.u8(0..4) > 0;
+    let holders = workers.filter(|(_, worker)| {
+        worker.holds.is_some() && (!may_hand_on || !worker.keeps.delegation.allow.is_empty())
+    });
+    let holders: Vec<usize> = holders.map(|(index, _)| index).collect();
+    rng.choice(holders)
+}
+
+/// One that may hand something on, and has not: as long as there may be more.
+fn childless(rng: &mut Rng, game: &Game) -> Option<usize> {
+    let workers = game.plain.workers.iter().enumerate();
+    let childless = workers.filter(|(_, worker)| {
+        let has_below = game.plain.family.below(worker.id).next().is_some();
+        worker.holds.is_some() && !worker.keeps.delegation.allow.is_empty() && !has_below
+    });
+    let childless: Vec<usize> = childless.map(|(index, _)| index).collect();
+    let is_full = game.plain.workers.len() >= WORKERS_MAX;
+    rng.choice(childless).filter(|_| !is_full)
+}
+
+/// Rules, of which one may lie in what may be handed on.
+fn asks(rng: &mut Rng, within: Option<&Scope>) -> Asks {
+    let rules = 4 * TARGETS.len();
+    let first = within.and_then(|scope| scope.allow.first());
+    let target = first.and_then(|rule| TARGETS.iter().position(|target| *target == rule.path));
+    let rule = |rng: &mut Rng| {
+        let any = rng.usize(0..rules);
+        // The same target, or the one below it, which comes next.
+        let near = target.filter(|_| rng.u8(0..4) > 0);
+        let near = near.map(|target| 4 * (target + rng.usize(0..2)) + any % 4);
+        u8::try_from(near.unwrap_or(any)).unwrap_or_default()
+    };
+    Asks {
+        scope: (rng.u8(0..4) > 0).then(|| rule(rng)),
+        delegation: (rng.u8(0..3) > 0).then(|| rule(rng)),
+        deny: (rng.u8(0..5) == 0).then(|| rule(rng)),
+    }
+}
+
+/// What a Worker may hand on.
+fn lends(game: &Game, worker: usize) -> Option<&Scope> {
+    let found = game.plain.workers.get(worker);
+    found.map(|found| &found.keeps.delegation)
+}
+
+fn hold(rng: &mut Rng, game: &Game, worker: usize) -> HoldStep {
+    let by_force = rng.bool();
+    let found = game.plain.workers.get(worker);
+    let below = found.and_then(|found| game.plain.family.below(found.id).next());
+    match rng.u8(0..10) {
+        0..=3 => {
+            let held = found.map(|found| &found.keeps.scope);
+            HoldStep::Change(asks(rng, held))
+        }
+        4..=5 => HoldStep::Release { by_force },
+        6.. if below.is_some() => HoldStep::Reclaim { by_force },
+        6 => HoldStep::Reclaim { by_force },
+        _ => HoldStep::Change(asks(rng, None)),
+    }
+}
+
 fn running(rng: &mut Rng, game: &Game) -> Option<usize> {
     let workers = game.plain.workers.iter().enumerate();
     let running: Vec<usize> = workers
@@ -202,7 +284,14 @@ fn create(rng: &mut Rng, game: &Game, index: usize) -> Step {
     let ask = match rng.u8(if good { 0 } else { 14 }..26) {
         0..=4 => Ask::Plain,
         5 => Ask::NoBackend,
-        6..=10 | 20.. => Ask::Scope(rng.u8(0..16)),
+        6..=8 | 20.. => match holder(rng, game) {
+            Some(parent) if rng.u8(0..4) > 0 => {
+                let asks = asks(rng, lends(game, parent));
+                Ask::Below(parent, asks)
+            }
+            _ => Ask::Hold(asks(rng, None)),
+        },
+        9..=10 => Ask::Hold(asks(rng, None)),
         11..=12 => Ask::WithInput,
         13 if workers > 0 => Ask::Child(rng.usize(0..workers)),
         13 | 14 => Ask::BadParent,
