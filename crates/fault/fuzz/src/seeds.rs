@@ -3,8 +3,8 @@
 use std::{env, error::Error, fs, path::Path};
 
 use worker_runtime_core::{
-    Cursor, Generation, Position, RuntimeId, Seq, Stream,
-    store::conformance::{Script, receipt_record, unfinished_record, worker_record},
+    Cursor, Generation, LeaseId, Position, RuntimeId, Seq, Stream,
+    store::conformance::{Script, lease_record, receipt_record, unfinished_record, worker_record},
 };
 use worker_runtime_persist::fuzzing::{sample_pack, sample_record};
 
@@ -41,6 +41,10 @@ fn records() -> Vec<Vec<u8>> {
         with(9, sample_record(&(1_u64, Position(2)))),
         with(12, sample_pack(true, &batch.events)),
         with(13, sample_pack(false, &own)),
+        with(
+            14,
+            sample_record(&lease_record(LeaseId::from_bytes([3; 16]))),
+        ),
         with(
             20,
             [ids[0].to_bytes().as_slice(), &7_u64.to_be_bytes()].concat(),

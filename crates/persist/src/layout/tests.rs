@@ -5,12 +5,12 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use worker_runtime_core::{BlockId, Generation, Position, Seq, Stream, WorkerId};
+use worker_runtime_core::{BlockId, Generation, LeaseId, Position, Seq, Stream, WorkerId};
 
 use super::{
     SUM_COUNT, TABLES, age, allocation, history, in_flight, incarnation, input,
     large::{self, Owner},
-    log, pin, stream, unfinished, worker,
+    lease, log, pin, stream, unfinished, worker,
 };
 
 fn id() -> impl Strategy<Value = WorkerId> {
@@ -54,6 +54,9 @@ proptest! {
         prop_assert_eq!(key(a).as_bytes().cmp(key(b).as_bytes()), a.cmp(&b));
         let (worker_a, worker_b) = (worker::key(a.0), worker::key(b.0));
         prop_assert_eq!(worker_a.as_bytes().cmp(worker_b.as_bytes()), a.0.cmp(&b.0));
+        let lease = |id: WorkerId| lease::key(LeaseId::from_bytes(id.to_bytes()));
+        let (lease_a, lease_b) = (lease(a.0), lease(b.0));
+        prop_assert_eq!(lease_a.as_bytes().cmp(lease_b.as_bytes()), a.0.cmp(&b.0));
         let (held_a, held_b) = (allocation::key(a.0), allocation::key(b.0));
         prop_assert_eq!(held_a.as_bytes().cmp(held_b.as_bytes()), a.0.cmp(&b.0));
         for number in [incarnation::key, pin::key] {

@@ -14,6 +14,20 @@ use crate::{EventType, Fence, LeaseId, Timestamp, error::Unavailable, record::Le
 /// Of how many looks the time of a lease is made.
 const LOOKS: u32 = 10;
 
+/// Looks are taken together that lie this close: each wakes the writer, which then looks after all that
+/// could be due.
+const GRID: Duration = Duration::from_millis(50);
+
+/// How late a look may be and be no stop: what waiting for the others and a timer cost.
+const LATE_MAX: Duration = Duration::from_millis(75);
+
+/// When the writer is woken for a look: never before it is due.
+fn wake_for(look: Timestamp) -> Timestamp {
+    let grid = u64::try_from(GRID.as_millis()).unwrap_or(u64::MAX);
+    let up = look.unix_ms().checked_next_multiple_of(grid);
+    up.map_or(look, Timestamp::from_unix_ms)
+}
+
 /// What is left of a lease's time.
 #[derive(Debug, Clone, Copy)]
 struct Left {
@@ -32,12 +46,17 @@ impl Left {
         }
     }
 
-    /// One look, when it is due, however long that has been so.
+    /// One look, when it is due, however long that has been so. One that is hardly late delays no other.
     fn look(&mut self, now: Timestamp) {
-        if self.next_look <= now && self.looks > 0 {
-            self.looks = self.looks.saturating_sub(1);
-            self.next_look = now.plus(self.look);
+        if self.next_look > now || self.looks == 0 {
+            return;
         }
+        self.looks = self.looks.saturating_sub(1);
+        let from = match now.since(self.next_look) <= LATE_MAX {
+            true => self.next_look,
+            false => now,
+        };
+        self.next_look = from.plus(self.look);
     }
 
     fn expires_at(self) -> Timestamp {
@@ -100,7 +119,7 @@ impl State {
         let held = |lease_id: &LeaseId| self.holdings.lease(*lease_id).is_some();
         let times = self.leasing.times.iter();
         let left = times.filter(|(lease_id, _)| held(lease_id));
-        left.map(|(_, left)| left.next_look).min()
+        left.map(|(_, left)| wake_for(left.next_look)).min()
     }
 
     /// Lets every lease of which that is not known have its whole time from now on.
@@ -117,7 +136,7 @@ impl State {
         let left = Left::whole(held.ttl_ms, self.now());
         self.leasing.times.insert(held.lease_id, left);
         self.touched.leases.insert(held.lease_id);
-        self.wake_at(Some(left.next_look));
+        self.wake_at(Some(wake_for(left.next_look)));
     }
 
     /// When a lease's time is over, as far as is known now.
