@@ -16,6 +16,7 @@ use crate::timeout;
 pub(super) struct FileText {
     pub(super) serve: ServeText,
     pub(super) limits: LimitsText,
+    pub(super) retention: RetentionText,
     pub(super) mounts: BTreeMap<String, Spanned<PathBuf>>,
     pub(super) profiles: BTreeMap<String, Spanned<ProfileText>>,
     pub(super) backends: BTreeMap<String, Spanned<BackendText>>,
@@ -84,6 +85,34 @@ pub(super) struct BackendText {
 pub(super) enum Kind {
     /// A command line: docs/exec-protocol.md.
     Exec,
+}
+
+/// What the store keeps at most.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RetentionText {
+    pub(super) worker_bytes_max: Option<Spanned<Bytes>>,
+    pub(super) runtime_bytes_max: Option<Spanned<Bytes>>,
+    pub(super) log_bytes_max: Option<Spanned<Bytes>>,
+    pub(super) age_max: Option<Spanned<Age>>,
+}
+
+/// How much a store may keep: less than the least would trim what was just written.
+pub(super) type Bytes = Number<65_536, { 1 << 50 }>;
+
+/// A time such as `30d`, in milliseconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Age(pub(super) u64);
+
+impl TryFrom<String> for Age {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let seconds = timeout::parse_seconds(&text)?;
+        let ms = seconds.checked_mul(1_000);
+        ms.map(Self).ok_or_else(|| format!("{text:?} is too long"))
+    }
 }
 
 /// A number within limits.

@@ -1,5 +1,5 @@
 //! The operator's configuration: a TOML file with names for places, profiles, presets of backends,
-//! how the server serves, and limits.
+//! how the server serves, limits, and what the store keeps.
 //!
 //! - `file`: what can be written in it
 //! - `error`: what is wrong with one, by file, line and key
@@ -26,6 +26,7 @@ use worker_runtime_core::{
 };
 use worker_runtime_execution::exec::{ExecFactory, ExecOptions};
 use worker_runtime_http::server::HttpLimits;
+use worker_runtime_persist::RetentionPolicy;
 
 use crate::{args::Global, error::CliError};
 pub(crate) use resolve::{Entry, Origin};
@@ -40,7 +41,6 @@ pub(crate) const BIND_VARIABLE: &str = "WORKER_RUNTIME_BIND";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What is configured, resolved.
-#[derive(Default)]
 pub(crate) struct Config {
     /// The file, where there is one.
     pub(crate) file: Option<PathBuf>,
@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) http: HttpLimits,
     /// What the Runtime takes and keeps at most.
     pub(crate) limits: Limits,
+    /// What the store keeps.
+    pub(crate) retention: RetentionPolicy,
     /// The operator's profiles.
     pub(crate) profiles: NamedProfiles,
     /// The operator's presets, beside the program's own backends.
@@ -61,6 +63,24 @@ pub(crate) struct Config {
     /// Every value with where it came from, in the order of the documentation.
     pub(crate) entries: Vec<Entry>,
     mounts: Mounts,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            file: None,
+            bind: None,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            http: HttpLimits::default(),
+            limits: Limits::default(),
+            retention: RetentionPolicy::FILE,
+            profiles: NamedProfiles::default(),
+            presets: Vec::new(),
+            entries: Vec::new(),
+            mounts: Mounts::default(),
+        }
+    }
 }
 
 impl Config {

@@ -19,7 +19,10 @@ use worker_runtime_execution::{
 use super::{
     Config,
     error::{ConfigError, line_of},
-    file::{BackendText, FileText, Kind, LimitsText, Number, ProfileText, ServeText, Time},
+    file::{
+        BackendText, FileText, Kind, LimitsText, Number, ProfileText, RetentionText, ServeText,
+        Time,
+    },
 };
 use crate::{commands::serve::BIND_DEFAULT, error::CliError};
 
@@ -93,6 +96,7 @@ pub(super) fn resolve(path: Option<&Path>, text: &str) -> Result<Config, CliErro
     };
     resolving.serve(written.serve);
     resolving.limits(&written.limits);
+    resolving.retention(&written.retention);
     for (name, mount) in &written.mounts {
         resolving.mount(name, mount)?;
     }
@@ -243,6 +247,35 @@ impl Resolving<'_> {
             &mut limits.processes_max,
         );
         self.config.limits = limits;
+    }
+
+    fn retention(&mut self, written: &RetentionText) {
+        let mut retention = self.config.retention;
+        self.number(
+            "retention.worker_bytes_max",
+            &written.worker_bytes_max,
+            &mut retention.worker_bytes_max,
+        );
+        self.number(
+            "retention.runtime_bytes_max",
+            &written.runtime_bytes_max,
+            &mut retention.runtime_bytes_max,
+        );
+        self.number(
+            "retention.log_bytes_max",
+            &written.log_bytes_max,
+            &mut retention.log_bytes_max,
+        );
+        if let Some(age) = &written.age_max {
+            retention.age_ms_max = Some(age.get_ref().0);
+        }
+        let shown = match retention.age_ms_max {
+            Some(ms) => format!("{}s", ms / 1_000),
+            None => "unlimited".to_owned(),
+        };
+        let key = "retention.age_max".to_owned();
+        self.entry(key, written.age_max.as_ref(), json!(shown));
+        self.config.retention = retention;
     }
 
     fn number<const MIN: u64, const MAX: u64, N: Copy + TryFrom<u64> + Serialize>(

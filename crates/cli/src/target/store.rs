@@ -84,14 +84,16 @@ impl Writing {
 /// while it waits.
 ///
 /// # Errors
-/// When there is none and `create` is not set, or another process holds it.
+/// When there is none and `create` is not set, another process holds it, or the configuration can't be used.
 pub(crate) fn open_files(global: &Global, create: bool) -> Result<FileStore, CliError> {
     let path = path(global)?;
+    let retention = Config::load(global)?.retention;
     let open = || {
-        let options = FileOptions {
+        let mut options = FileOptions {
             create,
             ..FileOptions::default()
         };
+        options.store.retention = retention;
         FileStore::open(&path, options)
     };
     Ok(waiting(global, open)?)
