@@ -31,6 +31,8 @@ def before_call(context, case, kwargs):
         return
     if "worker_id" in (case.path_parameters or {}) and is_made_up(case):
         somebody(case)
+    if "lease_id" in (case.path_parameters or {}) and is_made_up(case):
+        some_lease(case)
     if isinstance(case.body, dict):
         case.body = within_bytes(case.body)
     condition(case)
@@ -38,6 +40,8 @@ def before_call(context, case, kwargs):
         "createWorker": create_worker,
         "listEvents": events,
         "listWorkerEvents": events,
+        "observeRuntime": stream,
+        "observeWorker": stream,
         "getTranscript": transcript,
         "whoHolds": who_holds,
         "verifyFence": verify_fence,
@@ -45,6 +49,10 @@ def before_call(context, case, kwargs):
         "changeAllocation": allocation,
         "releaseAllocation": take,
         "reclaimAllocation": take,
+        "acquireLease": acquire,
+        "verifyLease": verify_lease,
+        "renewLease": show_fence,
+        "releaseLease": release,
     }.get(name_of(case))
     if change is not None:
         change(case)
@@ -87,11 +95,20 @@ def somebody(case):
         case.path_parameters["worker_id"] = CHOICE.choice(found)["worker_id"]
 
 
+def some_lease(case):
+    """A made-up id is no lease's. Half of the requests are about one that is there."""
+    if CHOICE.random() < 0.5:
+        return
+    found = ask(case, "GET", "/v1/leases?limit=20").json()["leases"]
+    if found:
+        case.path_parameters["lease_id"] = CHOICE.choice(found)["lease_id"]
+
+
 def condition(case):
     """A made-up tag is no Worker's. Half of the conditions are left out, and of the others most are met."""
     # Of an optional header with a pattern the coverage phase sends an empty one too, which the schema's
     # `minLength` forbids.
-    for name in ("If-Match", "If-None-Match", "Idempotency-Key"):
+    for name in ("If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID"):
         if (case.headers or {}).get(name) == "":
             del case.headers[name]
     if "If-Match" not in (case.headers or {}):
@@ -201,6 +218,41 @@ def verify_fence(case):
         case.query["fence"] = held.json()["fence"]
 
 
+def acquire(case):
+    """Something is to be held, at places that are there."""
+    scope = case.body.get("scope") if isinstance(case.body, dict) else None
+    if not isinstance(scope, dict):
+        return
+    for rule in rules(case.body):
+        known_place(rule)
+    if not scope.get("allow"):
+        scope["allow"] = [{"mount": "project", "path": CHOICE.choice(["a", "b"]), "permission": "read"}]
+
+
+def fence_of(case):
+    held = ask(case, "GET", f"/v1/leases/{case.path_parameters['lease_id']}")
+    return held.json()["fence"] if held.status_code == 200 else None
+
+
+def verify_lease(case):
+    """A made-up fence is never current."""
+    known_place(case.query)
+    case.query["fence"] = fence_of(case) or case.query["fence"]
+
+
+def show_fence(case):
+    """Likewise, in a body."""
+    if isinstance(case.body, dict):
+        case.body["fence"] = fence_of(case) or case.body.get("fence") or 1
+
+
+def release(case):
+    """Without force a fence is wanted, with it a reason."""
+    take(case)
+    if isinstance(case.body, dict) and not case.body.get("force"):
+        show_fence(case)
+
+
 def take(case):
     """Force needs a reason that says something."""
     if isinstance(case.body, dict) and case.body.get("force"):
@@ -209,8 +261,32 @@ def take(case):
 
 
 def events(case):
-    """A cursor has a check value; with one there is no other start; nobody writes while a poll waits."""
+    """Nobody writes while a poll waits; only a stream has previews."""
     query = case.query
+    begin(case)
+    query.pop("deltas", None)
+    if "wait" in query:
+        query["wait"] = min(int(query["wait"]), CHOICE.choice([0, 0, 0, 1]))
+
+
+def stream(case):
+    """Only one Worker's stream has previews."""
+    begin(case)
+    if name_of(case) == "observeRuntime":
+        case.query.pop("deltas", None)
+
+
+def begin(case):
+    """A cursor has a check value; with one there is no other start; types have words between their dots."""
+    query = case.query
+    if (case.headers or {}).get("Last-Event-ID"):
+        known = cursors.get(stream_of(case))
+        if known is None:
+            del case.headers["Last-Event-ID"]
+        else:
+            case.headers["Last-Event-ID"] = known
+    if "type" in query:
+        query["type"] = [CHOICE.choice(["run.*", "usage", "worker.created"]) for _ in query["type"]][:32]
     if "cursor" in query:
         known = cursors.get(stream_of(case))
         if known is None:
@@ -218,8 +294,6 @@ def events(case):
         else:
             query["cursor"] = known
             query.pop("from", None)
-    if "wait" in query:
-        query["wait"] = min(int(query["wait"]), CHOICE.choice([0, 0, 0, 1]))
 
 
 def transcript(case):
@@ -229,7 +303,7 @@ def transcript(case):
 
 
 def stream_of(case):
-    return case.formatted_path.removesuffix("/events")
+    return case.formatted_path.removesuffix("/ws").removesuffix("/events")
 
 
 @schemathesis.hook

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
-use worker_runtime_core::{ActionId, Code, RunId, WorkerId};
+use worker_runtime_core::{ActionId, Code, LeaseId, RunId, WorkerId};
 
 use super::{
     list::routes,
@@ -29,7 +29,7 @@ pub fn openapi() -> Value {
         methods.insert(route.method.as_str().to_ascii_lowercase(), described);
     }
     let problem = generator.subschema_for::<Problem>();
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "worker-runtime",
@@ -57,7 +57,31 @@ pub fn openapi() -> Value {
                 },
             },
         },
-    })
+    });
+    bound(&mut document);
+    document
+}
+
+/// Says of each whole number the most that its type takes: a schema names the type only as a `format`, and
+/// a client may send any number that a schema allows.
+fn bound(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            let max = match fields.get("format").and_then(Value::as_str) {
+                Some("uint8") => Some(u64::from(u8::MAX)),
+                Some("uint16") => Some(u64::from(u16::MAX)),
+                Some("uint32") => Some(u64::from(u32::MAX)),
+                Some("uint" | "uint64") => Some(u64::MAX),
+                _ => None,
+            };
+            if let Some(max) = max {
+                fields.entry("maximum").or_insert_with(|| max.into());
+            }
+            fields.values_mut().for_each(bound);
+        }
+        Value::Array(values) => values.iter_mut().for_each(bound),
+        _ => {}
+    }
 }
 
 fn operation(route: &Route, routes: &[Route], generator: &mut SchemaGenerator) -> Value {
@@ -138,6 +162,7 @@ fn path_parameters(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value>
         .map(|name| {
             let schema = match name {
                 "worker_id" => generator.subschema_for::<WorkerId>(),
+                "lease_id" => generator.subschema_for::<LeaseId>(),
                 "run_id" => generator.subschema_for::<RunId>(),
                 "action_id" => generator.subschema_for::<ActionId>(),
                 "code" => {
