@@ -174,12 +174,14 @@ impl Watch {
         panic!("the stream ended before it: {frames:?}")
     }
 
-    /// The rest, up to the end of the connection; and how a WebSocket was closed.
+    /// The rest, up to the end of the connection; and how a WebSocket was closed. Heartbeats are left out:
+    /// when the first one comes is by chance.
     pub(crate) async fn rest(mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(frame) = self.next().await {
             frames.push(frame);
         }
+        frames.retain(|frame| frame.name != "heartbeat");
         frames
     }
 
