@@ -216,7 +216,10 @@ impl Client {
     /// What a run's player has to remember of an answer.
     fn note_told(&mut self, run_id: RunId, call: &SinkCall, is_done: bool, answered_at: u64) {
         match call {
-            SinkCall::Append(block, _) | SinkCall::Replace(block, _) => {
+            SinkCall::Append(block, more) | SinkCall::Replace(block, more) => {
+                // Until the store is back, what was in a commit that failed is not asked for again: only so
+                // much at once waits for a checkpoint then.
+                let waits = more.len() >= CHECKPOINT_BYTES || self.failures() == Some(0);
                 let Some(block) = self.journal.blocks.get_mut(&(run_id, *block)) else {
                     return;
                 };
@@ -226,7 +229,7 @@ impl Client {
                 }
                 let len = block.texts.last().map_or(0, |last| last.text.len());
                 let text = block.texts.len().saturating_sub(1);
-                if block.dirty_bytes < CHECKPOINT_BYTES {
+                if block.dirty_bytes < CHECKPOINT_BYTES || !waits {
                     return;
                 }
                 // Short of that many bytes, append waits for no checkpoint.
