@@ -12,9 +12,12 @@ use fastrand::Rng;
 use serde_json::json;
 use tokio_stream::{Stream as _, StreamExt as _};
 use worker_runtime_core::{
-    EventType, ManualClock, ObserveOptions, ObserveStream, Observed, PageSize, Position, RunSink,
-    Runtime, RuntimeOptions, SeededEntropy, Stream, Timestamp, WorkerId, cursor::From as Start,
-    run::StopReason, view::WorkerView,
+    EventType, ManualClock, Mounts, ObserveOptions, ObserveStream, Observed, PageSize, Permission,
+    Position, RunSink, Runtime, RuntimeOptions, Scope, ScopeRule, SeededEntropy, Stream, Timestamp,
+    WorkerId,
+    cursor::From as Start,
+    run::StopReason,
+    view::{AllocationView, WorkerView},
 };
 use worker_runtime_persist::{MemoryStore, StoreOptions};
 
@@ -26,6 +29,7 @@ use crate::{
     backend::{BACKEND, News, Stage},
     report::{Doing, HarnessError, Outcome, Violation},
     settings::Settings,
+    workload::limits::MOUNT,
 };
 
 /// How long the writer, an answer or an observer may take: much longer than any of them does.
@@ -42,6 +46,8 @@ enum Next {
     Tell(usize),
     Finish(usize),
     Update(WorkerId),
+    /// Changes what it may hand on.
+    Hold(WorkerId),
 }
 
 pub(super) struct Scene {
@@ -60,6 +66,7 @@ pub(super) struct Scene {
 struct Sight {
     position: Position,
     workers: Vec<WorkerView>,
+    held: Vec<AllocationView>,
     events: usize,
 }
 
@@ -94,8 +101,13 @@ impl Scene {
             gate: Arc::clone(&gate),
         };
         let stage = Stage::default();
+        let mut mounts = Mounts::default();
+        mounts
+            .set(MOUNT, "/nonexistent/repo")
+            .doing("make a mount")?;
         let options = RuntimeOptions {
             backends: vec![stage.factory()],
+            mounts,
             clock,
             entropy: Box::new(SeededEntropy::new(seed)),
             ..RuntimeOptions::default()
@@ -206,8 +218,10 @@ impl Scene {
             _ if self.workers.len() < WORKERS => Next::Create,
             (0..5, Some(run), ..) => Next::Tell(run),
             (5..7, Some(run), ..) => Next::Finish(run),
+            (7, _, _, Some(worker_id)) => Next::Hold(worker_id),
             (_, _, Some(worker_id), _) => Next::Submit(worker_id),
             (_, Some(run), _, None) => Next::Tell(run),
+            (.., Some(worker_id)) if self.rng.bool() => Next::Hold(worker_id),
             (_, _, _, Some(worker_id)) => Next::Update(worker_id),
             _ => Next::Create,
         }
@@ -217,13 +231,19 @@ impl Scene {
     fn call<'a>(&self, next: &Next) -> Answered<'a> {
         let (catalog, interaction) = (self.runtime.catalog(), self.runtime.interaction());
         match next {
-            Next::Create => Box::pin(async move {
-                let request =
-                    json!({ "intent": { "type": "assistant" }, "backend": { "name": BACKEND } });
-                let request = serde_json::from_value(request).map_err(|it| it.to_string())?;
-                let made = catalog.create(request).await;
-                made.map(drop).map_err(|it| it.to_string())
-            }),
+            Next::Create => {
+                let scope = scope(&self.workers.len().to_string(), Permission::Write);
+                Box::pin(async move {
+                    let request = json!({
+                        "intent": { "type": "assistant" },
+                        "backend": { "name": BACKEND },
+                        "scope": scope,
+                    });
+                    let request = serde_json::from_value(request).map_err(|it| it.to_string())?;
+                    let made = catalog.create(request).await;
+                    made.map(drop).map_err(|it| it.to_string())
+                })
+            }
             Next::Submit(worker_id) => {
                 let worker_id = *worker_id;
                 Box::pin(async move {
@@ -240,6 +260,21 @@ impl Scene {
                     let update = update.map_err(|it| it.to_string())?;
                     let updated = catalog.update(worker_id, update).await;
                     updated.map(drop).map_err(|it| it.to_string())
+                })
+            }
+            Next::Hold(worker_id) => {
+                let (worker_id, allocations) = (*worker_id, self.runtime.allocations());
+                let mut known = self.workers.iter();
+                let number = known
+                    .position(|known| *known == worker_id)
+                    .unwrap_or_default();
+                // More and less by turns, of what it may look at anyway: nothing that runs is in the way.
+                let below = format!("{number}/{}", self.seen.0);
+                Box::pin(async move {
+                    let own = scope(&number.to_string(), Permission::Write);
+                    let lends = scope(&below, Permission::Read);
+                    let changed = allocations.change(worker_id, &own, &lends, None).await;
+                    changed.map(drop).map_err(|it| it.to_string())
                 })
             }
             Next::Tell(run) => {
@@ -275,7 +310,7 @@ impl Scene {
                 taken.doing("have an input run")?;
             }
             Next::Finish(run) => drop(self.runs.swap_remove(run)),
-            Next::Tell(_) | Next::Update(_) => {}
+            Next::Tell(_) | Next::Update(_) | Next::Hold(_) => {}
         }
         Ok(())
     }
@@ -303,6 +338,7 @@ impl Scene {
         Ok(Sight {
             position: seen.runtime().position,
             workers: list.workers,
+            held: seen.allocations(0, WORKERS + 1).allocations,
             events: page.events.len(),
         })
     }
@@ -352,6 +388,19 @@ impl Scene {
             }
         }
         Ok(())
+    }
+}
+
+fn scope(path: &str, permission: Permission) -> Scope {
+    let rule = ScopeRule {
+        mount: MOUNT.to_owned(),
+        path: path.to_owned(),
+        permission,
+        recursive: true,
+    };
+    Scope {
+        allow: vec![rule],
+        deny: Vec::new(),
     }
 }
 
