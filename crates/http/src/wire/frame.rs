@@ -1,6 +1,8 @@
 //! What an open stream of events sends, over SSE and over a WebSocket alike.
 
-use std::{borrow::Cow, sync::Arc};
+#[cfg(feature = "server")]
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
