@@ -25,7 +25,7 @@ impl Amount {
             Self {
                 sessions: 1,
                 steps: 8,
-                changes_every: 4,
+                changes_every: 3,
                 reads_every: 41,
             },
             Self {
