@@ -333,16 +333,66 @@ async fn where_it_works_it_may_look_on_so_that_its_name_is_known() {
         mount: "repo".to_owned(),
         path: "src".to_owned(),
     });
+    let denied = ScopeRule {
+        permission: Permission::Read,
+        ..rule("secret")
+    };
+    request.scope.deny.push(denied.clone());
     let worker_id = host.create(request).await;
     let allocations = host.runtime.allocations();
     let released = allocations.release(worker_id, None).await.unwrap();
     assert!(released.fence.is_some() && released.waits_for.is_empty());
-    let looks = [looks];
+    let (looks, denied) = ([looks], [denied]);
     assert_eq!(host.view(worker_id).scope.allow, looks);
+    assert_eq!(host.view(worker_id).scope.deny, denied);
     assert!(is_free(&host).await);
     let again = allocations.release(worker_id, None).await.unwrap_err();
     assert_eq!(again.code(), Code::ScopeNotHeld, "{again}");
     let host = host.crash().await;
     assert_eq!(host.view(worker_id).scope.allow, looks);
+    assert_eq!(host.view(worker_id).scope.deny, denied);
+    host.end().await;
+}
+
+/// Its parent may hand on no look at it, and could not give up that look itself while somebody below has it.
+#[tokio::test]
+async fn what_is_taken_back_never_leaves_more_than_there_was() {
+    let host = Host::open().await;
+    let looks = |path: &str| ScopeRule {
+        permission: Permission::Read,
+        ..rule(path)
+    };
+    let at_work = |request: &mut CreateWorker| {
+        request.scope.allow.push(looks(""));
+        request.scope.deny.push(looks("secret"));
+        request.spec.workspace = Some(worker_runtime_core::worker::MountRef {
+            mount: "repo".to_owned(),
+            path: String::new(),
+        });
+    };
+    let mut parent = assistant();
+    at_work(&mut parent);
+    parent.delegation = write("gen");
+    let parent = host.create(parent).await;
+    let mut child = assistant();
+    child.scope = write("gen");
+    at_work(&mut child);
+    child.spec.parent = Some(parent);
+    let child = host.create(child).await;
+    let allocations = host.runtime.allocations();
+    allocations.reclaim(parent, None).await.unwrap();
+    let held = host.view(child).scope;
+    assert_eq!(
+        (held.allow, held.deny),
+        (vec![looks("")], vec![looks("secret")])
+    );
+    let less = Scope {
+        allow: vec![looks("")],
+        deny: vec![looks("secret")],
+    };
+    let changed = allocations
+        .change(parent, &less, &Scope::default(), None)
+        .await;
+    changed.unwrap();
     host.end().await;
 }

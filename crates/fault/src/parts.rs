@@ -41,10 +41,10 @@ pub const PARTS: &[Part] = &[
         name: "errors",
         about: "one failing call of the disk, in every way, in a run of the whole Runtime",
         told_by: &[
-            ("runs with a failing call", 1_200),
+            ("runs with a failing call", 1_500),
             ("calls of scripted runs", 200),
             ("of these, calls that were made to fail", 200),
-            ("calls that failed", 1_200),
+            ("calls that failed", 1_500),
             ("power cuts after a fault", 1_000),
             ("power cuts that take back a rename", 400),
             ("inputs run to their end afterwards", 4_000),

@@ -177,6 +177,47 @@ fn a_dry_run_of_a_change_is_the_same_offline_and_online() {
     assert_eq!(offline, online);
 }
 
+/// What is not said stays, what a Worker may not touch before all.
+#[test]
+fn a_change_keeps_what_was_denied_until_it_is_said_otherwise() {
+    let place = Place::new();
+    let rules = ["--scope", "write:src", "--deny", "write:src/secret"];
+    assert_eq!(create(&place, "w", &rules).code, Some(0));
+    let denied = || {
+        let shown = place.run(&["worker", "show", "w", "-o", "json"]).json();
+        // It is left out when there is none.
+        let denied = shown["scope"]["deny"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        denied
+            .iter()
+            .map(|rule| rule["path"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let change = |more: &[&str]| {
+        let ran = place.run(&[&["lock", "change", "w"], more].concat());
+        assert_eq!(ran.code, Some(0), "{ran}");
+    };
+    change(&["--scope", "write:src", "--scope", "write:docs"]);
+    assert_eq!(denied(), ["src/secret"]);
+    change(&["--scope", "write:src", "--deny", "write:src/other"]);
+    assert_eq!(denied(), ["src/other"]);
+    change(&["--scope", "write:src", "--no-deny"]);
+    assert_eq!(denied(), Vec::<String>::new());
+    let both = [
+        "lock",
+        "change",
+        "w",
+        "--scope",
+        "write:src",
+        "--deny",
+        "write:x",
+        "--no-deny",
+    ];
+    assert_eq!(place.run(&both).code, Some(2));
+}
+
 #[test]
 fn a_path_means_the_same_place_however_it_is_typed() {
     let place = Place::new();

@@ -30,7 +30,7 @@ impl Amount {
             },
             Self {
                 sessions: 1,
-                steps: 16,
+                steps: 22,
                 changes_every: 1,
                 reads_every: 1,
             },

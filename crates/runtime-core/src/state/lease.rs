@@ -145,13 +145,16 @@ impl State {
             let held = self.fence_anew(&held, fence, ttl_ms)?;
             return Ok(self.lease_receipt(&held, false));
         }
-        let held = if ttl_ms == held.ttl_ms {
+        // Who shows the new one has heard of it: from then on nobody else comes by with the old one.
+        let shown = held.shown.filter(|_| fence != held.fence);
+        let held = if ttl_ms == held.ttl_ms && shown == held.shown {
             held
         } else {
             // What an opening lets it have again is what its holder was told.
             self.room.clone()?;
             self.hold_lease(LeaseRecord {
                 ttl_ms,
+                shown,
                 ..(*held).clone()
             })
         };

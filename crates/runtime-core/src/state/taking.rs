@@ -201,8 +201,9 @@ impl State {
         Ok(released)
     }
 
-    /// What a Worker keeps of what it gives up: to look at the top of the mount that it works in. It is
-    /// in nobody's way, and it tells what the mount's name stands for where nothing else does.
+    /// What a Worker keeps of what it gives up: to look at the top of the mount that it works in, but at
+    /// nothing that it was denied: less is never more. It is in nobody's way, and it tells what the mount's
+    /// name stands for where nothing else does.
     fn workspace_rule(&self, worker_id: WorkerId) -> Option<HeldScope> {
         let record = &self.workers.get(&worker_id)?.record;
         let workspace = record.spec.workspace.as_ref()?;
@@ -212,10 +213,10 @@ impl State {
                 && rule.permission == Permission::Read
                 && rule.recursive
         };
-        let rule = record.scope.as_ref()?.allow.iter().find(is_it)?.clone();
+        let scope = record.scope.as_ref()?;
         Some(HeldScope {
-            allow: vec![rule],
-            deny: Vec::new(),
+            allow: vec![scope.allow.iter().find(is_it)?.clone()],
+            deny: scope.deny.clone(),
         })
     }
 

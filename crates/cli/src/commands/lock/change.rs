@@ -28,6 +28,9 @@ pub(crate) struct ChangeArgs {
     worker: String,
     #[command(flatten)]
     rules: Rules,
+    /// Deny it nothing any more; denials stay when neither this nor --deny is said
+    #[arg(long, requires = "scope", conflicts_with = "deny")]
+    no_deny: bool,
     /// Have it hand on nothing any more
     #[arg(long, conflicts_with = "delegate")]
     no_delegate: bool,
@@ -139,7 +142,13 @@ impl ChangeArgs {
             None => here,
         };
         let scope = match self.rules.has_scope() {
-            true => with_anchors(self.rules.own(&here)?, &worker.scope),
+            true => {
+                let mut scope = with_anchors(self.rules.own(&here)?, &worker.scope);
+                if scope.deny.is_empty() && !self.no_deny {
+                    scope.deny.clone_from(&worker.scope.deny);
+                }
+                scope
+            }
             false => worker.scope.clone(),
         };
         let delegation = match self.rules.has_delegation() {

@@ -265,6 +265,13 @@ fn an_opening_voids_the_fence_and_the_old_one_gives_the_next_however_often_it_is
         state.renew(renewal(Fence(9))).unwrap().lease.fence,
         Fence(9)
     );
+    // Now its holder has heard: whoever still has the old one is somebody else, also after an opening.
+    let error = state.renew(renewal(old)).unwrap_err();
+    assert_eq!(error.code(), Code::FenceStale, "{error}");
+    let held = state.holdings.lease(lease.lease_id).unwrap().clone();
+    let mut state = open(vec![held], Fence(9));
+    let error = state.renew(renewal(old)).unwrap_err();
+    assert_eq!(error.code(), Code::FenceStale, "{error}");
 }
 
 #[test]
