@@ -296,7 +296,13 @@ impl Holdings {
             Some((other, holds, asked))
         });
         let mut rivals: Vec<_> = rivals.collect();
-        rivals.sort_by_key(|(other, holds, _)| (Reverse(holds.target.len()), other.holder()));
+        // Of a Worker and whom it lent to, it is the latter that is in the way.
+        let depth = |worker_id| self.above(worker_id).count();
+        rivals.sort_by_cached_key(|(other, holds, _)| {
+            let holder = other.holder();
+            let deepest = Reverse((holds.target.len(), depth(holder.worker_id())));
+            (deepest, holder)
+        });
         rivals
     }
 

@@ -97,6 +97,22 @@ fn those_above_and_below_are_no_rivals_and_siblings_are() {
     );
 }
 
+/// To end the one that lent it would free nothing.
+#[test]
+fn whom_it_was_lent_to_is_named_before_whoever_lent_it() {
+    let holdings = Holdings::new([
+        hands_on(2, 3, &["/w"]),
+        held(1, Some(2), &["/w"]),
+        held(3, None, &["/w"]),
+    ]);
+    assert_eq!(
+        named(refuse(&holdings, "/w/a", None, None)),
+        [id(1), id(2), id(3)]
+    );
+    let holdings = Holdings::new([held(3, Some(1), &["/w"]), held(1, None, &["/w"])]);
+    assert_eq!(named(refuse(&holdings, "/w/a", None, None)), [id(3), id(1)]);
+}
+
 #[test]
 fn a_change_of_parent_moves_a_holder_below_the_other_one() {
     let mut holdings = Holdings::new([
