@@ -174,7 +174,7 @@ async fn a_deny_on_the_parent_hides_no_child() {
         .create(below(parent, holding(write("src/a"), nothing())))
         .await;
     let stranger = holding(write("src/a/x"), nothing());
-    assert_eq!(owners(&host, stranger).await, [parent, child]);
+    assert_eq!(owners(&host, stranger).await, [child, parent]);
     host.end().await;
 }
 
