@@ -37,6 +37,8 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::FreeScopeEarly
         | Sabotage::ReclaimTooDeep
         | Sabotage::ForgetNarrowing
+        | Sabotage::KeepLease
+        | Sabotage::TrustVoidFence
         | Sabotage::MissDeadline => &["model"],
         Sabotage::SwapEvents | Sabotage::LoseCheckpoint | Sabotage::ForgetReceipt => {
             &["model", "crash"]
@@ -87,6 +89,8 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::DropChildren
         | Sabotage::ReclaimTooDeep
         | Sabotage::ForgetNarrowing
+        | Sabotage::KeepLease
+        | Sabotage::TrustVoidFence
         | Sabotage::CoverRuleByRule
         | Sabotage::DenyHidesChild
         | Sabotage::HideDelegated => &["I6"],

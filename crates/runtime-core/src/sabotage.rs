@@ -73,6 +73,8 @@ sabotages! {
     CoverRuleByRule = "cover-rule-by-rule", "rules are covered one by one and not by their union";
     DenyHidesChild = "deny-hides-child", "a deny of an ancestor hides a child";
     HideDelegated = "hide-delegated", "a child that holds through delegation only is invisible";
+    KeepLease = "keep-lease", "a lease never ends by itself";
+    TrustVoidFence = "trust-void-fence", "the fence of a lease is good after an opening";
     LeaveChild = "leave-child", "what a command started is left running when it ends";
     LeakPath = "leak-path", "an error that clients read names a path of this machine";
 }

@@ -4,11 +4,12 @@
 //! - here: views, status and lists (I4: activity is derived; I6: what is held)
 //! - `streams`: the log, each Worker's stream and transcript (I2, I7, I10); `retention`: what was left
 //!   of them, and what was taken (I9)
-//! - `held`: what is held, of the live store and of the stopped one
+//! - `held`, `leases`: what is held, of the live store and of the stopped one
 //! - `cursors`: every kind of cursor that can be followed or not
 
 mod cursors;
 mod held;
+mod leases;
 mod retention;
 mod streams;
 
@@ -116,6 +117,7 @@ impl Game {
             "unproven": unproven.count(),
             "queued": queued,
             "allocations": held.count(),
+            "leases": self.plain.leases.len(),
             "late_messages": self.plain.late,
             "commits_unknown": 0,
             "position": self.plain.position(),

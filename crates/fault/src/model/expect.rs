@@ -191,7 +191,7 @@ fn promise_about(kind: &str) -> &'static str {
     }
     match kind.split('.').next() {
         Some("run" | "input") => "I4 an input has one run and one outcome",
-        Some("allocation") => HELD,
+        Some("allocation" | "lease") => HELD,
         _ => "I2 the log tells what happened and nothing else",
     }
 }
@@ -218,7 +218,13 @@ fn check_event(plain: &mut Plain, expect: &Expect, event: &Event) -> Played<()> 
     if let Some(differs) = differs {
         return broken(promise, format!("{}: {differs}", tell(event)));
     }
-    let grants = ["allocation.granted", "allocation.changed", "run.started"].contains(&expect.kind);
+    let grants = [
+        "allocation.granted",
+        "allocation.changed",
+        "run.started",
+        "lease.granted",
+    ];
+    let grants = grants.contains(&expect.kind);
     if let (true, Some(fence)) = (grants, data.get("fence").and_then(Value::as_u64)) {
         // A run that goes on keeps its own.
         let current = expect.worker.and_then(|worker| plain.family.get(worker));

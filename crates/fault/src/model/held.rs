@@ -4,12 +4,20 @@
 //! names. At each position of the log no two overlap in write outside a delegation, nobody holds more
 //! than whoever is above hands on, and fences only grow.
 //!
+//! What others than Workers hold for a time is beside it, in `leased`.
+//!
 //! Used by whoever plays a step (what must be answered) and by the checks (what must be read).
+
+mod leased;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use worker_runtime_core::{Event, EventType, Fence, Permission, Scope, ScopeRule, WorkerId};
+use worker_runtime_core::{
+    Event, EventType, Fence, LeaseId, Permission, Scope, ScopeRule, WorkerId, view::Holder,
+};
+
+use leased::Leased;
 
 /// Every target of a rule.
 pub(super) const TARGETS: [&str; 5] = ["a", "a/b", "a/b/c", "d", "d/e"];
@@ -35,13 +43,14 @@ pub(super) enum Refusal {
     /// Whoever is above may not hand that on.
     Undelegated(WorkerId),
     /// These hold some of it.
-    Held(BTreeSet<WorkerId>),
+    Held(BTreeSet<Holder>),
 }
 
 /// Everybody who holds something.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Family {
     held: BTreeMap<WorkerId, Held>,
+    leases: BTreeMap<LeaseId, Leased>,
     /// Who is still to be told who is above it now: since when, and who that is.
     owed: BTreeMap<WorkerId, (WorkerId, Option<WorkerId>)>,
 }
@@ -186,7 +195,8 @@ impl Family {
                 is_asker(*id) || above.contains(id) || self.above(held.parent).any(is_asker);
             !is_family && held.asked.both_write(asked).is_some()
         });
-        let rivals: BTreeSet<WorkerId> = rivals.map(|(id, _)| id).collect();
+        let rivals = rivals.map(|(id, _)| id.into());
+        let rivals: BTreeSet<Holder> = rivals.chain(self.lessees_of(asked)).collect();
         (!rivals.is_empty()).then_some(Refusal::Held(rivals))
     }
 
@@ -228,6 +238,10 @@ impl Family {
     pub(super) fn follow(&mut self, event: &Event) -> Result<(), String> {
         if event.kind != EventType::ALLOCATION_REPARENTED {
             self.is_told()?;
+        }
+        if event.kind.as_str().starts_with("lease.") {
+            self.follow_lease(event)?;
+            return self.is_whole();
         }
         let Some(id) = event.worker.map(|place| place.worker_id) else {
             return Ok(());
@@ -329,7 +343,7 @@ impl Family {
                 }
             }
         }
-        Ok(())
+        self.is_nobody_beside_leases()
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! # Layout
 //! - `step`: what a step is, and which one comes next
-//! - `plain`: the model; `held`: of it, who holds what; `expect`: events that must come
+//! - `plain`: the model; `held`: of it, who holds what; `lease`: how long others than Workers do;
+//!   `expect`: events that must come
 //! - `play`: a step on both sides; `check`: what a user can read
 //! - `observers`: streams that live across steps and restarts
 //! - `world`: the real side; `backend`: the backend that is driven; `watchdog`: what hangs
@@ -18,6 +19,7 @@ mod check;
 mod expect;
 mod held;
 mod history;
+mod lease;
 mod observers;
 mod plain;
 mod play;
@@ -65,6 +67,16 @@ const REACHED: &[(&str, u64)] = &[
     ("scopes reclaimed", 1),
     ("scopes taken by force", 3),
     ("allocations read of a stopped store", 5),
+    ("leases granted", 8),
+    ("leases over", 4),
+    ("leases renewed", 4),
+    ("leases given back", 2),
+    ("leases taken by force", 1),
+    ("leases acquired again", 2),
+    ("stops that a lease outlasted", 1),
+    ("fences of leases given anew", 1),
+    ("leases kept by an opening", 1),
+    ("refused WR-LEASE-", 4),
     ("refused WR-INPUT-BUSY", 5),
     ("refused WR-CURSOR-FOREIGN", 10),
     ("refused WR-CURSOR-AHEAD", 5),

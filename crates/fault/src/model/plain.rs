@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 use worker_runtime_core::{
-    ActionId, BlockId, Event, Fence, Generation, InputId, Position, RunId, Stream, Timestamp,
-    WorkerId,
+    ActionId, BlockId, Event, Fence, Generation, InputId, LeaseId, Position, RunId, Stream,
+    Timestamp, WorkerId,
     input::{InputReceipt, SubmitInput},
     record::CancelCause,
     run::{OutcomeKind, StopReason, Usage},
@@ -19,7 +19,10 @@ use worker_runtime_core::{
     worker::{CreateWorker, EndKind},
 };
 
-use super::held::{Asked, Family};
+use super::{
+    held::{Asked, Family},
+    lease::Lease,
+};
 
 /// Payloads above this are kept beside their event.
 pub(super) const LARGE_BYTES: usize = 2 << 10;
@@ -188,6 +191,10 @@ pub(super) struct Plain {
     pub(super) stopped: bool,
     /// Who holds what, by what was told.
     pub(super) family: Family,
+    /// What is held by others than Workers, oldest grant first.
+    pub(super) leases: Vec<Lease>,
+    /// The last that was held and is held no more.
+    pub(super) lease_gone: Option<LeaseId>,
     /// The last fence that was granted.
     pub(super) fence: u64,
     pub(super) runs: BTreeSet<RunId>,
@@ -204,6 +211,10 @@ impl Plain {
 
     pub(super) fn worker(&self, id: WorkerId) -> Option<&Worker> {
         self.workers.iter().find(|worker| worker.id == id)
+    }
+
+    pub(super) fn lease(&self, id: LeaseId) -> Option<&Lease> {
+        self.leases.iter().find(|lease| lease.id == id)
     }
 
     pub(super) fn index_of(&self, id: WorkerId) -> Option<usize> {

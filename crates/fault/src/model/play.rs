@@ -1,7 +1,7 @@
 //! Plays a step on both sides: what the model says must happen, and what the Runtime does.
 //!
 //! - here: the game itself, and events that must come; `calls`: what a backend must be asked
-//! - `create`, `inputs`, `lives`, `allocations`, `taking`, `runs`: the
+//! - `create`, `inputs`, `lives`, `allocations`, `taking`, `leases`, `runs`: the
 //!   commands; `says`: what backends say
 //! - `ends`: how runs and Workers end; `time`: deadlines; `restart`: the end of the process
 //!
@@ -13,6 +13,7 @@ mod calls;
 mod create;
 mod ends;
 mod inputs;
+mod leases;
 mod lives;
 mod restart;
 mod runs;
@@ -130,6 +131,7 @@ impl Game {
             Step::SendToNobody => self.send_to_nobody().await?,
             Step::Life { worker, op } => self.live(worker, op).await?,
             Step::Hold { worker, op } => self.hold(worker, op).await?,
+            Step::Lease { op } => self.lease(op).await?,
             Step::CancelRun { worker, other } => self.cancel_run(worker, other).await?,
             Step::Answer { worker, how } => self.answer(worker, how).await?,
             Step::StopRuntime { drain } => self.stop_runtime(drain).await?,

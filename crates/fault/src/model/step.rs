@@ -43,6 +43,52 @@ pub(super) enum HoldStep {
     Reclaim { by_force: bool },
 }
 
+/// What is done with what is held by somebody who is no Worker. A lease is named by the order in which
+/// those that are held were granted; a number beyond them is that of one that nobody holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaseStep {
+    Acquire {
+        /// Its id, of a few; minted when absent.
+        id: Option<u8>,
+        rule: u8,
+        deny: Option<u8>,
+        ttl_ms: u64,
+    },
+    AcquireAgain {
+        nth: usize,
+        differs: bool,
+    },
+    Renew {
+        nth: usize,
+        shows: Shows,
+        ttl_ms: Option<u64>,
+    },
+    Release {
+        nth: usize,
+        shows: Shows,
+    },
+    Take {
+        nth: usize,
+    },
+    /// Time passes, look by look, until it is over.
+    Outlast {
+        nth: usize,
+    },
+}
+
+/// Which fence is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shows {
+    /// The last one.
+    Last,
+    /// The one that gave the last one.
+    Before,
+    /// The next one that there will be.
+    Next,
+    /// Any other one.
+    Other,
+}
+
 /// What is done to a Worker's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LifeStep {
@@ -165,6 +211,9 @@ pub(super) enum Step {
         worker: usize,
         op: HoldStep,
     },
+    Lease {
+        op: LeaseStep,
+    },
     CancelRun {
         worker: usize,
         other: bool,
@@ -222,6 +271,7 @@ impl Step {
         let part = match self {
             Self::Life { op, .. } => format!("{op:?}"),
             Self::Hold { op, .. } => format!("{op:?}"),
+            Self::Lease { op } => format!("{op:?}"),
             Self::Backend { say, .. } => format!("{say:?}"),
             Self::Restart { by, .. } => format!("{by:?}"),
             _ => return kind.to_owned(),

@@ -46,6 +46,9 @@ pub(super) const UNFINISHED_MAX: usize = 4;
 /// Actions of one run that have no answer, at most.
 pub(super) const ACTIONS_MAX: usize = 3;
 
+/// What others than Workers hold, at most.
+pub(super) const LEASES_MAX: usize = 3;
+
 /// Where the store is, and what it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {

@@ -26,7 +26,7 @@ use crate::{
     limits::Limits,
     record::{IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord, WorkerRecord},
     sabotage::{self, Sabotage},
-    state::{State, Touched, WorkerState, hold_undamaged},
+    state::{State, Touched, WorkerState, hold_undamaged, void_at_opening},
     store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreReader, WentBack},
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
@@ -150,7 +150,7 @@ impl Shared {
             live,
             limits,
             incarnation,
-            fences_void_to: writes.then_some(loaded.runtime.fence),
+            fences_void_to: writes.then(|| void_at_opening(loaded.runtime.fence)),
             late_messages: AtomicU64::new(0),
             commits_unknown: AtomicU64::new(0),
             position: AtomicU64::new(position.0),

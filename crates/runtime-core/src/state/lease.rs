@@ -7,7 +7,7 @@ mod times;
 
 use std::sync::Arc;
 
-pub(crate) use times::Leasing;
+pub(crate) use times::{Leasing, void_at_opening};
 
 use serde_json::{Value, json};
 

@@ -30,7 +30,7 @@ pub(crate) use create::CheckedCreate;
 pub(crate) use create::PreparedCreate;
 pub(crate) use damage::{FENCE_LOST, hold_undamaged};
 pub(crate) use dispatch::{RunEnd, phase_of};
-pub(crate) use lease::{LeaseEnd, Leasing, PreparedLease, Renewal, no_lease};
+pub(crate) use lease::{LeaseEnd, Leasing, PreparedLease, Renewal, no_lease, void_at_opening};
 pub(crate) use lifecycle::LifecycleOp;
 pub(crate) use recover::{ProvenWorker, partial_blocks};
 pub(crate) use sink::{ActionRequest, FinishedBlock, SinkOp};

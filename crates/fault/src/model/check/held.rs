@@ -23,7 +23,7 @@ use crate::{
     report::Doing,
 };
 
-const SHOWN: &str = "I6 what is held is what the log tells";
+pub(super) const SHOWN: &str = "I6 what is held is what the log tells";
 const FENCED: &str = "I6 a fence is good while its run goes on";
 
 impl Game {
@@ -38,7 +38,8 @@ impl Game {
             })?;
         }
         self.check_shown(&self.world.observation, true)?;
-        self.check_fences()
+        self.check_fences()?;
+        self.check_leases()
     }
 
     /// The same of the store that nobody has open now.
@@ -52,6 +53,7 @@ impl Game {
         let seen = open_read_only(loaded, store.reader(), Vec::new(), limits);
         let seen = seen.doing("read the stopped store")?;
         self.check_shown(&seen, false)?;
+        self.check_leases_shown(&seen, false)?;
         self.count("allocations read of a stopped store");
         Ok(())
     }

@@ -90,3 +90,52 @@ fn what_is_denied_is_left_to_nobody() {
     assert_eq!(left_at(&scope, "a/b/z/z"), Some(Permission::Write));
     assert_eq!(left_at(&scope, "d"), None);
 }
+
+fn leased(number: u8, kind: &str, fence: u8, path: &str, renewed: Option<u8>) -> Event {
+    let data = json!({
+        "lease_id": LeaseId::from_bytes([number; 16]),
+        "fence": fence,
+        "renewed": renewed,
+        "allow": rule(path),
+        "deny": [],
+    });
+    Event {
+        worker: None,
+        ..event(number, kind, data)
+    }
+}
+
+#[test]
+fn a_lease_lies_beside_everybody() {
+    let with_a = || {
+        let mut family = Family::default();
+        family.follow(&granted(1, None, "a/b", None)).unwrap();
+        family
+            .follow(&leased(1, "lease.granted", 2, "d", None))
+            .unwrap();
+        family
+    };
+    let follow = |event: Event| with_a().follow(&event);
+    assert!(follow(leased(2, "lease.granted", 3, "a", None)).is_err());
+    assert!(follow(leased(2, "lease.granted", 3, "d/e", None)).is_err());
+    assert!(follow(granted(2, None, "d/e", None)).is_err());
+    assert_eq!(follow(leased(2, "lease.granted", 3, "z", None)), Ok(()));
+}
+
+#[test]
+fn a_lease_that_is_held_is_granted_only_for_its_fence_and_ends_with_it() {
+    let follow = |event: Event| {
+        let mut family = Family::default();
+        family
+            .follow(&leased(1, "lease.granted", 2, "d", None))
+            .unwrap();
+        family.follow(&event)
+    };
+    assert!(follow(leased(1, "lease.granted", 3, "d", None)).is_err());
+    assert!(follow(leased(1, "lease.granted", 2, "d", Some(2))).is_err());
+    assert!(follow(leased(1, "lease.granted", 3, "a", Some(2))).is_err());
+    assert_eq!(follow(leased(1, "lease.granted", 3, "d", Some(2))), Ok(()));
+    assert!(follow(leased(1, "lease.expired", 1, "d", None)).is_err());
+    assert!(follow(leased(2, "lease.expired", 2, "d", None)).is_err());
+    assert_eq!(follow(leased(1, "lease.expired", 2, "d", None)), Ok(()));
+}

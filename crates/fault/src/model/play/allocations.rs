@@ -67,11 +67,7 @@ pub(super) fn check_refusal(told: &ScopeRefusal, expected: Option<&Refusal>) -> 
         ScopeRefusal::Undelegated { parent, .. } => Refusal::Undelegated(*parent),
         other => {
             let owners = other.owners().iter();
-            Refusal::Held(
-                owners
-                    .filter_map(|owner| owner.holder.worker_id())
-                    .collect(),
-            )
+            Refusal::Held(owners.map(|owner| owner.holder).collect())
         }
     };
     ensure(

@@ -43,6 +43,7 @@ impl Game {
         self.plain.late = 0;
         self.world.reopen(unproven, last).await?;
         self.note_opening()?;
+        self.leases_begin_again();
         self.recovered().await?;
         self.look_at_trims()?;
         self.observers

@@ -25,9 +25,10 @@ impl Game {
             .iter()
             .flat_map(|side| side.loops.iter().filter_map(again))
             .collect();
-        while due
-            .iter()
-            .any(|due| (self.world.timers_ms + by_ms + 1).abs_diff(*due) <= 2)
+        while self.is_lease_unsure_after(by_ms)
+            || due
+                .iter()
+                .any(|due| (self.world.timers_ms + by_ms + 1).abs_diff(*due) <= 2)
         {
             by_ms += 5;
         }
@@ -44,6 +45,7 @@ impl Game {
             wanted.extend((0..due).map(|_| Want::Again(index)));
         }
         self.due(&mut expected, &mut wanted, &mut asked);
+        expected.extend(self.looked_at_leases());
         (0..self.plain.workers.len()).for_each(|index| self.checkpointed(index));
         self.events(expected).await?;
         self.called(wanted).await?;

@@ -1,5 +1,7 @@
 //! Which step comes next: chosen from the seed and from what the model knows, so that most steps have
-//! something to do and some, on purpose, have not.
+//! something to do and some, on purpose, have not. What is done with leases is chosen in `leases`.
+
+mod leases;
 
 use fastrand::Rng;
 use worker_runtime_core::Scope;
@@ -46,6 +48,10 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
         let worker = holder(rng, game).unwrap_or(worker);
         let op = hold(rng, game, worker);
         return Step::Hold { worker, op };
+    }
+    if rng.u8(0..11) == 0 {
+        let op = leases::choose(rng, game);
+        return Step::Lease { op };
     }
     if let Some(parent) = childless(rng, game)
         && rng.u8(0..10) == 0
@@ -205,9 +211,14 @@ fn childless(rng: &mut Rng, game: &Game) -> Option<usize> {
     rng.choice(childless).filter(|_| !is_full)
 }
 
+/// How many rules there are to choose from.
+fn rules() -> u8 {
+    u8::try_from(4 * TARGETS.len()).unwrap_or(u8::MAX)
+}
+
 /// Rules, of which one may lie in what may be handed on.
 fn asks(rng: &mut Rng, within: Option<&Scope>) -> Asks {
-    let rules = 4 * TARGETS.len();
+    let rules = usize::from(rules());
     let first = within.and_then(|scope| scope.allow.first());
     let target = first.and_then(|rule| TARGETS.iter().position(|target| *target == rule.path));
     let rule = |rng: &mut Rng| {

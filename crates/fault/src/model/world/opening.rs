@@ -9,7 +9,7 @@ use worker_runtime_core::{
 };
 use worker_runtime_persist::{FileOptions, FileStore, MemoryStore, StoreOptions};
 
-use super::{ACTIONS_MAX, MOUNT, Shape, UNFINISHED_MAX};
+use super::{ACTIONS_MAX, LEASES_MAX, MOUNT, Shape, UNFINISHED_MAX};
 use crate::{
     model::backend::{Call, Driven},
     report::{Doing, HarnessError},
@@ -76,6 +76,7 @@ impl Opening<'_> {
         let limits = Limits {
             inputs_unfinished_max: UNFINISHED_MAX,
             actions_open_max: ACTIONS_MAX,
+            leases_max: LEASES_MAX,
             ..Limits::default()
         };
         let options = RuntimeOptions {
