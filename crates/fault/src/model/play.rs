@@ -354,15 +354,20 @@ impl Game {
         run.is_some_and(|run| !run.blocks.is_empty())
     }
 
+    fn open_blocks(&self) -> impl Iterator<Item = &super::plain::Block> {
+        let workers = self.plain.workers.iter();
+        let runs = workers.filter_map(|worker| worker.run.as_ref());
+        runs.flat_map(|run| run.blocks.values())
+    }
+
     /// Whether a run has output that an opening must keep.
     pub(super) fn has_kept_output(&self) -> bool {
-        let runs = self
-            .plain
-            .workers
-            .iter()
-            .filter_map(|worker| worker.run.as_ref());
-        let mut blocks = runs.flat_map(|run| run.blocks.values());
-        blocks.any(|block| block.kept > 0)
+        self.open_blocks().any(|block| block.kept > 0)
+    }
+
+    /// Whether a run has output that must be kept when some time has passed.
+    pub(super) fn has_waiting_output(&self) -> bool {
+        self.open_blocks().any(|block| !block.waiting.is_empty())
     }
 
     /// Whether something that runs has a deadline.

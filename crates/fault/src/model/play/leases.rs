@@ -236,6 +236,10 @@ impl Game {
         let now = self.world.now();
         if let Some(held) = self.plain.leases.iter_mut().find(|held| held.id == id) {
             held.ttl_ms = ttl_ms;
+            if fence == held.fence {
+                // Its holder has heard of it: the one before is nobody's.
+                held.shown = None;
+            }
             held.left = Left::whole(ttl_ms, now);
         }
         self.count("leases renewed");

@@ -33,6 +33,9 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
             unproven: rng.bool(),
         };
     }
+    if game.world.has_place() && game.has_waiting_output() && game.may_wait() && rng.u8(0..6) == 0 {
+        return Step::Advance { ms: 1_200 };
+    }
     if let Some(worker) = unproven(rng, game)
         && rng.u8(0..10) == 0
     {
@@ -211,14 +214,9 @@ fn childless(rng: &mut Rng, game: &Game) -> Option<usize> {
     rng.choice(childless).filter(|_| !is_full)
 }
 
-/// How many rules there are to choose from.
-fn rules() -> u8 {
-    u8::try_from(4 * TARGETS.len()).unwrap_or(u8::MAX)
-}
-
 /// Rules, of which one may lie in what may be handed on.
 fn asks(rng: &mut Rng, within: Option<&Scope>) -> Asks {
-    let rules = usize::from(rules());
+    let rules = usize::from(leases::rules());
     let first = within.and_then(|scope| scope.allow.first());
     let target = first.and_then(|rule| TARGETS.iter().position(|target| *target == rule.path));
     let rule = |rng: &mut Rng| {

@@ -3,14 +3,16 @@
 
 use fastrand::Rng;
 
-use super::{
-    super::{LeaseStep, Shows},
-    rules,
-};
-use crate::model::{play::Game, world::LEASES_MAX};
+use super::super::{LeaseStep, Shows};
+use crate::model::{held::TARGETS, play::Game, world::LEASES_MAX};
 
 /// Times for which leases are held: looks that lie close, on the grid and off it, and far apart.
 const TTLS_MS: [u64; 5] = [1_000, 1_000, 1_018, 4_000, 20_000];
+
+/// How many rules there are to choose from.
+pub(super) fn rules() -> u8 {
+    u8::try_from(4 * TARGETS.len()).unwrap_or(u8::MAX)
+}
 
 pub(super) fn choose(rng: &mut Rng, game: &Game) -> LeaseStep {
     let held = game.plain.leases.len();
