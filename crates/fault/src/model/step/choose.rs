@@ -52,7 +52,7 @@ pub(in crate::model) fn choose(rng: &mut Rng, game: &Game, index: usize) -> Step
         let op = hold(rng, game, worker);
         return Step::Hold { worker, op };
     }
-    if rng.u8(0..11) == 0 {
+    if rng.u8(0..13) == 0 {
         let op = leases::choose(rng, game);
         return Step::Lease { op };
     }
@@ -377,7 +377,7 @@ fn answer(rng: &mut Rng, game: &Game, worker: usize) -> Step {
 }
 
 fn say(rng: &mut Rng) -> Say {
-    match rng.u8(0..40) {
+    match rng.u8(0..42) {
         0..=5 => Say::Event {
             bytes: rng.choice([20, 1_900, 1_900, 5_000]).unwrap_or(20),
         },
