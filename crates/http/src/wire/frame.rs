@@ -106,7 +106,8 @@ impl Serialize for EventFrame {
 pub struct StartedBody {
     /// The Runtime.
     pub runtime_id: RuntimeId,
-    /// The cursor that the stream begins after: a relative start, resolved.
+    /// The cursor that the stream begins after: a relative start, resolved; any other as it was asked for,
+    /// also where a gap follows, so that who is cut off before the gap is told of it again.
     pub cursor: Cursor,
     /// The cursor after the newest event there is.
     pub tail: Cursor,

@@ -185,6 +185,8 @@ async fn a_cursor_that_can_not_be_followed_is_one_gap_and_the_stream_goes_on() {
                     let gaps: Vec<&Frame> =
                         frames.iter().filter(|frame| frame.name == "gap").collect();
                     assert_eq!(gaps.len(), 1, "{transport:?} {path} {code} {frames:?}");
+                    // Who is cut off before the gap comes back with this, and is told again.
+                    assert_eq!(frames[0].cursor(), cursor.to_string());
                     assert_eq!(frames[1].name, "gap");
                     assert_eq!(gaps[0].data["code"], code);
                     assert_eq!(gaps[0].data["cause"], "cursor");
@@ -227,6 +229,8 @@ async fn what_was_trimmed_is_one_gap_and_the_rest_follows() {
         let frames = watch.until("up_to_date").await;
         let names: Vec<&str> = frames.iter().take(3).map(|frame| &*frame.name).collect();
         assert_eq!(names, ["started", "gap", "event"]);
+        // Who is cut off before the gap comes back with this, and is told again.
+        assert_eq!(frames[0].cursor(), first);
         assert_eq!(frames[1].data["cause"], "retention");
         assert_eq!(frames[1].cursor(), earliest.to_string());
         assert_eq!(events(&frames), known);

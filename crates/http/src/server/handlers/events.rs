@@ -13,8 +13,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use worker_runtime_core::{
-    Code, Cursor, EventFilter, PageSize, RunId, Stream, TypePattern, WireEvent, WorkerId,
+    Code, Cursor, CursorError, EventFilter, PageSize, RunId, Stream, TypePattern, WireEvent,
+    WorkerId,
     cursor::From as Start,
+    error::ReadError,
     event::{FILTER_TYPES_MAX, TypePatternError},
     view::EventPage,
 };
@@ -290,23 +292,29 @@ async fn page(
         ..PageSize::default()
     };
     let observation = app.0.runtime.observation();
-    // A relative start means one place, also while it is waited for news.
-    let begin = observation.resolve(stream, start)?;
-    let start = Start::After(begin);
-    let page = if wait.is_zero() {
-        observation.events_that(stream, start, size, &filter)?
-    } else {
-        let _place = app.0.waits.begin(access.token_id())?;
-        let _waiting = app.0.metrics.waiting();
-        let until = async {
-            // Either way the page is given, empty or not.
-            let _ = tokio::time::timeout(wait, observe::over(app, access)).await;
+    loop {
+        // A relative start means one place, also while it is waited for news.
+        let begin = observation.resolve(stream, start)?;
+        let from = Start::After(begin);
+        let page = if wait.is_zero() {
+            observation.events_that(stream, from, size, &filter)
+        } else {
+            let _place = app.0.waits.begin(access.token_id())?;
+            let _waiting = app.0.metrics.waiting();
+            let until = async {
+                // Either way the page is given, empty or not.
+                let _ = tokio::time::timeout(wait, observe::over(app, access)).await;
+            };
+            observation
+                .events_when_any(stream, from, size, &filter, until)
+                .await
         };
-        observation
-            .events_when_any(stream, start, size, &filter, until)
-            .await?
-    };
-    body(&page, begin)
+        match page {
+            // What was the beginning was trimmed just now. Who named no cursor is told of none.
+            Err(ReadError::Cursor(CursorError::Expired { .. })) if start == Start::Beginning => {}
+            page => return body(&page?, begin),
+        }
+    }
 }
 
 fn body(page: &EventPage, start: Cursor) -> Result<EventsBody, Refusal> {

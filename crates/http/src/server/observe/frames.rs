@@ -234,9 +234,14 @@ impl Open {
             Observed::Started(cursor) => {
                 let runtime_id = self.app.0.runtime.observation().runtime_id();
                 let tail = self.tail(cursor);
+                // Who is cut off between this and a gap must come back with what the gap is told for.
+                let begins_after = match self.asked.start {
+                    Start::After(asked) => asked,
+                    Start::Beginning | Start::Now => cursor,
+                };
                 batch.frames.push(Frame::Started(StartedBody {
                     runtime_id,
-                    cursor,
+                    cursor: begins_after,
                     tail,
                 }));
                 match self.lost.take() {
