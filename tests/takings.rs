@@ -311,6 +311,44 @@ async fn what_can_not_be_shown_to_be_dead_keeps_it_until_it_can() {
     host.end().await;
 }
 
+/// A long-lived command that was killed between two runs kept its Worker's scope in use until the next
+/// one, which found it dead: nobody could say so without a run.
+#[tokio::test]
+async fn a_process_that_died_between_runs_is_in_nobodys_way() {
+    let host = Host::open().await;
+    let worker_id = host.create(holder()).await;
+    let run = host.start(worker_id, "one").await;
+    let process = |identity: &[u8]| ProcessRecord {
+        life: ProcessLife::Backend,
+        label: "pid 4711".to_owned(),
+        identity: identity.to_vec(),
+    };
+    run.sink.process_started(process(b"a")).await.unwrap();
+    run.sink.process_started(process(b"b")).await.unwrap();
+    let processes = run.sink.process_sink();
+    run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    let has_process = || {
+        let held = host.observation().allocation(worker_id);
+        held.unwrap().has_process
+    };
+    processes.ended(b"a".to_vec()).await.unwrap();
+    assert!(has_process());
+    assert_eq!(in_use(&host, worker_id).await, None);
+    // Of one that nobody recorded nothing is changed.
+    let before = host.view(worker_id).revision;
+    processes.ended(b"c".to_vec()).await.unwrap();
+    assert_eq!(host.view(worker_id).revision, before);
+    processes.ended(b"b".to_vec()).await.unwrap();
+    assert!(!has_process());
+    let host = host.crash().await;
+    let allocations = host.runtime.allocations();
+    allocations.release(worker_id, None).await.unwrap();
+    assert!(is_free(&host).await);
+    // It keeps no Runtime from ending, and tells the next one nothing.
+    assert!(processes.ended(b"b".to_vec()).await.is_err());
+    host.end().await;
+}
+
 fn rule(path: &str) -> ScopeRule {
     ScopeRule {
         mount: "repo".to_owned(),

@@ -64,7 +64,7 @@ pub use id::{
 };
 pub use runtime::{
     Allocations, Catalog, Delta, DeltaOp, EndOptions, Interaction, ListOrder, Management,
-    Observation, ObserveOptions, ObserveStream, Observed, PageSize, RunSink, Runtime,
+    Observation, ObserveOptions, ObserveStream, Observed, PageSize, ProcessSink, RunSink, Runtime,
     RuntimeOptions, TranscriptFrom, TranscriptPart, TranscriptReader, WorkerFilter, WorkerList,
     open_read_only,
 };

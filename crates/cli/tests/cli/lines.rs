@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::support::{Place, snapshot};
+use crate::{
+    serving::Serving,
+    support::{Place, is_alive, snapshot, until},
+};
 
 /// An agent that counts its turns and takes its conversation up again by the number of the last one.
 const AGENT: &str = r#"
@@ -45,6 +48,52 @@ fn an_agent_in_lines_mode_takes_its_conversation_up_with_each_send() {
     ];
     assert_eq!(calls[2].stdout, "turn 2: still there?\n", "{}", calls[2]);
     snapshot(&place, "lines", &calls);
+}
+
+#[test]
+fn an_agent_that_is_killed_between_inputs_keeps_no_scope_in_use() {
+    let place = place_with_agent();
+    let server = Serving::start(&place);
+    let script = "echo $$ > pid; exec sh agent.sh";
+    let create = [
+        "worker",
+        "create",
+        "--name",
+        "agent",
+        "--mode",
+        "lines",
+        "--scope",
+        "write:src",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let run = |args: &[&str]| place.run(args);
+    assert_eq!(run(&create).code, Some(0));
+    let sent = run(&["worker", "send", "agent", "hello"]);
+    assert_eq!(sent.code, Some(0), "{sent}");
+    let shown = run(&["lock", "show", "agent"]);
+    assert!(shown.stdout.contains("a process between runs"), "{shown}");
+    let refused = run(&["lock", "release", "agent"]);
+    assert!(refused.stderr.contains("WR-SCOPE-IN-USE"), "{refused}");
+    let pid = fs::read_to_string(place.project().join("pid")).unwrap();
+    assert!(is_alive(&pid));
+    let killed = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(killed, rustix::process::Signal::KILL).unwrap();
+    let is_idle = || {
+        let shown = run(&["lock", "show", "agent", "-o", "json"]).json();
+        shown.get("has_process").is_none()
+    };
+    until("the Runtime knows that it is dead", is_idle);
+    let released = run(&["lock", "release", "agent"]);
+    assert_eq!(released.code, Some(0), "{released}");
+    let rival = run(&["worker", "create", "--scope", "write:src"]);
+    assert_eq!(rival.code, Some(0), "{rival}");
+    // The next input finds it gone, and starts it again.
+    let sent = run(&["worker", "send", "agent", "hello"]);
+    assert!(sent.stdout.contains("hello"), "{sent}");
+    server.end();
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     /// A change of one Worker, to be made only if that is as it has to be.
     OnlyIf(Condition, Box<Self>),
     Sink(SinkMessage),
+    /// A process of a Worker's backend is dead, whichever run started it.
+    ProcessEnded(WorkerId, Vec<u8>, Reply<(), SinkError>),
     StopRuntime {
         end_runs: bool,
         reason: Option<String>,
@@ -152,6 +154,7 @@ impl Command {
             | Self::EndLease(..)
             | Self::AcknowledgeWentBack(_)
             | Self::StopRuntime { .. }
+            | Self::ProcessEnded(..)
             | Self::BackendQuiet(..)
             | Self::Close(_)
             | Self::Abandon => true,
@@ -177,6 +180,7 @@ impl Command {
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::OnlyIf(_, command) => command.refuse(&failure),
             Self::Sink(message) => drop(message.reply.send(Err(failure.into()))),
+            Self::ProcessEnded(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::StopRuntime { reply, .. }
             | Self::StartRuntime(reply)
             | Self::AcknowledgeWentBack(reply) => drop(reply.send(Err(failure))),

@@ -56,5 +56,5 @@ pub use observe::{ObserveOptions, ObserveStream, Observed};
 pub(crate) use shared::Shared;
 pub use shared::open_read_only;
 pub(crate) use shared::{PublishedWorker, incarnation_at};
-pub use sink::RunSink;
+pub use sink::{ProcessSink, RunSink};
 pub use transcript::{TranscriptPart, TranscriptReader};

@@ -1,12 +1,16 @@
 //! How a backend talks back about one run. Everything it tells becomes durable through the writer,
 //! and is taken only while the run is the current one (I4). How a run ends is in `finish`, what it
-//! tells beside its output in `facts`, and what it asks before it writes in `verify`.
+//! tells beside its output in `facts`, what it asks before it writes in `verify`, and what is told between
+//! runs in `processes`.
 //!
 //! Called by backends, and by the Worker's own task (`super::supervisor`).
 
 mod facts;
 mod finish;
+mod processes;
 mod verify;
+
+pub use processes::ProcessSink;
 
 use std::sync::{Arc, atomic::AtomicBool};
 

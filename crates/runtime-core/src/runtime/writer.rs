@@ -142,6 +142,7 @@ impl Writer {
             && !matches!(
                 command,
                 Command::Sink(_)
+                    | Command::ProcessEnded(..)
                     | Command::BackendQuiet(..)
                     | Command::Tick
                     | Command::Close(_)
@@ -165,6 +166,9 @@ impl Writer {
                 op,
                 reply,
             }) => Answer::Sink(reply, state.sink(worker_id, run_id, generation, op)),
+            Command::ProcessEnded(worker_id, identity, reply) => {
+                Answer::new(reply, state.process_ended(worker_id, &identity))
+            }
             Command::Submit(worker_id, input, reply) => {
                 Answer::new(reply, state.submit(worker_id, input))
             }

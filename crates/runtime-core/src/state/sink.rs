@@ -120,13 +120,7 @@ impl State {
             SinkOp::Checkpoint(block) => self.checkpoint(worker_id, run_id, Some(block)),
             SinkOp::RequestAction(request) => self.request_action(worker_id, run_id, request)?,
             SinkOp::Process(process) => self.record_process(worker_id, process)?,
-            SinkOp::ProcessEnded(identity) => {
-                self.update(worker_id, |record| {
-                    record
-                        .processes
-                        .retain(|process| process.identity != identity);
-                })?;
-            }
+            SinkOp::ProcessEnded(identity) => self.process_ended(worker_id, &identity)?,
             SinkOp::Resume(reference) => {
                 self.update(worker_id, |record| record.resume = Some(reference))?;
             }
@@ -265,6 +259,26 @@ impl State {
             });
         }
         self.update(worker_id, |record| record.processes.push(process))?;
+        Ok(())
+    }
+
+    /// This process is dead: a fact of its own, which no run has to go on for. It is told twice where
+    /// two notice it.
+    pub(crate) fn process_ended(
+        &mut self,
+        worker_id: WorkerId,
+        identity: &[u8],
+    ) -> Result<(), SinkError> {
+        let is_it = |process: &ProcessRecord| process.identity == identity;
+        let is_recorded = self.workers.get(&worker_id).is_some_and(|worker| {
+            // What can't be shown to be dead is settled as a whole.
+            worker.record.unproven.is_none() && worker.record.processes.iter().any(is_it)
+        });
+        if is_recorded {
+            self.update(worker_id, |record| {
+                record.processes.retain(|process| !is_it(process));
+            })?;
+        }
         Ok(())
     }
 

@@ -28,6 +28,10 @@ pub struct AllocationView {
     pub fence: Option<Fence>,
     /// The run to which the fence was granted; without one no fence is good for anything.
     pub run_id: Option<RunId>,
+    /// Whether a process lives that was started with it, also between runs. On a store that nobody runs:
+    /// whether one is recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_process: bool,
     /// Whether processes that can't be shown to be dead may still write there.
     pub unproven: bool,
     /// It is being taken from its owner.

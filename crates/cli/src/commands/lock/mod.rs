@@ -85,10 +85,15 @@ pub(crate) fn run(
 /// What becomes of what is held, or what goes on with it, in a word or two.
 fn use_text(held: &AllocationView) -> String {
     let run = held.run_id.map(|run_id| format!("run {run_id}"));
+    let waits = held.has_process && held.run_id.is_none() && !held.unproven;
+    let process = waits.then(|| "a process between runs".to_owned());
     let unproven = held.unproven.then(|| "not shown to be dead".to_owned());
     let releasing = held.releasing.as_ref();
     let releasing = releasing.map(|_| "being released".to_owned());
-    let parts: Vec<String> = [run, unproven, releasing].into_iter().flatten().collect();
+    let parts: Vec<String> = [run, process, unproven, releasing]
+        .into_iter()
+        .flatten()
+        .collect();
     match parts.is_empty() {
         true => "idle".to_owned(),
         false => parts.join(", "),

@@ -185,6 +185,7 @@ fn view(snapshot: &Snapshot, held: &AllocationRecord) -> AllocationView {
         lent_to: children.map(|child| child.worker_id).collect(),
         fence: Some(held.fence).filter(|fence| *fence != FENCE_LOST),
         run_id: run.map(|run| run.run_id),
+        has_process: worker.is_some_and(|worker| !worker.record.processes.is_empty()),
         unproven: worker.is_some_and(|worker| worker.record.unproven.is_some()),
         releasing: worker.and_then(|worker| worker.record.release_asked().map(Into::into)),
         granted_at: held.granted_at,

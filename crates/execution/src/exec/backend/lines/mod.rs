@@ -150,6 +150,7 @@ impl LinesBackend {
             options: self.launcher.options.clone(),
             memory: self.memory.clone(),
             term_grace: self.term_grace(),
+            processes: sink.process_sink(),
         };
         Ok(Session::new(launched, parts))
     }

@@ -15,8 +15,9 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 use worker_runtime_core::{
+    ProcessSink,
     patience::within,
     run::{StopReason, Usage},
 };
@@ -25,10 +26,11 @@ use super::super::super::Exit;
 use super::super::{
     ExecOptions,
     confinement::{Confinement, Plan},
-    launch::Launched,
+    launch::{Launched, identity_bytes},
     life::{OwnedTask, Watched},
     output::Output,
     stderr::StderrTail,
+    text::persistently,
 };
 use super::{
     Memory,
@@ -63,6 +65,7 @@ pub(super) struct Parts {
     pub(super) options: Arc<ExecOptions>,
     pub(super) memory: Arc<Memory>,
     pub(super) term_grace: Duration,
+    pub(super) processes: ProcessSink,
 }
 
 impl Session {
@@ -258,7 +261,7 @@ impl Reader {
     }
 
     /// The command says no more: it is over, or is made to be.
-    async fn end(mut self) {
+    async fn end(self) {
         self.state.closing.store(true, Ordering::SeqCst);
         self.out.shut_down();
         let by_itself = within(self.parts.options.cancel_grace, self.watched.quiet()).await;
@@ -268,6 +271,13 @@ impl Reader {
         let sink = self.turn.as_ref().map(|turn| turn.sink.clone());
         let exit = self.watched.quiet_at_last(sink.as_ref()).await;
         drop(sink);
+        // Queued first, so that who sees the end of the run finds it off the record; and nothing waits
+        // for it where the store can't take it.
+        let telling = tell_dead(self.parts.processes.clone(), self.watched.clone());
+        tokio::join!(telling, self.end_turns(exit));
+    }
+
+    async fn end_turns(mut self, exit: Option<Exit>) {
         self.stderr.ended().await;
         let lost = |turn: &Turn| match turn.claim.was_asked_to_end() {
             true => StopReason::Cancelled,
@@ -284,6 +294,17 @@ impl Reader {
             self.turn = Some(turn);
             self.finish(stop, None, Some(detail)).await;
         }
+    }
+}
+
+/// A command that is dead is nobody's process any more: its Worker's scope does not wait for the next
+/// run to find that out.
+async fn tell_dead(processes: ProcessSink, watched: Arc<Watched>) {
+    let Ok(identity) = identity_bytes(watched.identity()) else {
+        return;
+    };
+    if let Err(error) = persistently(|| processes.ended(identity.clone())).await {
+        debug!(%error, "a command that is dead stays recorded");
     }
 }
 
