@@ -7,11 +7,11 @@ use worker_runtime_core::{Code, Mounts, view::Place, worker::MountRef};
 
 use crate::{error::CliError, here::Here};
 
-/// The place that a text means. Whether there is one is for the core to say.
+/// The place that a text means, typed to this command. Whether there is one is for the core to say.
 ///
 /// # Errors
 /// When the directory of this process is gone, or a path is no text.
-pub(crate) fn place(text: &str) -> Result<Place, CliError> {
+pub(crate) fn place(text: &str, command: &[&str]) -> Result<Place, CliError> {
     // A mount has no slash in its name, so a file whose name has a colon is typed with one.
     if let Some((mount, path)) = text.split_once(':')
         && !mount.is_empty()
@@ -23,7 +23,7 @@ pub(crate) fn place(text: &str) -> Result<Place, CliError> {
         });
     }
     if text.is_empty() {
-        return Err(CliError::usage("the path is empty", &["lock", "who"]));
+        return Err(CliError::usage("the path is empty", command));
     }
     let whole = match Path::new(text).is_absolute() {
         true => PathBuf::from(text),

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 
 use worker_runtime_core::{
-    Dispatch, Runtime, RuntimeOptions, WorkerId,
+    Dispatch, Runtime, RuntimeOptions,
     record::WorkerRecord,
     store::{Batch, Change, Loaded, Store},
     view::CreateReceipt,
     worker::CreateWorker,
 };
-use worker_runtime_http::wire::ChangeAllocation;
 use worker_runtime_persist::{MemoryStore, StoreOptions};
 
 use crate::{args::Global, config::Config, error::CliError, here::Here, target};
@@ -41,27 +40,22 @@ pub(crate) fn create(
     })
 }
 
-/// Whether a change of what a Worker holds would change anything.
+/// What the copy's Runtime says to a question that changes nothing, of a store that nobody runs.
 ///
 /// # Errors
-/// As the change itself; also when the store can't be read.
-pub(crate) fn change(
+/// What it is answered with; also when the store can't be read.
+pub(crate) fn ask<T, E: Into<CliError>>(
     global: &Global,
     here: &Here,
-    worker_id: WorkerId,
-    change: &ChangeAllocation,
-) -> Result<bool, CliError> {
+    question: impl AsyncFnOnce(&Runtime) -> Result<T, E>,
+) -> Result<T, CliError> {
     let config = Config::load(global)?;
     let loaded = target::open_read(global)?.loaded;
     target::block_on(async {
         let runtime = copy(Some(&loaded), here, &config).await?;
-        let ChangeAllocation {
-            scope, delegation, ..
-        } = change;
-        let allocations = runtime.allocations();
-        let changes = allocations.would_change(worker_id, scope, delegation).await;
+        let answer = question(&runtime).await;
         runtime.close().await?;
-        Ok(changes?)
+        answer.map_err(Into::into)
     })
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn find_id(target: &Target, text: &str) -> Result<WorkerId, CliError>
 }
 
 /// Whether it is the UUID that names nothing.
-fn is_nil(text: &str) -> bool {
+pub(crate) fn is_nil(text: &str) -> bool {
     let digits: Vec<char> = text.chars().filter(|c| *c != '-').collect();
     digits.len() == 32 && digits.iter().all(|digit| *digit == '0')
 }

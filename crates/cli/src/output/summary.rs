@@ -9,6 +9,9 @@ use super::one_line;
 /// How long a summary is at most.
 const SUMMARY_CHARS: usize = 72;
 
+/// How much of a lease's id is told: as much as a table has.
+const LEASE_ID_CHARS: usize = 13;
+
 /// What an event says, in a line.
 pub(crate) fn event_summary(event: &Event) -> String {
     let data: Value = serde_json::from_slice(&event.data).unwrap_or_default();
@@ -34,6 +37,15 @@ pub(crate) fn event_summary(event: &Event) -> String {
             let fence = format!("fence {}", value_text(data.get("fence")));
             with_reason(&fence, text("reason"))
         }
+        "lease.granted" => format!("{}: {}", lease_text(&data), granted_text(&data)),
+        "lease.released" => {
+            let force = match data.get("by_force") {
+                Some(Value::Bool(true)) => ", by force",
+                _ => "",
+            };
+            with_reason(&format!("{}{force}", lease_text(&data)), text("reason"))
+        }
+        "lease.expired" => lease_text(&data),
         "backend.message" if !text("stream").is_empty() => {
             format!("{}: {}", text("stream"), text("text"))
         }
@@ -102,6 +114,17 @@ fn granted_text(data: &Value) -> String {
         )
     });
     rules.collect::<Vec<_>>().join(", ")
+}
+
+/// Which lease: the beginning of its id, who holds it, and under which fence.
+fn lease_text(data: &Value) -> String {
+    let field = |name: &str| value_text(data.get(name));
+    let id: String = field("lease_id").chars().take(LEASE_ID_CHARS).collect();
+    match (field("holder"), field("fence")) {
+        // Its record was damaged.
+        (holder, fence) if holder.is_empty() && fence.is_empty() => id,
+        (holder, fence) => format!("{id} {holder}, fence {fence}"),
+    }
 }
 
 /// What a gap says, for a warning.

@@ -12,7 +12,7 @@ fn what_has_a_colon_before_any_slash_is_below_a_mount() {
         ("repo:src/a", "repo", "src/a"),
         ("repo:a:b", "repo", "a:b"),
     ] {
-        let place = place(text).unwrap();
+        let place = place(text, &[]).unwrap();
         assert_eq!(place.mount.as_deref(), Some(mount), "{text}");
         assert_eq!(place.path, path, "{text}");
     }
@@ -29,11 +29,11 @@ fn anything_else_is_a_path_from_the_directory_of_this_process() {
         (":x", here.join(":x")),
         ("/etc", "/etc".into()),
     ] {
-        let place = place(text).unwrap();
+        let place = place(text, &[]).unwrap();
         assert_eq!(place.mount, None, "{text}");
         assert_eq!(Path::new(&place.path), path, "{text}");
     }
-    assert!(place("").is_err());
+    assert!(place("", &[]).is_err());
 }
 
 #[test]

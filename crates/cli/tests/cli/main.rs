@@ -31,6 +31,7 @@ mod mistakes;
 mod open_files;
 mod pipes;
 mod reads;
+mod releases;
 mod run;
 mod send;
 mod serve;

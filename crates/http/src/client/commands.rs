@@ -21,6 +21,7 @@ use super::{
 use crate::wire::{
     AnswerAction, ChangeAllocation, CreateToken, EndWorker, PositionBody, ReleaseLease,
     StopRuntime, TakeAllocation, TokenCreated, WouldAcquire, WouldChange, WouldCreate,
+    WouldReclaim, WouldRelease,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -215,6 +216,35 @@ impl Client {
         self.call(Call::post(path).json(take)).await
     }
 
+    /// Whether [`release_allocation`](Self::release_allocation) would take something now; nothing is taken.
+    ///
+    /// # Errors
+    /// [`ClientError`], as the release would be refused.
+    pub async fn would_release_allocation(
+        &self,
+        worker_id: WorkerId,
+        take: &TakeAllocation,
+    ) -> Result<bool> {
+        let path = format!("/v1/allocations/{worker_id}/release?dry_run=true");
+        let call = Call::post(path).json(take);
+        Ok(self.call::<WouldRelease>(call).await?.would_release)
+    }
+
+    /// From whom [`reclaim_allocation`](Self::reclaim_allocation) would take something now; nothing is
+    /// taken.
+    ///
+    /// # Errors
+    /// [`ClientError`], as the reclaim would be refused.
+    pub async fn would_reclaim_allocation(
+        &self,
+        worker_id: WorkerId,
+        take: &TakeAllocation,
+    ) -> Result<Vec<WorkerId>> {
+        let path = format!("/v1/allocations/{worker_id}/reclaim?dry_run=true");
+        let call = Call::post(path).json(take);
+        Ok(self.call::<WouldReclaim>(call).await?.would_reclaim_from)
+    }
+
     /// Takes back what the Workers directly below this one hold.
     ///
     /// # Errors
@@ -258,6 +288,20 @@ impl Client {
     ) -> Result<LeaseReceipt> {
         let path = format!("/v1/leases/{lease_id}/renew");
         self.call(Call::post(path).json(request)).await
+    }
+
+    /// Whether [`release_lease`](Self::release_lease) would end it now; it is held on.
+    ///
+    /// # Errors
+    /// [`ClientError`], as the release would be refused.
+    pub async fn would_release_lease(
+        &self,
+        lease_id: LeaseId,
+        request: &ReleaseLease,
+    ) -> Result<bool> {
+        let path = format!("/v1/leases/{lease_id}/release?dry_run=true");
+        let call = Call::post(path).json(request);
+        Ok(self.call::<WouldRelease>(call).await?.would_release)
     }
 
     /// Gives a lease back, or takes it from its holder. Repeated it is refused as one that is not there.

@@ -7,7 +7,9 @@ use worker_runtime_core::{
     Cursor, EventType, ItemIndex, Position, RunId, RuntimeId, Seq, Timestamp, WorkerId,
     backend::BackendCapabilities,
     store::Gap,
-    view::{AllocationReceipt, CreateReceipt, DamagedView, LeaseReceipt, WorkerView},
+    view::{
+        AllocationReceipt, CreateReceipt, DamagedView, LeaseReceipt, LeaseReleased, WorkerView,
+    },
 };
 
 /// A page of the list of Workers.
@@ -140,6 +142,52 @@ pub enum AllocationChange {
     Changed(AllocationReceipt),
     /// It was only asked what would be.
     Tried(WouldChange),
+}
+
+/// What would become of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WouldRelease {
+    /// Whether something would be given up; else it was taken by force before, and is only waited for.
+    pub would_release: bool,
+}
+
+/// What is told of a release of what a Worker holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AllocationRelease {
+    /// It was made.
+    Released(AllocationReceipt),
+    /// It was only asked what would be.
+    Tried(WouldRelease),
+}
+
+/// What would become of a reclaim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WouldReclaim {
+    /// From whom something would be taken.
+    pub would_reclaim_from: Vec<WorkerId>,
+}
+
+/// What is told of a reclaim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum AllocationReclaim {
+    /// It was made.
+    Reclaimed(AllocationReceipt),
+    /// It was only asked what would be.
+    Tried(WouldReclaim),
+}
+
+/// What is told of the release of a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum LeaseRelease {
+    /// It was made.
+    Released(LeaseReleased),
+    /// It was only asked what would be.
+    Tried(WouldRelease),
 }
 
 /// Where something was recorded.

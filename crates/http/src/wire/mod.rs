@@ -13,8 +13,9 @@ mod request;
 mod token;
 
 pub use answer::{
-    AllocationChange, BackendView, EventBody, EventsBody, GapBody, NotAcquired, NotCreated,
-    PositionBody, ReadyBody, WorkersBody, WouldAcquire, WouldChange, WouldCreate,
+    AllocationChange, AllocationReclaim, AllocationRelease, BackendView, EventBody, EventsBody,
+    GapBody, LeaseRelease, NotAcquired, NotCreated, PositionBody, ReadyBody, WorkersBody,
+    WouldAcquire, WouldChange, WouldCreate, WouldReclaim, WouldRelease,
 };
 pub use frame::{BusyBody, EndBody, EndReason, EventFrame, Frame, ReachedBody, StartedBody};
 pub use problem::Problem;

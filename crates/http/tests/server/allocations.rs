@@ -318,6 +318,47 @@ async fn a_dry_run_of_a_change_says_what_the_change_would_and_changes_nothing() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_of_a_release_and_a_reclaim_says_what_they_would_and_changes_nothing() {
+    let host = Host::start().await;
+    let client = client(&host);
+    let made = async |more: Value| -> WorkerId { holding(&host, more).await.parse().unwrap() };
+    let top = made(json!({ "delegation": write("src") })).await;
+    let low = made(json!({ "parent": top, "scope": write("src/a") })).await;
+    let before = host.runtime.observation().runtime().position;
+    let gently = TakeAllocation::default();
+    assert!(client.would_release_allocation(low, &gently).await.unwrap());
+    let from = client.would_reclaim_allocation(top, &gently).await;
+    assert_eq!(from.unwrap(), [low]);
+    let nobody = client.would_reclaim_allocation(low, &gently).await;
+    assert_eq!(nobody.unwrap(), []);
+    let silent = TakeAllocation {
+        reason: None,
+        force: true,
+    };
+    for refused in [
+        client
+            .would_release_allocation(low, &silent)
+            .await
+            .map(drop),
+        client
+            .would_reclaim_allocation(top, &silent)
+            .await
+            .map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().code(), Code::FieldInvalid);
+    }
+    let path = format!("/v1/allocations/{low}/release?dry_run=true");
+    let ask = host.ask(Method::POST, &path).token(&host.observe);
+    ask.send().await.refused(403, "WR-TOKEN-SCOPE");
+    let tried = host.post(&path, json!({})).await;
+    assert_eq!(tried.json(), json!({ "would_release": true }));
+    assert_eq!(host.runtime.observation().runtime().position, before);
+    client.release_allocation(low, &gently).await.unwrap();
+    let again = client.would_release_allocation(low, &gently).await;
+    assert_eq!(again.unwrap_err().code(), Code::ScopeNotHeld);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_changes_what_is_held_only_while_its_worker_is_as_it_was_seen() {
     let host = Host::start().await;
     let client = client(&host);

@@ -138,6 +138,14 @@ async fn to_acquire_can_be_repeated_by_an_id_and_by_a_key() {
     assert_eq!(again.status, StatusCode::OK, "{}", again.text());
     assert_eq!(again.json()["lease_id"], made.json()["lease_id"]);
     by_key("\"two\"").await.refused(409, "WR-SCOPE-CONFLICT");
+    // One key names one Worker and one lease, which are two things with two ids.
+    let mut worker = shouting();
+    worker["scope"] = write("lib");
+    let ask = host.ask(Method::POST, "/v1/workers").token(&host.operate);
+    let worker = ask.header("idempotency-key", "\"one\"").json(&worker);
+    let worker = worker.send().await;
+    assert_eq!(worker.status, StatusCode::CREATED, "{}", worker.text());
+    assert_ne!(worker.json()["worker_id"], made.json()["lease_id"]);
     let dry = host.post("/v1/leases?dry_run=true", lease("src")).await;
     dry.refused(409, "WR-SCOPE-CONFLICT");
 }
@@ -166,6 +174,8 @@ async fn mistakes_are_told_with_their_field() {
         with("ttl_ms", json!("a minute")),
         with("ttl_ms", Value::Null),
         with("lease_id", json!("00000000-0000-0000-0000-000000000000")),
+        with("lease_id", json!("")),
+        with("lease_id", json!("01890a5d-ac96")),
         with("delegation", write("src")),
         json!({ "holder": "x", "scope": write("src") }),
     ] {
@@ -209,6 +219,10 @@ async fn mistakes_are_told_with_their_field() {
     assert_eq!(silent.field.as_deref(), Some("reason"));
     let stale = release(json!({ "fence": fence + 1 })).await;
     stale.refused(409, "WR-FENCE-STALE");
+    // Which of the two is meant is not guessed: by force it would go whatever the fence is.
+    let both = json!({ "fence": fence, "force": true, "reason": "it hangs" });
+    let both = release(both).await.refused(400, "WR-FIELD-INVALID");
+    assert_eq!(both.field.as_deref(), Some("fence"));
     let taken = release(json!({ "force": true, "reason": "it hangs" })).await;
     assert_eq!(taken.status, StatusCode::OK, "{}", taken.text());
 }
@@ -260,6 +274,19 @@ async fn the_client_takes_renews_and_gives_back() {
         fence: Some(held.lease.fence),
         ..ReleaseLease::default()
     };
+    assert!(
+        client
+            .would_release_lease(lease_id, &release)
+            .await
+            .unwrap()
+    );
+    let stale = ReleaseLease {
+        fence: Some(Fence(0)),
+        ..ReleaseLease::default()
+    };
+    let stale = client.would_release_lease(lease_id, &stale).await;
+    assert_eq!(stale.unwrap_err().code(), Code::FenceStale);
+    assert_eq!(client.lease(lease_id).await.unwrap().lease_id, lease_id);
     client.release_lease(lease_id, &release).await.unwrap();
     let gone = client.lease(lease_id).await.unwrap_err();
     let ClientError::Refused(problem) = gone else {

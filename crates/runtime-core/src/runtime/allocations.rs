@@ -72,12 +72,11 @@ impl Allocations {
         delegation: &Scope,
     ) -> Result<bool, AllocationError> {
         let grant = self.runtime.inner().prepare_grant(scope, delegation)?;
-        self.runtime
-            .ask(|reply| {
-                let command = Command::WouldChange(worker_id, grant, reply);
-                command.only_if(self.condition.as_ref())
-            })
-            .await
+        let op = AllocationOp::Change {
+            grant,
+            reason: None,
+        };
+        Ok(!self.would(worker_id, op).await?.is_empty())
     }
 
     /// Has a Worker give up what it holds, for good; at the top of the mount that it works in it may look
@@ -131,6 +130,23 @@ impl Allocations {
         .await
     }
 
+    /// Whether [`release`](Self::release) would take something, or with `by_force`
+    /// [`release_by_force`](Self::release_by_force), by the very checks of that: `false` when it was taken by
+    /// force before, and is only waited for. Changes nothing.
+    ///
+    /// # Errors
+    /// [`AllocationError`], as the release would be refused.
+    pub async fn would_release(
+        &self,
+        worker_id: WorkerId,
+        reason: Option<String>,
+        by_force: bool,
+    ) -> Result<bool, AllocationError> {
+        let how = self.taking(reason.as_ref(), by_force)?;
+        let op = AllocationOp::Release { reason, how };
+        Ok(!self.would(worker_id, op).await?.is_empty())
+    }
+
     /// Takes back what the Workers directly below this one hold: all of it or nothing. What lies below
     /// those lies directly below this one then.
     ///
@@ -164,6 +180,22 @@ impl Allocations {
         check_said(&reason)?;
         self.reclaim_how(worker_id, Some(reason), Taking::ByForce)
             .await
+    }
+
+    /// From whom [`reclaim`](Self::reclaim) would take something, or with `by_force`
+    /// [`reclaim_by_force`](Self::reclaim_by_force), by the very checks of that. Changes nothing.
+    ///
+    /// # Errors
+    /// [`AllocationError`], as the reclaim would be refused.
+    pub async fn would_reclaim(
+        &self,
+        worker_id: WorkerId,
+        reason: Option<String>,
+        by_force: bool,
+    ) -> Result<Vec<WorkerId>, AllocationError> {
+        let how = self.taking(reason.as_ref(), by_force)?;
+        let op = AllocationOp::Reclaim { reason, how };
+        self.would(worker_id, op).await
     }
 
     async fn reclaim_how(
@@ -215,6 +247,31 @@ impl Allocations {
     ) -> Result<FenceVerified, FenceError> {
         let mounts = &self.runtime.inner().mounts;
         self.runtime.observation().verify(mounts, worker_id, asked)
+    }
+
+    /// How something is taken, its reason checked as where it is.
+    fn taking(&self, reason: Option<&String>, by_force: bool) -> Result<Taking, FieldInvalid> {
+        if by_force {
+            check_said(reason.map_or("", |reason| reason))?;
+        }
+        self.runtime.inner().check_reason(reason)?;
+        Ok(match by_force {
+            true => Taking::ByForce,
+            false => Taking::Gently,
+        })
+    }
+
+    async fn would(
+        &self,
+        worker_id: WorkerId,
+        op: AllocationOp,
+    ) -> Result<Vec<WorkerId>, AllocationError> {
+        self.runtime
+            .ask(|reply| {
+                let command = Command::Would(worker_id, op, reply);
+                command.only_if(self.condition.as_ref())
+            })
+            .await
     }
 
     async fn ask(

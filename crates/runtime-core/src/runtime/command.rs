@@ -12,8 +12,8 @@ use crate::{
     },
     input::InputReceipt,
     state::{
-        AllocationOp, Grant, LeaseEnd, LifecycleOp, PreparedCreate, PreparedInput, PreparedLease,
-        Renewal, SinkOp,
+        AllocationOp, LeaseEnd, LifecycleOp, PreparedCreate, PreparedInput, PreparedLease, Renewal,
+        SinkOp,
     },
     view::{
         AllocationReceipt, CancelReceipt, CreateReceipt, LeaseReceipt, LeaseReleased,
@@ -45,8 +45,14 @@ pub(crate) enum Command {
     WouldAcquire(Box<PreparedLease>, Reply<bool, LeaseError>),
     Renew(Renewal, Reply<LeaseReceipt, LeaseError>),
     EndLease(LeaseEnd, Reply<LeaseReleased, LeaseError>),
-    /// Only whether what is held would be changed to this.
-    WouldChange(WorkerId, Option<Grant>, Reply<bool, AllocationError>),
+    /// Only whether it would be ended.
+    WouldEndLease(LeaseEnd, Reply<(), LeaseError>),
+    /// Only who would hold something else then.
+    Would(
+        WorkerId,
+        AllocationOp,
+        Reply<Vec<WorkerId>, AllocationError>,
+    ),
     CancelRun(WorkerId, RunId, Reply<CancelReceipt, RunError>),
     Answer(WorkerId, RunId, ActionId, String, Reply<Position, RunError>),
     /// A change of one Worker, to be made only if that is as it has to be.
@@ -137,7 +143,8 @@ impl Command {
         match self {
             Self::Create(..)
             | Self::WouldCreate(..)
-            | Self::WouldChange(..)
+            | Self::Would(..)
+            | Self::WouldEndLease(..)
             | Self::Submit(..)
             | Self::Acquire(..)
             | Self::WouldAcquire(..)
@@ -175,7 +182,8 @@ impl Command {
             Self::WouldAcquire(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::Renew(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::EndLease(_, reply) => drop(reply.send(Err(failure.into()))),
-            Self::WouldChange(_, _, reply) => drop(reply.send(Err(failure.into()))),
+            Self::WouldEndLease(_, reply) => drop(reply.send(Err(failure.into()))),
+            Self::Would(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::OnlyIf(_, command) => command.refuse(&failure),

@@ -43,7 +43,7 @@ impl Command {
             Self::Submit(worker_id, ..)
             | Self::Lifecycle(worker_id, ..)
             | Self::Allocation(worker_id, ..)
-            | Self::WouldChange(worker_id, ..)
+            | Self::Would(worker_id, ..)
             | Self::CancelRun(worker_id, ..)
             | Self::Answer(worker_id, ..) => Some(*worker_id),
             _ => None,
@@ -57,7 +57,7 @@ impl Command {
             Self::Submit(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Lifecycle(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Allocation(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
-            Self::WouldChange(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
+            Self::Would(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::CancelRun(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Answer(id, _, _, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             command => {

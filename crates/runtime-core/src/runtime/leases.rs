@@ -106,21 +106,50 @@ impl Allocations {
         self.end_lease(lease_id, None, Some(reason)).await
     }
 
+    /// Whether [`release_lease`](Self::release_lease) would end it, or without a fence
+    /// [`release_lease_by_force`](Self::release_lease_by_force), by the very checks of that. Changes nothing.
+    ///
+    /// # Errors
+    /// [`LeaseError`], as the release would be refused.
+    pub async fn would_release_lease(
+        &self,
+        lease_id: LeaseId,
+        fence: Option<Fence>,
+        reason: Option<String>,
+    ) -> Result<(), LeaseError> {
+        if fence.is_none() {
+            check_said(reason.as_deref().unwrap_or_default())?;
+        }
+        let end = self.lease_end(lease_id, fence, reason)?;
+        self.runtime
+            .ask(|reply| Command::WouldEndLease(end, reply))
+            .await
+    }
+
     async fn end_lease(
         &self,
         lease_id: LeaseId,
         fence: Option<Fence>,
         reason: Option<String>,
     ) -> Result<LeaseReleased, LeaseError> {
-        self.runtime.inner().check_reason(reason.as_ref())?;
-        let end = LeaseEnd {
-            lease_id,
-            fence,
-            reason,
-        };
+        let end = self.lease_end(lease_id, fence, reason)?;
         self.runtime
             .ask(|reply| Command::EndLease(end, reply))
             .await
+    }
+
+    fn lease_end(
+        &self,
+        lease_id: LeaseId,
+        fence: Option<Fence>,
+        reason: Option<String>,
+    ) -> Result<LeaseEnd, LeaseError> {
+        self.runtime.inner().check_reason(reason.as_ref())?;
+        Ok(LeaseEnd {
+            lease_id,
+            fence,
+            reason,
+        })
     }
 
     /// Whether a fence is the one that was granted with a lease, in this incarnation, and whether its

@@ -188,9 +188,10 @@ impl Writer {
             }
             Command::Renew(renewal, reply) => Answer::new(reply, state.renew(renewal)),
             Command::EndLease(end, reply) => Answer::new(reply, state.end_lease(end)),
-            Command::WouldChange(worker_id, grant, reply) => {
-                Answer::new(reply, state.would_change(worker_id, grant.as_ref()))
+            Command::WouldEndLease(end, reply) => {
+                Answer::new(reply, state.would_end_lease(&end).map(drop))
             }
+            Command::Would(worker_id, op, reply) => Answer::new(reply, state.would(worker_id, &op)),
             Command::CancelRun(worker_id, run_id, reply) => {
                 Answer::new(reply, state.cancel_run(worker_id, run_id))
             }

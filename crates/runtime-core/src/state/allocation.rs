@@ -198,18 +198,27 @@ impl State {
         }
     }
 
-    /// Whether a change to this would change anything, by the very checks of that.
-    pub(crate) fn would_change(
+    /// Who would hold something else then, by the very checks of what is asked; nothing is changed.
+    pub(crate) fn would(
         &mut self,
         worker_id: WorkerId,
-        grant: Option<&Grant>,
-    ) -> Result<bool, AllocationError> {
+        op: &AllocationOp,
+    ) -> Result<Vec<WorkerId>, AllocationError> {
         self.worker(worker_id)?;
         self.check_head(worker_id)?;
-        self.room.clone()?;
-        self.refuse_change(worker_id, grant)?;
-        let held = self.holdings.get(worker_id).map(|held| held.claim());
-        Ok(held != grant.map(Grant::claim))
+        if !op.must_happen() {
+            self.room.clone()?;
+        }
+        match op {
+            AllocationOp::Change { grant, .. } => {
+                self.refuse_change(worker_id, grant.as_ref())?;
+                let held = self.holdings.get(worker_id).map(|held| held.claim());
+                let changes = held != grant.as_ref().map(Grant::claim);
+                Ok(changes.then_some(worker_id).into_iter().collect())
+            }
+            AllocationOp::Release { how, .. } => self.would_release(worker_id, *how),
+            AllocationOp::Reclaim { how, .. } => self.refuse_reclaim(worker_id, *how),
+        }
     }
 
     /// Why a Worker can't hold this from now on, if it can't; else as whom it asks.
@@ -240,7 +249,7 @@ impl State {
         };
         match grant {
             Some(grant) => self.refuse_grant(grant, asker)?,
-            None => self.refuse_release(worker_id)?,
+            None => self.refuse_release(worker_id, Taking::Gently)?,
         }
         Ok(asker)
     }

@@ -136,8 +136,7 @@ impl State {
         } = asked;
         let held = self.lease(lease_id)?;
         let ttl_ms = ttl_ms.unwrap_or(held.ttl_ms);
-        let is_holders = fence == held.fence || Some(fence) == held.shown;
-        if !is_holders {
+        if !is_holders(&held, fence) {
             return Err(LeaseError::Stale { lease_id, fence });
         }
         if !self.is_of_now(&held) {
@@ -195,6 +194,7 @@ impl State {
 
     /// Ends a lease: what it held is free with the commit. One whose record is damaged is cleared away.
     pub(crate) fn end_lease(&mut self, asked: LeaseEnd) -> Result<LeaseReleased, LeaseError> {
+        let held = self.would_end_lease(&asked)?;
         let LeaseEnd {
             lease_id,
             fence,
@@ -202,22 +202,16 @@ impl State {
         } = asked;
         let by_force = fence.is_none();
         let mut data = json!({ "lease_id": lease_id, "by_force": by_force, "reason": reason });
-        match self.lease(lease_id) {
-            Ok(held) => {
-                let is_holders = |shown: Fence| shown == held.fence || Some(shown) == held.shown;
-                if let Some(fence) = fence.filter(|fence| !is_holders(*fence)) {
-                    return Err(LeaseError::Stale { lease_id, fence });
-                }
+        match held {
+            Some(held) => {
                 if let Some(fields) = data.as_object_mut() {
                     fields.insert("holder".to_owned(), json!(held.holder));
                     fields.insert("fence".to_owned(), json!(held.fence));
                 }
             }
-            Err(NoLease::Damaged { .. }) if by_force => {
-                self.damaged
-                    .retain(|record| record.lease_id != Some(lease_id));
-            }
-            Err(error) => return Err(error.into()),
+            None => self
+                .damaged
+                .retain(|record| record.lease_id != Some(lease_id)),
         }
         let position = self.emit_runtime(draft(EventType::LEASE_RELEASED, None, &data)?);
         self.let_go(lease_id);
@@ -226,6 +220,27 @@ impl State {
             position,
             cursor: self.runtime_cursor(),
         })
+    }
+
+    /// What would be ended, if nothing is against it; `None` for one whose record is damaged, which is
+    /// cleared away by force alone.
+    pub(crate) fn would_end_lease(
+        &self,
+        asked: &LeaseEnd,
+    ) -> Result<Option<Arc<LeaseRecord>>, LeaseError> {
+        let LeaseEnd {
+            lease_id, fence, ..
+        } = *asked;
+        match self.lease(lease_id) {
+            Ok(held) => match fence {
+                Some(fence) if !is_holders(&held, fence) => {
+                    Err(LeaseError::Stale { lease_id, fence })
+                }
+                _ => Ok(Some(held)),
+            },
+            Err(NoLease::Damaged { .. }) if fence.is_none() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn let_go(&mut self, lease_id: LeaseId) {
@@ -260,6 +275,11 @@ impl State {
             cursor: self.runtime_cursor(),
         }
     }
+}
+
+/// Whether whoever shows this fence is its holder: the last one, or the one that it was got with.
+fn is_holders(held: &LeaseRecord, fence: Fence) -> bool {
+    fence == held.fence || Some(fence) == held.shown
 }
 
 /// Why there is no such lease.

@@ -31,20 +31,47 @@ impl State {
         worker_id: WorkerId,
         reason: Option<String>,
     ) -> Result<AllocationReceipt, AllocationError> {
-        self.active(worker_id)?;
-        self.refuse_release(worker_id)?;
+        self.refuse_release(worker_id, Taking::Gently)?;
         let Some(recorded) = self.give_up(worker_id, reason.as_deref())? else {
             return Err(AllocationError::NotHeld(worker_id));
         };
         Ok(self.allocation_receipt(worker_id, recorded, &[]))
     }
 
-    /// That there is something to give up, and nothing runs with it.
-    pub(super) fn refuse_release(&self, worker_id: WorkerId) -> Result<(), AllocationError> {
+    /// That there is something to give up, and nothing runs with it but what would be ended.
+    pub(super) fn refuse_release(
+        &self,
+        worker_id: WorkerId,
+        how: Taking,
+    ) -> Result<(), AllocationError> {
+        self.active(worker_id)?;
         if !self.can_give_up(worker_id) {
             return Err(AllocationError::NotHeld(worker_id));
         }
-        self.refuse_in_use(worker_id)
+        match how {
+            Taking::Gently => self.refuse_in_use(worker_id),
+            Taking::ByForce => Ok(()),
+        }
+    }
+
+    /// Whether it was taken by force already, which is only waited for.
+    fn is_taken(&self, worker_id: WorkerId, how: Taking) -> bool {
+        let worker = self.workers.get(&worker_id);
+        how == Taking::ByForce
+            && worker.is_some_and(|worker| worker.record.release_asked().is_some())
+    }
+
+    /// From whom a release would take something, by the very checks of that.
+    pub(super) fn would_release(
+        &self,
+        worker_id: WorkerId,
+        how: Taking,
+    ) -> Result<Vec<WorkerId>, AllocationError> {
+        if self.is_taken(worker_id, how) {
+            return Ok(Vec::new());
+        }
+        self.refuse_release(worker_id, how)?;
+        Ok(vec![worker_id])
     }
 
     /// As a release, but what runs is ended first. It is one intent of the Worker's record, as an end
@@ -65,10 +92,7 @@ impl State {
             };
             return Ok(self.allocation_receipt(worker_id, asked, &[worker_id]));
         }
-        self.active(worker_id)?;
-        if !self.can_give_up(worker_id) {
-            return Err(AllocationError::NotHeld(worker_id));
-        }
+        self.refuse_release(worker_id, Taking::ByForce)?;
         let recorded = self.ask_release(worker_id, reason.as_deref())?;
         Ok(self.allocation_receipt(worker_id, recorded, &[worker_id]))
     }
@@ -111,12 +135,12 @@ impl State {
         Ok(recorded)
     }
 
-    pub(super) fn reclaim(
+    /// From whom a reclaim takes something, if nothing is against it.
+    pub(super) fn refuse_reclaim(
         &mut self,
         worker_id: WorkerId,
-        reason: Option<String>,
         how: Taking,
-    ) -> Result<AllocationReceipt, AllocationError> {
+    ) -> Result<Vec<WorkerId>, AllocationError> {
         self.active(worker_id)?;
         if self.holdings.get(worker_id).is_none() {
             return Err(AllocationError::NotHeld(worker_id));
@@ -140,6 +164,16 @@ impl State {
                 self.refuse_in_use(*child)?;
             }
         }
+        Ok(children)
+    }
+
+    pub(super) fn reclaim(
+        &mut self,
+        worker_id: WorkerId,
+        reason: Option<String>,
+        how: Taking,
+    ) -> Result<AllocationReceipt, AllocationError> {
+        let children = self.refuse_reclaim(worker_id, how)?;
         for child in &children {
             match how {
                 Taking::Gently => drop(self.give_up(*child, reason.as_deref())?),

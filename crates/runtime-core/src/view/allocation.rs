@@ -26,6 +26,10 @@ pub struct AllocationView {
     pub lent_to: Vec<WorkerId>,
     /// The current fence; `None` when it was lost with a damaged record.
     pub fence: Option<Fence>,
+    /// Whether that fence is good now: while the run goes on to which it was granted, and the Runtime
+    /// with it.
+    #[serde(default)]
+    pub is_current: bool,
     /// The run to which the fence was granted; without one no fence is good for anything.
     pub run_id: Option<RunId>,
     /// Whether a process lives that was started with it, also between runs. On a store that nobody runs:

@@ -40,6 +40,9 @@ pub(crate) struct AcquireArgs {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// The lease's id, so that the same call again does nothing twice
+    ///
+    /// It then ends with 0 as well: `repeated` of the JSON output tells the two apart. So an id is one
+    /// caller's own; those who are to exclude each other have one each, or leave it out.
     #[arg(long, value_name = "UUID")]
     lease_id: Option<LeaseId>,
     /// Only say whether it would be held; exit 23 if so
@@ -157,7 +160,7 @@ impl AcquireArgs {
 
 /// A place by the operator's name for it, or by that of this directory: no absolute path is on the wire.
 fn named(text: &str, operators: &Mounts, here: &Here) -> Result<MountRef, CliError> {
-    let place = place_arg::place(text)?;
+    let place = place_arg::place(text, &["lock", "acquire"])?;
     let named = match place.mount {
         Some(mount) => Some(MountRef {
             mount,

@@ -65,7 +65,11 @@ pub(crate) fn run(
                 let client = &server.remote.client;
                 server.ask(about, client.would_change_allocation(worker_id, &change))?
             }
-            None => rehearsal::change(global, &Here::current()?, worker_id, &change)?,
+            None => rehearsal::ask(global, &Here::current()?, async |runtime| {
+                let (scope, delegation) = (&change.scope, &change.delegation);
+                let allocations = runtime.allocations();
+                allocations.would_change(worker_id, scope, delegation).await
+            })?,
         };
         return would(worker_id, changes, printer);
     }

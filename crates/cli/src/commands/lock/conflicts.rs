@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{Scope, ScopeRule, view::ScopeOwner};
 
+use super::lease;
 use crate::{
     args::{Format, Global},
     commands::worker::{
@@ -62,6 +63,8 @@ pub(crate) fn run(
         Format::Table | Format::Wide => table(&owners, &target, printer)?,
     }
     printer.flush()?;
+    // A creation with it would be answered so, whatever they held.
+    lease::warn_damaged(&lease::damaged(&target)?, printer);
     let Some(first) = owners.first() else {
         printer.words("it meets nobody's");
         return Ok(Exit::Done);

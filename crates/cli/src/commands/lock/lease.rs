@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use worker_runtime_core::{
     Code, LeaseId,
-    view::{Holder, LeaseView},
+    view::{DamagedView, Holder, LeaseView},
 };
 
 use crate::{
@@ -23,6 +23,10 @@ use crate::{
 pub(super) fn find(target: &Target, text: &str) -> Result<LeaseId, CliError> {
     if let Ok(lease_id) = text.parse() {
         return Ok(lease_id);
+    }
+    if text.is_empty() || worker_name::is_nil(text) {
+        let message = format!("{text:?} names no lease; give an id, or its first digits");
+        return Err(CliError::new(Code::FieldInvalid, message).hint(Suggestion::lock_ls()));
     }
     match beginning_with(target, text)?.as_slice() {
         [lease_id] => Ok(*lease_id),
@@ -50,6 +54,10 @@ pub(super) fn find_holder(target: &Target, text: &str) -> Result<Holder, CliErro
             Err(error) if error.code == Code::RecordDamaged => Ok(lease_id.into()),
             Err(error) => Err(error),
         };
+    }
+    // As a whole id it is none of either kind.
+    if text.is_empty() || worker_name::is_nil(text) {
+        return Err(nobody(text));
     }
     let leases = beginning_with(target, text)?;
     match (worker_name::find_id(target, text), leases.as_slice()) {
@@ -79,6 +87,12 @@ fn unknown(text: &str) -> CliError {
     CliError::new(Code::LeaseUnknown, message).hint(Suggestion::lock_ls())
 }
 
+/// No Worker and no lease is called so.
+fn nobody(text: &str) -> CliError {
+    let message = format!("{text:?} names no Worker and no lease; give an id, or a Worker's name");
+    CliError::new(Code::FieldInvalid, message).hint(Suggestion::lock_ls())
+}
+
 /// Most often a lease that has ended: of a Worker something is always left.
 fn neither(lease_id: LeaseId) -> CliError {
     let message = format!(
@@ -90,6 +104,34 @@ fn neither(lease_id: LeaseId) -> CliError {
 fn ambiguous(text: &str, count: usize) -> CliError {
     let message = format!("{text:?} means {count} that hold something; give more of the id");
     CliError::new(Code::WorkerAmbiguous, message).hint(Suggestion::lock_ls())
+}
+
+/// Leases whose records can't be used: what they held nobody knows, and anybody may be granted it. Told
+/// beside every answer that says who holds what.
+///
+/// # Errors
+/// When the server can't be asked.
+pub(super) fn damaged(target: &Target) -> Result<Vec<DamagedView>, CliError> {
+    let mut damaged = target.runtime()?.damaged;
+    damaged.retain(|record| record.lease_id.is_some());
+    Ok(damaged)
+}
+
+/// Warns of them, with what clears each away.
+pub(super) fn warn_damaged(damaged: &[DamagedView], printer: &Printer) {
+    for DamagedView {
+        lease_id, detail, ..
+    } in damaged
+    {
+        let Some(lease_id) = *lease_id else { continue };
+        printer.warn_code(
+            Code::RecordDamaged,
+            format_args!(
+                "the record of lease {lease_id} is damaged, and what it held is anybody's: {detail}"
+            ),
+        );
+        printer.hint(&Suggestion::lock_release_by_force(lease_id));
+    }
 }
 
 /// Until when it is held. While nobody runs the store no time passes.
@@ -113,7 +155,11 @@ pub(super) fn use_text(lease: &LeaseView, printer: &Printer) -> String {
 }
 
 pub(super) fn print(lease: &LeaseView, printer: &mut Printer) -> Result<(), Failure> {
-    let void = "; void since the Runtime was opened, until its holder renews with it";
+    let void = match lease.expires_at {
+        Some(_) => "; void since the Runtime was opened, until its holder renews with it",
+        // Nobody could renew it now.
+        None => "; void while nobody runs the store; its holder renews with it at the next server",
+    };
     let fence = match lease.is_current {
         true => lease.fence.to_string(),
         false => format!("{}{void}", lease.fence),

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{
-    WorkerId,
+    Code, Fence, WorkerId,
     view::{AllocationView, Holder, LeaseView},
 };
 
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
     leases.leases.truncate(room);
     let total = list.total.saturating_add(leases.total);
     let leases = leases.leases;
+    let damaged = lease::damaged(&target)?;
     let shown = list.allocations.len().saturating_add(leases.len());
     let end = args.offset.saturating_add(shown);
     let next = (end < total && shown > 0).then_some(end);
@@ -46,6 +47,7 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
             "allocations": list.allocations,
             "leases": leases,
             "total": total,
+            "damaged": damaged,
             "next": next,
             "cursor": list.cursor,
         })))?,
@@ -53,6 +55,9 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
             let mut held = list.allocations.iter();
             held.try_for_each(|held| printer.json(held))?;
             leases.iter().try_for_each(|held| printer.json(held))?;
+            damaged.iter().try_for_each(|record| {
+                printer.json(&json!({ "type": "damaged", "lease_id": record.lease_id, "code": Code::RecordDamaged }))
+            })?;
         }
         Format::Name => {
             let mut held = list.allocations.iter();
@@ -63,7 +68,10 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
         Format::Table | Format::Wide => table(&list.allocations, &leases, &target, printer)?,
     }
     printer.flush()?;
-    if total == 0 {
+    lease::warn_damaged(&damaged, printer);
+    if total == 0 && !damaged.is_empty() {
+        // What there is was told.
+    } else if total == 0 {
         printer.words("nobody holds anything");
         printer.hint(&Suggestion::worker_ls());
     } else if let Some(next) = next {
@@ -71,7 +79,10 @@ pub(crate) fn run(args: &LsArgs, global: &Global, printer: &mut Printer) -> Resu
             "{shown} of {total} that hold something; --offset {next} shows the next ones"
         ));
     }
-    Ok(Exit::Done)
+    Ok(match damaged.is_empty() {
+        true => Exit::Done,
+        false => Exit::Damaged,
+    })
 }
 
 fn table(
@@ -111,7 +122,7 @@ fn table(
             cells.extend([
                 held.parent.map(id_of).unwrap_or_default(),
                 held.fence
-                    .map(|fence| fence.to_string())
+                    .map(|fence| fence_text(fence, held.is_current))
                     .unwrap_or_default(),
                 lent.collect::<Vec<_>>().join(","),
             ]);
@@ -128,9 +139,18 @@ fn table(
             printer.time().text(held.granted_at),
         ];
         if is_wide {
-            cells.extend([String::new(), held.fence.to_string(), String::new()]);
+            let fence = fence_text(held.fence, held.is_current);
+            cells.extend([String::new(), fence, String::new()]);
         }
         table.row(cells);
     }
     printer.table(&table)
+}
+
+/// A fence, and whether it is good for anything.
+fn fence_text(fence: Fence, is_current: bool) -> String {
+    match is_current {
+        true => fence.to_string(),
+        false => format!("{fence} void"),
+    }
 }

@@ -67,7 +67,6 @@ pub(crate) fn run(
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
-    use take::What;
     match command {
         LockCommand::Ls(args) => ls::run(&args, global, printer),
         LockCommand::Show(args) => show::run(&args, global, printer),
@@ -78,7 +77,7 @@ pub(crate) fn run(
         LockCommand::Acquire(args) => acquire::run(&args, global, printer),
         LockCommand::Renew(args) => renew::run(&args, global, printer),
         LockCommand::Release(args) => release::run(&args, global, printer),
-        LockCommand::Reclaim(args) => take::run(What::Lent, &args, global, printer),
+        LockCommand::Reclaim(args) => take::reclaim(&args, global, printer),
     }
 }
 

@@ -3,9 +3,7 @@
 
 use clap::Args;
 use serde_json::json;
-use worker_runtime_core::{
-    Code, Dispatch, Fence, LeaseId, error::LeaseError, view::Holder, view::LeaseReleased,
-};
+use worker_runtime_core::{Code, Dispatch, Fence, LeaseId, view::Holder, view::LeaseReleased};
 use worker_runtime_http::wire::ReleaseLease;
 
 use super::{
@@ -18,6 +16,7 @@ use crate::{
     exit::Exit,
     here::Here,
     output::Printer,
+    rehearsal,
     suggest::Suggestion,
     target::{self, About, Server, Writing},
 };
@@ -37,34 +36,27 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let take = &args.take;
-    let (holder, server) = {
-        let target = target::open(global, printer)?;
-        let holder = lease::find_holder(&target, &take.worker)?;
-        if let Holder::Lease(lease_id) = holder {
-            args.check(lease_id, &target)?;
-        }
-        // A store is closed before it is opened for writing, which waits for readers.
-        (holder, target.into_server())
-    };
-    match holder {
+    take.refuse_silence(What::Own)?;
+    let target = target::open(global, printer)?;
+    let lease_id = match lease::find_holder(&target, &take.worker)? {
         Holder::Worker(_) if args.fence.is_some() => {
             let message = "--fence is of a lease; what a Worker holds is released without";
-            Err(CliError::usage(message, &["lock", "release"]).into())
+            return Err(CliError::usage(message, &["lock", "release"]).into());
         }
         Holder::Worker(worker_id) => {
-            drop(server);
-            let take = TakeArgs {
-                worker: worker_id.to_string(),
-                ..take.clone()
-            };
-            take::run(What::Own, &take, global, printer)
+            return take::run(What::Own, target, worker_id, take, global, printer);
         }
-        Holder::Lease(lease_id) if take.dry_run => would(lease_id, printer),
-        Holder::Lease(lease_id) => {
-            let released = args.end(lease_id, server.as_ref(), global, printer)?;
-            print(&released, printer)
-        }
+        Holder::Lease(lease_id) => lease_id,
+    };
+    args.check(lease_id, &target)?;
+    // A store is closed before it is opened for writing, which waits for readers.
+    let server = target.into_server();
+    if take.dry_run {
+        args.would_end(lease_id, server.as_ref(), global)?;
+        return would(lease_id, printer);
     }
+    let released = args.end(lease_id, server.as_ref(), global, printer)?;
+    print(&released, printer)
 }
 
 impl ReleaseArgs {
@@ -75,12 +67,9 @@ impl ReleaseArgs {
             Err(_) if self.take.force => return Ok(()),
             Err(error) => return Err(error),
         };
-        match self.fence.map(Fence) {
+        match self.fence {
             _ if self.take.force => Ok(()),
-            // Else the Runtime says so.
-            Some(fence) if self.take.dry_run && fence != held.fence => {
-                Err(LeaseError::Stale { lease_id, fence }.into())
-            }
+            // Whether it is the right one, the Runtime says.
             Some(_) => Ok(()),
             None => {
                 let message = format!(
@@ -89,6 +78,40 @@ impl ReleaseArgs {
                 );
                 Err(CliError::usage(&message, &["lock", "release"]))
             }
+        }
+    }
+
+    /// Whether it would be ended, by what ends it.
+    fn would_end(
+        &self,
+        lease_id: LeaseId,
+        server: Option<&Server>,
+        global: &Global,
+    ) -> Result<(), CliError> {
+        let about = About::RUNTIME.of(&["lock", "release"]).lease(lease_id);
+        let would = match server {
+            Some(server) => {
+                let release = self.release();
+                let client = &server.remote.client;
+                let asked = server.ask(about, client.would_release_lease(lease_id, &release));
+                asked.map(drop)
+            }
+            None => rehearsal::ask(global, &Here::current()?, async |runtime| {
+                let ReleaseLease { fence, reason, .. } = self.release();
+                let allocations = runtime.allocations();
+                allocations
+                    .would_release_lease(lease_id, fence, reason)
+                    .await
+            }),
+        };
+        would.map_err(held_no_more)
+    }
+
+    fn release(&self) -> ReleaseLease {
+        ReleaseLease {
+            fence: self.fence.map(Fence),
+            reason: self.take.reason.clone(),
+            force: self.take.force,
         }
     }
 
@@ -121,11 +144,7 @@ impl ReleaseArgs {
                 Ok(released?)
             });
         };
-        let release = ReleaseLease {
-            fence,
-            reason,
-            force: take.force,
-        };
+        let release = self.release();
         let about = About::RUNTIME.of(&["lock", "release"]).lease(lease_id);
         let call = async || server.remote.client.release_lease(lease_id, &release).await;
         let released = server.insist(about, call);

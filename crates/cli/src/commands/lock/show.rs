@@ -58,8 +58,13 @@ fn show_lease(lease_id: LeaseId, target: &Target, printer: &mut Printer) -> Resu
         Format::Table | Format::Wide => {
             lease::print(&held, printer)?;
             printer.flush()?;
-            if !held.is_current {
-                printer.hint(&Suggestion::lock_renew(lease_id, held.fence));
+            match target.is_live() {
+                true if !held.is_current => {
+                    printer.hint(&Suggestion::lock_renew(lease_id, held.fence));
+                }
+                true => {}
+                // To renew it takes a server.
+                false => printer.hint(&Suggestion::serve_here()),
             }
         }
     }
@@ -83,7 +88,10 @@ fn print(held: &AllocationView, printer: &mut Printer) -> Result<(), Failure> {
         (
             "fence",
             held.fence
-                .map(|fence| fence.to_string())
+                .map(|fence| match held.is_current {
+                    true => fence.to_string(),
+                    false => format!("{fence}; void, as no run goes on with it"),
+                })
                 .unwrap_or_default(),
         ),
         ("use", use_text(held)),

@@ -24,8 +24,9 @@ use crate::{
     exit::Exit,
     here::Here,
     output::Printer,
+    rehearsal,
     suggest::Suggestion,
-    target::{self, About, Remote, Server, Told, Writing},
+    target::{self, About, Remote, Server, Target, Told, Writing},
     worker_name,
 };
 
@@ -57,15 +58,29 @@ pub(crate) enum What {
     Lent,
 }
 
-pub(crate) fn run(
-    what: What,
+/// `lock reclaim`.
+pub(super) fn reclaim(
     args: &TakeArgs,
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
-    let (worker_id, holders, server) = {
-        let target = target::open(global, printer)?;
-        let worker_id = worker_name::find_id(&target, &args.worker)?;
+    args.refuse_silence(What::Lent)?;
+    let target = target::open(global, printer)?;
+    let worker_id = worker_name::find_id(&target, &args.worker)?;
+    run(What::Lent, target, worker_id, args, global, printer)
+}
+
+/// Takes it from a Worker that was found.
+pub(super) fn run(
+    what: What,
+    target: Target,
+    worker_id: WorkerId,
+    args: &TakeArgs,
+    global: &Global,
+    printer: &mut Printer,
+) -> Result<Exit, Failure> {
+    let about = About::worker(worker_id).of(what.command());
+    let (holders, server) = {
         let held = target.allocation(worker_id)?;
         let holders: Result<Vec<_>, _> = match what {
             What::Own => Ok(vec![held]),
@@ -78,31 +93,32 @@ pub(crate) fn run(
             }
         };
         // A store is closed before it is opened for writing, which waits for readers.
-        (worker_id, holders?, target.into_server())
+        (holders?, target.into_server())
     };
-    if args.dry_run {
-        let would = would(
-            what,
-            args.force,
-            worker_id,
-            &holders,
-            server.is_some(),
-            printer,
-        );
-        return would.map_err(|error| with_this_command(error, what, worker_id).into());
-    }
-    if args.force {
-        holders.iter().for_each(|held| warn(held, printer));
-    }
     let take = TakeAllocation {
         reason: args.reason.clone(),
         force: args.force,
     };
+    if args.dry_run {
+        let would = match &server {
+            Some(server) => {
+                let ask = what.would_ask(&server.remote.client, worker_id, &take);
+                server.ask(about, ask)
+            }
+            None => rehearsal::ask(global, &Here::current()?, async |runtime| {
+                what.would_call(runtime, worker_id, take).await
+            }),
+        };
+        let from = would.map_err(|error| with_this_command(error, what, worker_id))?;
+        return would_be(what, worker_id, &from, printer);
+    }
+    if args.force {
+        holders.iter().for_each(|held| warn(held, printer));
+    }
     let taken = match &server {
         Some(server) => {
             let decide = |_: &WorkerView| Ok(((), what.told(&take)));
             let ask = async |client: Client, ()| what.ask(&client, worker_id, &take).await;
-            let about = About::worker(worker_id);
             server.wait_for(server.remote.change_held(about, worker_id, decide, ask))
         }
         None => {
@@ -118,7 +134,26 @@ pub(crate) fn run(
     print(what, &receipt, &holders, args.force, printer)
 }
 
+impl TakeArgs {
+    /// Whoever takes something by force says why: told before it is warned of.
+    pub(super) fn refuse_silence(&self, what: What) -> Result<(), CliError> {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        if !self.force || !reason.trim().is_empty() {
+            return Ok(());
+        }
+        let message = "--reason is empty; say why it is taken by force";
+        Err(CliError::new(Code::FieldInvalid, message).hint(Suggestion::help(what.command())))
+    }
+}
+
 impl What {
+    const fn command(self) -> &'static [&'static str] {
+        match self {
+            Self::Own => &["lock", "release"],
+            Self::Lent => &["lock", "reclaim"],
+        }
+    }
+
     async fn call(
         self,
         runtime: &Runtime,
@@ -150,6 +185,39 @@ impl What {
         match self {
             Self::Own => client.release_allocation(worker_id, take).await,
             Self::Lent => client.reclaim_allocation(worker_id, take).await,
+        }
+    }
+
+    /// From whom something would be taken.
+    async fn would_call(
+        self,
+        runtime: &Runtime,
+        worker_id: WorkerId,
+        take: TakeAllocation,
+    ) -> Result<Vec<WorkerId>, AllocationError> {
+        let allocations = runtime.allocations();
+        let TakeAllocation { reason, force } = take;
+        match self {
+            Self::Own => {
+                let would = allocations.would_release(worker_id, reason, force).await?;
+                Ok(would.then_some(worker_id).into_iter().collect())
+            }
+            Self::Lent => allocations.would_reclaim(worker_id, reason, force).await,
+        }
+    }
+
+    async fn would_ask(
+        self,
+        client: &Client,
+        worker_id: WorkerId,
+        take: &TakeAllocation,
+    ) -> Result<Vec<WorkerId>, ClientError> {
+        match self {
+            Self::Own => {
+                let would = client.would_release_allocation(worker_id, take).await?;
+                Ok(would.then_some(worker_id).into_iter().collect())
+            }
+            Self::Lent => client.would_reclaim_allocation(worker_id, take).await,
         }
     }
 
@@ -202,41 +270,27 @@ fn warn(held: &AllocationView, printer: &Printer) {
     ));
 }
 
-fn would(
+fn would_be(
     what: What,
-    force: bool,
     worker_id: WorkerId,
-    holders: &[AllocationView],
-    live: bool,
+    from: &[WorkerId],
     printer: &mut Printer,
-) -> Result<Exit, CliError> {
-    // Of a store that nobody runs, the opening ends what was lost.
-    let in_the_way = holders.iter().find(|held| held.run_id.is_some());
-    if let Some(held) = in_the_way.filter(|_| live && !force) {
-        return Err(AllocationError::InUse {
-            worker_id: held.worker_id,
-            run_id: held.run_id,
-        }
-        .into());
-    }
-    let changes = !holders.is_empty();
-    if what == What::Own && holders.iter().all(only_looks) {
-        return Err(AllocationError::NotHeld(worker_id).into());
-    }
+) -> Result<Exit, Failure> {
+    let changes = !from.is_empty();
     if printer.format().is_json() {
         let told = json!({ "dry_run": true, "worker_id": worker_id, "would_be": "free", "changes": changes });
-        printer.json(&told).map_err(|failure| match failure {
-            Failure::Error(error) => *error,
-            Failure::ClosedPipe => CliError::new(Code::OutputIo, "nobody reads the output"),
-        })?;
+        printer.json(&told)?;
     } else {
         match what {
-            What::Own => printer.words(format_args!(
+            What::Own if changes => printer.words(format_args!(
                 "Worker {worker_id} would give up what it holds"
+            )),
+            What::Own => printer.words(format_args!(
+                "nothing would change: what Worker {worker_id} holds is being taken from it"
             )),
             What::Lent => printer.words(format_args!(
                 "Worker {worker_id} would take back what {} below it hold",
-                holders.len()
+                from.len()
             )),
         }
     }

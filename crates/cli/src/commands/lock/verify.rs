@@ -55,7 +55,7 @@ pub(crate) fn run(
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
-    let place = place_arg::place(&args.path)?;
+    let place = place_arg::place(&args.path, &["lock", "verify"])?;
     let target = target::open(global, printer)?;
     let holder: Holder = match (&args.lease, &args.worker) {
         (Some(lease), _) => lease::find(&target, lease)?.into(),

@@ -8,6 +8,7 @@ use worker_runtime_core::{
     view::{PlaceHolder, PlaceHolders},
 };
 
+use super::lease;
 use crate::{
     args::{Format, Global},
     commands::worker::rules_text,
@@ -36,7 +37,7 @@ struct Holder<'a> {
 }
 
 pub(crate) fn run(args: &WhoArgs, global: &Global, printer: &mut Printer) -> Result<Exit, Failure> {
-    let place = place_arg::place(&args.path)?;
+    let place = place_arg::place(&args.path, &["lock", "who"])?;
     let target = target::open(global, printer)?;
     let who = target.who(&place, global)?;
     match printer.format() {
@@ -52,6 +53,8 @@ pub(crate) fn run(args: &WhoArgs, global: &Global, printer: &mut Printer) -> Res
         Format::Table | Format::Wide => table(&who, &target, printer)?,
     }
     printer.flush()?;
+    // The answer is what the Runtime goes by, so it ends as that says.
+    lease::warn_damaged(&lease::damaged(&target)?, printer);
     if who.more {
         printer.words(format_args!(
             "there are more than {HOLDERS_MAX}: who may write is told first; ask about a place below {}",

@@ -228,10 +228,24 @@ pub(in crate::server) fn idempotency_key(headers: &HeaderMap) -> Result<Option<I
     Ok(Some(key))
 }
 
+/// What an idempotency key stands for: one key names one of each, and they are no two of one id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Named {
+    Worker,
+    Lease,
+}
+
 /// The id that an idempotency key stands for in this Runtime: the same one each time.
-pub(in crate::server) fn named_by(key: &InputId, runtime_id: RuntimeId) -> [u8; 16] {
+pub(in crate::server) fn named_by(key: &InputId, runtime_id: RuntimeId, what: Named) -> [u8; 16] {
+    let salt: &[u8] = match what {
+        // As they were before there was anything else: a request that is repeated finds what it made.
+        Named::Worker => b"",
+        // No key has this byte, so no key of the one is the salted key of the other.
+        Named::Lease => b"\0lease\0",
+    };
     let digest = Sha256::new()
         .chain_update(runtime_id.to_bytes())
+        .chain_update(salt)
         .chain_update(key.as_str())
         .finalize();
     let mut bytes = [0; 16];

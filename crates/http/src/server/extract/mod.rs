@@ -10,5 +10,5 @@ mod headers;
 mod params;
 
 pub(super) use body::{Json, OptionalJson, bodiless};
-pub(super) use headers::{Header, Tags, idempotency_key, last_event_id, named_by, tags};
+pub(super) use headers::{Header, Named, Tags, idempotency_key, last_event_id, named_by, tags};
 pub(super) use params::{Path, Query, present};

@@ -11,10 +11,7 @@ use worker_runtime_core::{
     Code, Fence, Permission, WorkerId,
     error::AllocationError,
     scope::PATH_MAX_BYTES,
-    view::{
-        AllocationList, AllocationReceipt, AllocationView, FenceVerified, Place, PlaceHolders,
-        VerifyFence,
-    },
+    view::{AllocationList, AllocationView, FenceVerified, Place, PlaceHolders, VerifyFence},
     worker::MountRef,
 };
 
@@ -27,8 +24,8 @@ use crate::{
         refusal::Refusal,
     },
     wire::{
-        AccessScope, AllocationChange, ChangeAllocation, CheckAllocation, TakeAllocation,
-        WouldChange,
+        AccessScope, AllocationChange, AllocationReclaim, AllocationRelease, ChangeAllocation,
+        CheckAllocation, TakeAllocation, WouldChange, WouldReclaim, WouldRelease,
     },
 };
 
@@ -48,7 +45,7 @@ pub(in crate::server) struct AllocationsQuery {
 #[serde(default, deny_unknown_fields)]
 pub(in crate::server) struct ChangeQuery {
     /// Only say what would become of it; nothing is changed
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// The place that is asked about.
@@ -128,8 +125,6 @@ fn any_path(_: &mut SchemaGenerator) -> Schema {
 const fn write() -> Permission {
     Permission::Write
 }
-
-type Changed = Result<Json<AllocationReceipt>, Refusal>;
 
 pub(in crate::server) async fn list(
     State(app): State<App>,
@@ -216,37 +211,59 @@ pub(in crate::server) async fn change(
 pub(in crate::server) async fn release(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
     OptionalJson(request): OptionalJson<TakeAllocation>,
-) -> Changed {
+) -> Result<Json<AllocationRelease>, Refusal> {
     let allocations = allocations(&app, &headers)?;
-    let released = match request.force {
-        true => {
-            allocations
-                .release_by_force(worker_id, said(request.reason)?)
-                .await
+    let TakeAllocation { reason, force } = said_by_force(request)?;
+    if query.dry_run {
+        let would_release = allocations.would_release(worker_id, reason, force).await?;
+        let tried = WouldRelease { would_release };
+        return Ok(Json(AllocationRelease::Tried(tried)));
+    }
+    let released = match (force, reason) {
+        (true, reason) => {
+            let reason = reason.unwrap_or_default();
+            allocations.release_by_force(worker_id, reason).await
         }
-        false => allocations.release(worker_id, request.reason).await,
+        (false, reason) => allocations.release(worker_id, reason).await,
     };
-    Ok(Json(released?))
+    Ok(Json(AllocationRelease::Released(released?)))
 }
 
 pub(in crate::server) async fn reclaim(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
     OptionalJson(request): OptionalJson<TakeAllocation>,
-) -> Changed {
+) -> Result<Json<AllocationReclaim>, Refusal> {
     let allocations = allocations(&app, &headers)?;
-    let reclaimed = match request.force {
-        true => {
-            allocations
-                .reclaim_by_force(worker_id, said(request.reason)?)
-                .await
+    let TakeAllocation { reason, force } = said_by_force(request)?;
+    if query.dry_run {
+        let from = allocations.would_reclaim(worker_id, reason, force).await?;
+        return Ok(Json(AllocationReclaim::Tried(WouldReclaim {
+            would_reclaim_from: from,
+        })));
+    }
+    let reclaimed = match (force, reason) {
+        (true, reason) => {
+            let reason = reason.unwrap_or_default();
+            allocations.reclaim_by_force(worker_id, reason).await
         }
-        false => allocations.reclaim(worker_id, request.reason).await,
+        (false, reason) => allocations.reclaim(worker_id, reason).await,
     };
-    Ok(Json(reclaimed?))
+    Ok(Json(AllocationReclaim::Reclaimed(reclaimed?)))
+}
+
+fn said_by_force(request: TakeAllocation) -> Result<TakeAllocation, Refusal> {
+    let TakeAllocation { reason, force } = request;
+    let reason = match force {
+        true => Some(said(reason)?),
+        false => reason,
+    };
+    Ok(TakeAllocation { reason, force })
 }
 
 /// Whoever takes something by force says why.

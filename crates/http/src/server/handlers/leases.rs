@@ -9,21 +9,21 @@ use axum::{
 use worker_runtime_core::{
     Code, LeaseId,
     lease::{AcquireLease, RenewLease},
-    view::{LeaseList, LeaseReceipt, LeaseReleased, LeaseVerified, LeaseView},
+    view::{LeaseList, LeaseReceipt, LeaseVerified, LeaseView},
 };
 
 use super::{
-    allocations::{AllocationsQuery, VerifyQuery, said},
+    allocations::{AllocationsQuery, ChangeQuery, VerifyQuery, said},
     workers::CreateQuery,
 };
 use crate::{
     server::{
         app::App,
-        extract::{Json as Body, Path, Query, idempotency_key, named_by},
+        extract::{Json as Body, Named, Path, Query, idempotency_key, named_by},
         refusal::Refusal,
         routes::AnswerHeader,
     },
-    wire::{ReleaseLease, WouldAcquire},
+    wire::{LeaseRelease, ReleaseLease, WouldAcquire, WouldRelease},
 };
 
 pub(in crate::server) async fn list(
@@ -60,7 +60,7 @@ pub(in crate::server) async fn acquire(
 ) -> Result<Response, Refusal> {
     if request.lease_id.is_none() {
         let runtime_id = app.0.runtime.observation().runtime_id();
-        let named = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id));
+        let named = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id, Named::Lease));
         request.lease_id = named.map(LeaseId::from_bytes);
     }
     let allocations = app.0.runtime.allocations();
@@ -94,27 +94,45 @@ pub(in crate::server) async fn renew(
 pub(in crate::server) async fn release(
     State(app): State<App>,
     Path(lease_id): Path<LeaseId>,
+    Query(query): Query<ChangeQuery>,
     Body(request): Body<ReleaseLease>,
-) -> Result<Json<LeaseReleased>, Refusal> {
+) -> Result<Json<LeaseRelease>, Refusal> {
     let allocations = app.0.runtime.allocations();
     let ReleaseLease {
         fence,
         reason,
         force,
     } = request;
-    let released = match (force, fence) {
-        (true, _) => {
-            let reason = said(reason)?;
-            allocations.release_lease_by_force(lease_id, reason).await
-        }
-        (false, Some(fence)) => allocations.release_lease(lease_id, fence, reason).await,
+    let (fence, reason) = match (force, fence) {
+        (true, None) => (None, Some(said(reason)?)),
+        (true, Some(_)) => return Err(fenced_force()),
+        (false, Some(fence)) => (Some(fence), reason),
         (false, None) => return Err(unfenced()),
     };
-    Ok(Json(released?))
+    if query.dry_run {
+        let would = allocations.would_release_lease(lease_id, fence, reason);
+        would.await?;
+        let would_release = true;
+        return Ok(Json(LeaseRelease::Tried(WouldRelease { would_release })));
+    }
+    let released = match (fence, reason) {
+        (Some(fence), reason) => allocations.release_lease(lease_id, fence, reason).await,
+        (None, reason) => {
+            let reason = reason.unwrap_or_default();
+            allocations.release_lease_by_force(lease_id, reason).await
+        }
+    };
+    Ok(Json(LeaseRelease::Released(released?)))
 }
 
 /// Whoever gives a lease back shows that it is its holder.
 fn unfenced() -> Refusal {
     let detail = "`fence` is missing; show the lease's, or say `force` and why";
+    Refusal::new(Code::FieldInvalid, detail).with_field("fence")
+}
+
+/// Whoever shows a fence and says `force` may mean either: by force it goes whatever the fence is.
+fn fenced_force() -> Refusal {
+    let detail = "`fence` and `force` exclude each other: leave out `force` to give your own lease back, or `fence` to take it whoever holds it";
     Refusal::new(Code::FieldInvalid, detail).with_field("fence")
 }

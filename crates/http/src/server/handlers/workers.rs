@@ -22,7 +22,9 @@ use crate::{
     server::{
         app::App,
         auth::Access,
-        extract::{Header, Json as Body, Path, Query, idempotency_key, named_by, present, tags},
+        extract::{
+            Header, Json as Body, Named, Path, Query, idempotency_key, named_by, present, tags,
+        },
         handlers::seen::{catalog, entity_tag},
         refusal::Refusal,
         routes::AnswerHeader,
@@ -173,7 +175,7 @@ pub(in crate::server) async fn create(
     }
     if request.worker_id.is_none() {
         let runtime_id = app.0.runtime.observation().runtime_id();
-        let named = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id));
+        let named = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id, Named::Worker));
         request.worker_id = named.map(WorkerId::from_bytes);
     }
     if query.dry_run {

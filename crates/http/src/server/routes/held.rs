@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use worker_runtime_core::{
     lease::{AcquireLease, RenewLease},
     view::{
-        AllocationList, AllocationReceipt, AllocationView, FenceVerified, LeaseList, LeaseReceipt,
-        LeaseReleased, LeaseVerified, LeaseView, PlaceHolders,
+        AllocationList, AllocationView, FenceVerified, LeaseList, LeaseReceipt, LeaseVerified,
+        LeaseView, PlaceHolders,
     },
 };
 
@@ -18,8 +18,8 @@ use crate::{
         workers::CreateQuery,
     },
     wire::{
-        AccessScope, AllocationChange, ChangeAllocation, CheckAllocation, NotAcquired,
-        ReleaseLease, TakeAllocation,
+        AccessScope, AllocationChange, AllocationReclaim, AllocationRelease, ChangeAllocation,
+        CheckAllocation, LeaseRelease, NotAcquired, ReleaseLease, TakeAllocation,
     },
 };
 
@@ -84,8 +84,12 @@ pub(super) fn of_allocations() -> Vec<Route> {
             allocations::release,
         )
         .looks_at(&[Header::IfMatch])
+        .query::<ChangeQuery>()
         .optional_body::<TakeAllocation>()
-        .answers::<AllocationReceipt>(OK, "It has given it up, or will once all is quiet"),
+        .answers::<AllocationRelease>(
+            OK,
+            "It has given it up, or will once all is quiet; with `dry_run`, what would become of it",
+        ),
         Route::post(
             "/v1/allocations/{worker_id}/reclaim",
             "reclaimAllocation",
@@ -93,8 +97,12 @@ pub(super) fn of_allocations() -> Vec<Route> {
             allocations::reclaim,
         )
         .looks_at(&[Header::IfMatch])
+        .query::<ChangeQuery>()
         .optional_body::<TakeAllocation>()
-        .answers::<AllocationReceipt>(OK, "They have given it up, or will once all is quiet"),
+        .answers::<AllocationReclaim>(
+            OK,
+            "They have given it up, or will once all is quiet; with `dry_run`, what would become of it",
+        ),
     ]
 }
 
@@ -154,7 +162,11 @@ pub(super) fn of_leases() -> Vec<Route> {
             "Gives it back, by its fence; with `force` takes it from its holder, at once",
             leases::release,
         )
+        .query::<ChangeQuery>()
         .body::<ReleaseLease>()
-        .answers::<LeaseReleased>(OK, "What it held is free"),
+        .answers::<LeaseRelease>(
+            OK,
+            "What it held is free; with `dry_run`, what would become of it",
+        ),
     ]
 }

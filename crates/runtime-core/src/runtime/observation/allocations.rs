@@ -3,7 +3,7 @@
 
 use super::{Observation, PublishedWorker, Snapshot};
 use crate::{
-    Fence, Mounts, Permission, Scope, ScopeError, ScopeRule, Stream, WorkerId,
+    Mounts, Permission, Scope, ScopeError, ScopeRule, Stream, WorkerId,
     error::{AllocationError, FenceError},
     holdings::{Asker, Held},
     record::{AllocationRecord, RunRecord},
@@ -23,7 +23,9 @@ impl Observation {
         held.sort_by_key(|held| (held.granted_at, held.worker_id));
         let total = held.len();
         let page = held.into_iter().skip(offset).take(count_max);
-        let allocations: Vec<_> = page.map(|held| view(&snapshot, held)).collect();
+        let allocations: Vec<_> = page
+            .map(|held| self.allocation_view(&snapshot, held))
+            .collect();
         let end = offset.saturating_add(allocations.len());
         AllocationList {
             next: (end < total && !allocations.is_empty()).then_some(end),
@@ -37,7 +39,7 @@ impl Observation {
     pub fn allocation(&self, worker_id: WorkerId) -> Option<AllocationView> {
         let (snapshot, _) = self.shared.read();
         let held = snapshot.holdings.get(worker_id)?;
-        Some(view(&snapshot, held))
+        Some(self.allocation_view(&snapshot, held))
     }
 
     /// Who holds a place, and what lies below it.
@@ -129,13 +131,14 @@ impl Observation {
         let holder = worker_id.into();
         let stale = FenceError::Stale { holder, fence };
         let worker = snapshot.workers.get(&worker_id);
-        let Some(run) = worker.and_then(|worker| current_run(worker, fence)) else {
+        let held = snapshot.holdings.get(worker_id);
+        let held = held.filter(|held| held.fence == fence);
+        let Some(run) = worker
+            .zip(held)
+            .and_then(|(worker, held)| self.current_run(worker, held))
+        else {
             return Err(stale);
         };
-        let held = snapshot.holdings.get(worker_id);
-        if !self.is_live() || held.is_none_or(|held| held.fence != fence) {
-            return Err(stale);
-        }
         let permission = snapshot.holdings.permission_at(worker_id, &target);
         match permission.filter(|permission| *permission >= asked.permission) {
             Some(permission) => Ok(FenceVerified {
@@ -146,6 +149,43 @@ impl Observation {
                 cursor: self.shared.cursor(Stream::Runtime, position),
             }),
             None => Err(denied(holder, asked)),
+        }
+    }
+
+    /// The run that goes on with the fence of what is held. On a store that nobody runs none does; one
+    /// whose processes can't be shown to be dead was another incarnation's, and its fence is void.
+    fn current_run<'a>(
+        &self,
+        worker: &'a PublishedWorker,
+        held: &AllocationRecord,
+    ) -> Option<&'a RunRecord> {
+        let run = worker.unfinished.front()?.run.as_ref()?;
+        let goes_on = self.is_live() && worker.record.unproven.is_none();
+        (goes_on && run.fence == Some(held.fence)).then_some(run)
+    }
+
+    fn allocation_view(&self, snapshot: &Snapshot, held: &AllocationRecord) -> AllocationView {
+        let worker = snapshot.workers.get(&held.worker_id);
+        let run = worker.and_then(|worker| worker.unfinished.front()?.run.as_ref());
+        let children = snapshot.holdings.children(held.worker_id);
+        AllocationView {
+            worker_id: held.worker_id,
+            display_name: worker.and_then(|worker| worker.record.display_name.clone()),
+            parent: held.parent,
+            scope: wire_scope(&held.scope),
+            delegation: held
+                .delegation
+                .as_deref()
+                .map(wire_scope)
+                .unwrap_or_default(),
+            lent_to: children.map(|child| child.worker_id).collect(),
+            fence: Some(held.fence).filter(|fence| *fence != FENCE_LOST),
+            is_current: worker.is_some_and(|worker| self.current_run(worker, held).is_some()),
+            run_id: run.map(|run| run.run_id),
+            has_process: worker.is_some_and(|worker| !worker.record.processes.is_empty()),
+            unproven: worker.is_some_and(|worker| worker.record.unproven.is_some()),
+            releasing: worker.and_then(|worker| worker.record.release_asked().map(Into::into)),
+            granted_at: held.granted_at,
         }
     }
 }
@@ -159,37 +199,6 @@ pub(super) fn denied(holder: Holder, asked: &VerifyFence) -> FenceError {
         recursive: false,
     };
     FenceError::Denied { holder, rule }
-}
-
-/// The run that goes on with this fence. One whose processes can't be shown to be dead was another
-/// incarnation's, and its fence is void.
-fn current_run(worker: &PublishedWorker, fence: Fence) -> Option<&RunRecord> {
-    let run = worker.unfinished.front()?.run.as_ref()?;
-    (run.fence == Some(fence) && worker.record.unproven.is_none()).then_some(run)
-}
-
-fn view(snapshot: &Snapshot, held: &AllocationRecord) -> AllocationView {
-    let worker = snapshot.workers.get(&held.worker_id);
-    let run = worker.and_then(|worker| worker.unfinished.front()?.run.as_ref());
-    let children = snapshot.holdings.children(held.worker_id);
-    AllocationView {
-        worker_id: held.worker_id,
-        display_name: worker.and_then(|worker| worker.record.display_name.clone()),
-        parent: held.parent,
-        scope: wire_scope(&held.scope),
-        delegation: held
-            .delegation
-            .as_deref()
-            .map(wire_scope)
-            .unwrap_or_default(),
-        lent_to: children.map(|child| child.worker_id).collect(),
-        fence: Some(held.fence).filter(|fence| *fence != FENCE_LOST),
-        run_id: run.map(|run| run.run_id),
-        has_process: worker.is_some_and(|worker| !worker.record.processes.is_empty()),
-        unproven: worker.is_some_and(|worker| worker.record.unproven.is_some()),
-        releasing: worker.and_then(|worker| worker.record.release_asked().map(Into::into)),
-        granted_at: held.granted_at,
-    }
 }
 
 fn holder(
