@@ -50,6 +50,7 @@ pub const PARTS: &[Part] = &[
             ("inputs run to their end afterwards", 4_000),
             ("outcomes unknown, then learned by asking again", 300),
             ("outcomes learned to have happened", 5),
+            ("leases granted, held on or ended", 3_000),
         ],
         run: crate::errors::run,
     },
@@ -62,6 +63,7 @@ pub const PARTS: &[Part] = &[
             ("acknowledged commands", 500),
             ("events trimmed", 100),
             ("scopes handed on, changed or taken back", 25),
+            ("leases granted, held on or ended", 40),
             ("images with none", 800),
             ("images with all", 4000),
             ("images with one left out", 2000),
@@ -75,7 +77,11 @@ pub const PARTS: &[Part] = &[
     Part {
         name: "recovery",
         about: "the opening of such an image, itself crashed at every call",
-        told_by: &[("crashes during recovery", 2_000), ("openings", 20)],
+        told_by: &[
+            ("crashes during recovery", 2_000),
+            ("openings", 20),
+            ("leases granted, held on or ended", 15),
+        ],
         run: crate::crash::run_recovery,
     },
     Part {
@@ -114,6 +120,7 @@ pub const PARTS: &[Part] = &[
             ("told while reading", 200),
             ("truncations", 20),
             ("older copies put back", 1),
+            ("leases", 10),
         ],
         run: crate::flips::run,
     },

@@ -25,6 +25,7 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         Sabotage::SkipChecksum
         | Sabotage::IgnoreHead
         | Sabotage::HideGap
+        | Sabotage::HideLostLease
         | Sabotage::WriteOnRead => &["flips"],
         Sabotage::HoldReadTransaction
         | Sabotage::IgnoreRetention
@@ -37,8 +38,6 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::FreeScopeEarly
         | Sabotage::ReclaimTooDeep
         | Sabotage::ForgetNarrowing
-        | Sabotage::KeepLease
-        | Sabotage::TrustVoidFence
         | Sabotage::MissDeadline => &["model"],
         Sabotage::SwapEvents | Sabotage::LoseCheckpoint | Sabotage::ForgetReceipt => {
             &["model", "crash"]
@@ -47,7 +46,11 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
             &["scopes"]
         }
         Sabotage::GrantOverlap => &["model", "scopes"],
-        Sabotage::DropChildren => &["model", "crash"],
+        Sabotage::DropChildren | Sabotage::KeepLease | Sabotage::TrustVoidFence => {
+            &["model", "crash"]
+        }
+        Sabotage::ForgetLease => &["crash", "recovery", "errors"],
+        Sabotage::ForgetRenewal => &["crash"],
         Sabotage::ReuseFence => &["model", "crash", "recovery"],
         // The model would wait for the outcome until it gives up.
         Sabotage::DropOutcomeAtOpen | Sabotage::RunTwiceAfterRestart => &["crash", "recovery"],
@@ -94,7 +97,9 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::CoverRuleByRule
         | Sabotage::DenyHidesChild
         | Sabotage::HideDelegated => &["I6"],
-        Sabotage::SkipChecksum | Sabotage::IgnoreHead => &["I7"],
+        // What was acknowledged is not there, and is not what the events tell.
+        Sabotage::ForgetLease | Sabotage::ForgetRenewal => &["I1", "I3", "I6"],
+        Sabotage::SkipChecksum | Sabotage::IgnoreHead | Sabotage::HideLostLease => &["I7"],
         Sabotage::SkipBallast
         | Sabotage::ReadAhead
         | Sabotage::HoldReadTransaction

@@ -74,6 +74,9 @@ sabotages! {
     DenyHidesChild = "deny-hides-child", "a deny of an ancestor hides a child";
     HideDelegated = "hide-delegated", "a child that holds through delegation only is invisible";
     KeepLease = "keep-lease", "a lease never ends by itself";
+    ForgetLease = "forget-lease", "a lease is told of, and its record is not stored";
+    ForgetRenewal = "forget-renewal", "a lease that is renewed for another time is stored as it was";
+    HideLostLease = "hide-lost-lease", "a damaged record of a lease is passed over without a word";
     TrustVoidFence = "trust-void-fence", "the fence of a lease is good after an opening";
     LeaveChild = "leave-child", "what a command started is left running when it ends";
     LeakPath = "leak-path", "an error that clients read names a path of this machine";

@@ -1,6 +1,8 @@
 //! Asking again after a fault: what was acknowledged gives its first receipt, what was not is
 //! accepted once, and everything that waits runs once (I4, I5). It writes.
 
+mod leases;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::timeout;
@@ -12,12 +14,13 @@ use worker_runtime_core::{
     input::SubmitInput,
     record::Lifecycle,
     store::{Gap, GapCause},
+    view::Holder,
 };
 
 use super::{expected::Expected, fitting::Fitting, found::Found, streams::PAGE, world::World};
 use crate::{
     report::Violation,
-    workload::{Answer, Asked, Entry},
+    workload::{Answer, Asked, Entry, LeaseChange},
 };
 
 const RECEIPTS: &str = "I5 the same id gives the first receipt";
@@ -68,6 +71,9 @@ impl Expected<'_> {
         entry: &Entry,
         log: &mut Log,
     ) -> Result<(), Violation> {
+        if let Asked::Lease(lease_id, LeaseChange::Acquire(request)) = &entry.asked {
+            return leases::repeat(runtime, entry, (*lease_id, request), log).await;
+        }
         let broken = |detail: String| Err(Violation::new(RECEIPTS, detail));
         let Some(worker_id) = entry.asked.worker_id() else {
             return Ok(());
@@ -153,14 +159,15 @@ fn input_of(asked: &Asked) -> Option<&SubmitInput> {
     }
 }
 
-/// What is asked once: each input, each creation.
-fn key_of(asked: &Asked) -> Option<(WorkerId, Option<String>)> {
+/// What is asked once: each input, each creation, each lease.
+fn key_of(asked: &Asked) -> Option<(Holder, Option<String>)> {
     match asked {
         Asked::Send(worker_id, input) => {
             let name = input.input_id.as_ref().map(ToString::to_string);
-            Some((*worker_id, Some(name?)))
+            Some(((*worker_id).into(), Some(name?)))
         }
-        Asked::Create(worker_id, _) => Some((*worker_id, None)),
+        Asked::Create(worker_id, _) => Some(((*worker_id).into(), None)),
+        Asked::Lease(lease_id, LeaseChange::Acquire(_)) => Some(((*lease_id).into(), None)),
         _ => None,
     }
 }

@@ -112,7 +112,9 @@ impl World {
 
     fn apply_runtime(&mut self, event: &Event) -> Applied {
         match event.kind.as_str() {
+            kind if kind.starts_with("lease.") => self.apply_lease(event, &Data::of(event)),
             "runtime.started" => {
+                self.void_to = self.fence;
                 for life in self.workers.values_mut() {
                     if life.run.is_some()
                         && let Some(run) = &mut Arc::make_mut(life).run

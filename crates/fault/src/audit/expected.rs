@@ -31,6 +31,8 @@ pub(crate) struct Promises {
     pub(crate) texts: usize,
     /// What was told to be trimmed.
     pub(crate) trimmed_to: Position,
+    /// How many answers of leases are true that no event tells of.
+    pub(crate) leases: usize,
 }
 
 impl Promises {
@@ -40,6 +42,7 @@ impl Promises {
             position: self.position.max(other.position),
             texts: self.texts.max(other.texts),
             trimmed_to: self.trimmed_to.max(other.trimmed_to),
+            leases: self.leases.max(other.leases),
         }
     }
 }
@@ -59,6 +62,8 @@ pub struct Expected<'a> {
     needs: Vec<Need>,
     /// When the text of a block was promised, in order.
     texts_since: Vec<u64>,
+    /// When an answer was given of a lease that no event tells of, in order.
+    pub(super) leases_since: Vec<u64>,
 }
 
 impl<'a> Expected<'a> {
@@ -72,11 +77,15 @@ impl<'a> Expected<'a> {
             groups: groups(journal),
             needs: Vec::new(),
             texts_since: Vec::new(),
+            leases_since: Vec::new(),
         };
         expected.follow();
         expected.violations.extend(check_told(journal));
         let ends = expected.check_ends();
         expected.violations.extend(ends);
+        let leases = expected.check_lease_answers();
+        expected.violations.extend(leases);
+        expected.find_lease_answers();
         expected.find_needs();
         let blocks = journal.blocks.values();
         expected.texts_since = blocks
@@ -119,6 +128,7 @@ impl<'a> Expected<'a> {
             trimmed_to: self
                 .told_beginning(index)
                 .map_or(Position(0), |seen| seen.trimmed_to),
+            leases: self.leases_since.partition_point(|since| *since <= index),
         }
     }
 

@@ -4,6 +4,7 @@
 use worker_runtime_core::{
     Code, WorkerId,
     input::{InputMode, SubmitInput},
+    lease::AcquireLease,
     record::Lifecycle,
     worker::CreateWorker,
 };
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     backend::{BACKEND, REFUSED_CONFIG},
-    workload::{Answer, Asked, limits::limits},
+    workload::{Answer, Asked, LeaseChange, limits::limits},
 };
 
 /// The answers that fit.
@@ -32,6 +33,7 @@ impl Fitting {
         match asked {
             Asked::Create(_, request) => Self::of_create(request, world),
             Asked::Send(worker_id, input) => Self::of_send(*worker_id, input, world),
+            Asked::Lease(_, LeaseChange::Acquire(request)) => Self::of_lease(request, world),
             _ => None,
         }
     }
@@ -92,6 +94,25 @@ impl Fitting {
         self.note(parent.is_some() && !is_handed, Code::ScopeUndelegated);
         let is_taken = world.rivals(None, &asked).next().is_some();
         self.note(is_taken, Code::ScopeConflict);
+    }
+
+    fn of_lease(request: &AcquireLease, world: &World) -> Option<Self> {
+        if world.unseen > 0 {
+            return None;
+        }
+        let mut fitting = Self::default();
+        let is_full = world.leases.len() >= limits().leases_max;
+        fitting.note(is_full, Code::LeaseLimit);
+        let asked = Held {
+            fence: 0,
+            allow: request.scope.allow.clone(),
+            deny: Vec::new(),
+            lends: Vec::new(),
+            parent: None,
+        };
+        let is_taken = world.rivals(None, &asked).next().is_some();
+        fitting.note(is_taken, Code::ScopeConflict);
+        Some(fitting)
     }
 
     fn of_send(worker_id: WorkerId, input: &SubmitInput, world: &World) -> Option<Self> {

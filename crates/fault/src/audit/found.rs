@@ -110,6 +110,7 @@ impl Expected<'_> {
             &mut found.violations,
         );
         check_views(observation, &world, &mut found.violations);
+        self.check_leases(observation, &world, look.index, &mut found.violations);
         self.check_cursors(
             observation,
             (kept, seen.trimmed_to),

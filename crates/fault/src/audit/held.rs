@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use worker_runtime_core::{Event, EventType, Scope, WorkerId, record::Lifecycle};
+use worker_runtime_core::{Event, EventType, Scope, WorkerId, record::Lifecycle, view::Holder};
 
 use super::{
     apply::{Applied, Data, SCOPES, broken, must},
@@ -112,25 +112,27 @@ impl World {
         match rival {
             None => Ok(()),
             Some(rival) => {
-                let detail = format!("{rival} may write there too");
+                let detail = format!("{rival:?} may write there too");
                 Err(broken(SCOPES, event, detail))
             }
         }
     }
 
-    /// Who keeps some of this from whoever would hold it: nobody above it and nobody below.
+    /// Who keeps some of this from whoever would hold it: nobody above it and nobody below,
+    /// and whoever took a lease.
     pub(super) fn rivals<'a>(
         &'a self,
         asker: Option<WorkerId>,
         held: &'a Held,
-    ) -> impl Iterator<Item = WorkerId> + 'a {
+    ) -> impl Iterator<Item = Holder> + 'a {
         let above: Vec<WorkerId> = self.above(held.parent).collect();
-        self.workers.iter().filter_map(move |(other, life)| {
+        let workers = self.workers.iter().filter_map(move |(other, life)| {
             let others = life.held.as_ref()?;
             let is_below = asker.is_some() && self.above(others.parent).any(|it| Some(it) == asker);
             let is_family = Some(*other) == asker || above.contains(other) || is_below;
-            (!is_family && may_both_write(others, held)).then_some(*other)
-        })
+            (!is_family && may_both_write(others, held)).then_some((*other).into())
+        });
+        workers.chain(self.lessees(held))
     }
 
     /// Who is above, nearest first. One that is looked at just now is not among the others.

@@ -10,6 +10,7 @@ use super::{
     apply::Data,
     ends::outcome,
     expected::{Expected, data},
+    lessees::{fits_lease, is_early},
     told::{fits_change, fits_hold},
     world::{Life, Run, World},
 };
@@ -81,7 +82,9 @@ impl InFlight<'_> {
     /// Whether it comes by itself where the world stands.
     fn follows(&self, event: &Event, rest: &[Event], world: &World) -> bool {
         let Some(worker_id) = event.worker.map(|place| place.worker_id) else {
-            return false;
+            // Its time is over; the world looks whether it is held.
+            let is_over = event.kind.as_str() == "lease.expired";
+            return is_over && is_early(self.journal, event).is_none();
         };
         let Some(life) = world.workers.get(&worker_id) else {
             return false;
@@ -247,6 +250,7 @@ fn is_its(asked: &Asked, event: &Event, told: &Value, journal: &Journal) -> bool
         }
         Asked::Life(_, LifeChange::Restore) if kind == "allocation.granted" => true,
         Asked::Hold(_, change) => fits_hold(change, kind, told),
+        Asked::Lease(lease_id, change) => fits_lease(*lease_id, change, kind, told),
         Asked::Life(_, change) => fits_change(change, &Done::default(), kind, told),
         Asked::StopRuntime(end_runs) => {
             kind == "runtime.stopped" && tells("end_runs", json!(end_runs))

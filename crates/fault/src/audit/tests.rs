@@ -1,5 +1,7 @@
 //! Each promise is seen broken: a journal is changed so that the store can't fit it any more.
 
+mod leases;
+
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use worker_runtime_core::{Digest, EventType, Position, Stream, run::StopReason};
@@ -22,7 +24,7 @@ const SETTINGS: Settings = Settings {
 
 /// Played once; each test has a journal of its own.
 fn session() -> Session {
-    // The first of those that are left open in which somebody stopped the Runtime.
+    // The first of those that are left open in which all of it was played that is looked at here.
     static PLAYED: LazyLock<Session> = LazyLock::new(|| {
         let mut sessions = (7..)
             .step_by(3)
@@ -31,7 +33,9 @@ fn session() -> Session {
             matches!(entry.asked, Asked::StopRuntime(_)) && entry.answer.done().is_some()
         };
         let stops = |session: &Session| session.journal.entries.iter().any(is_stop);
-        sessions.find(stops).unwrap()
+        sessions
+            .find(|session| stops(session) && leases::are_played(session))
+            .unwrap()
     });
     Session {
         seed: PLAYED.seed,
@@ -57,7 +61,6 @@ fn looked_at(session: &Session, journal: &Journal, index: usize) -> Vec<String> 
     violations.map(|violation| violation.to_string()).collect()
 }
 
-/// What the journal alone shows.
 fn told(journal: &Journal) -> Vec<String> {
     let violations = Expected::new(journal).violations.into_iter();
     violations.map(|violation| violation.to_string()).collect()
@@ -221,7 +224,6 @@ fn a_record_that_the_events_do_not_tell_is_noticed() {
     let data = String::from_utf8(event.data.to_vec()).unwrap();
     event.data = data.replace("\"epoch\":1", "\"epoch\":5").into();
     event.data_digest = Digest::of(&event.data);
-    // The same event, told otherwise: the log differs before the record does.
     let violations = looked_at(&session, &journal, session.tape.len());
     assert!(!violations.is_empty());
 }
@@ -330,7 +332,6 @@ fn what_nobody_asked_for_beyond_what_was_told_is_noticed() {
             .iter()
             .any(|violation| violation.contains(promise))
     };
-    // All of it may come of commands without an answer, and none of it of nothing.
     assert!(!is_broken(&journal));
     journal
         .entries

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use worker_runtime_core::{Event, EventType, Position, WorkerId};
 
-use super::expected::data;
+use super::{expected::data, lessees::fits_lease};
 use crate::{
     report::Violation,
     workload::{Answer, Asked, Done, Entry, HoldChange, Journal, LifeChange, SinkCall},
@@ -120,6 +120,7 @@ impl Check<'_> {
             }
             Asked::Life(_, change) => fits_change(change, done, &kind, &told),
             Asked::Hold(_, change) => fits_hold(change, &kind, &told),
+            Asked::Lease(lease_id, change) => fits_lease(*lease_id, change, &kind, &told),
             Asked::Sink(_, _, call) => self.fits_call(entry, call, position, &kind, &told),
             // Their answers have no position: `ends` looks for what came of them.
             Asked::CancelRun(..) | Asked::StopRuntime(_) | Asked::StartRuntime => false,

@@ -8,10 +8,12 @@ use std::{
 
 use serde_json::Value;
 use worker_runtime_core::{
-    BlockId, Position, RunId, ScopeRule, Timestamp, WorkerId,
+    BlockId, LeaseId, Position, RunId, ScopeRule, Timestamp, WorkerId,
     record::Lifecycle,
     run::{Outcome, Usage},
 };
+
+pub use super::leases::Leased;
 
 /// All Workers, as a log up to some position tells of them.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,10 @@ pub struct World {
     pub fence: u64,
     /// The Workers, deleted ones too.
     pub workers: BTreeMap<WorkerId, Arc<Life>>,
+    /// What whoever is no Worker holds.
+    pub leases: BTreeMap<LeaseId, Arc<Leased>>,
+    /// The last fence before the last opening: what others than Workers were granted until then is void.
+    pub void_to: u64,
     /// Who is still to be told who is above it: since when, and who that is.
     pub owed: BTreeMap<WorkerId, (WorkerId, Option<WorkerId>)>,
     /// Positions whose events were never shown to the reader, by whose they are.

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use fastrand::Rng;
 use worker_runtime_core::{
     AsJson, BlockId, Digest, Epoch, Event, EventType, Fence, Generation, HeldScope, InputId,
-    Revision, RunId, SeededEntropy, Seq, Timestamp, WorkerId, WorkerPlace,
+    LeaseId, Revision, RunId, SeededEntropy, Seq, Timestamp, WorkerId, WorkerPlace,
     input::{Budget, Input, InputKind, InputMode, Segment},
     profile::{NamedProfiles, ProfileSelector},
     record::{
-        AllocationRecord, Lifecycle, ReceiptRecord, Recorded, UnfinishedRecord, WorkerRecord,
+        AllocationRecord, LeaseRecord, Lifecycle, ReceiptRecord, Recorded, UnfinishedRecord,
+        WorkerRecord,
     },
     run::Usage,
     store::{Batch, BlockKind, Change, Checkpoint},
@@ -97,7 +98,8 @@ impl Script {
                 making.change(Change::Trim(worker_id, seq));
             }
             28 => self.record(making, worker_id, |record| record.paused = !record.paused),
-            29 => self.hold(making, worker_id),
+            29 if self.rng.bool() => self.hold(making, worker_id),
+            29 => self.lease(making),
             30 => {
                 let mut runtime = making.state.runtime.clone();
                 runtime.stopped = !runtime.stopped;
@@ -224,6 +226,36 @@ impl Script {
             delegation: None,
         })));
         making.change(Change::Runtime(runtime));
+    }
+
+    /// Grants a lease, or has one last another time, or ends one.
+    fn lease(&mut self, making: &mut Making) {
+        let held = self.rng.choice(making.state.leases.values().cloned());
+        let Some(held) = held.filter(|_| self.rng.u8(0..3) > 0) else {
+            let mut runtime = making.state.runtime.clone();
+            runtime.fence = Fence(runtime.fence.0 + 1);
+            let granted = self.event(making, None, EventType::LEASE_GRANTED, "{}".into());
+            let lease_id = LeaseId::mint(self.at, &mut self.entropy);
+            making.change(Change::Lease(Arc::new(LeaseRecord {
+                lease_id,
+                holder: format!("holder {lease_id}"),
+                fingerprint: Digest::of(&lease_id.to_bytes()),
+                scope: Arc::new(HeldScope::default()),
+                ttl_ms: 60_000,
+                fence: runtime.fence,
+                shown: None,
+                granted_at: granted.at,
+                reason: None,
+            })));
+            return making.change(Change::Runtime(runtime));
+        };
+        if self.rng.bool() {
+            let ttl_ms = held.ttl_ms + 1_000;
+            let held = LeaseRecord::clone(&held);
+            return making.change(Change::Lease(Arc::new(LeaseRecord { ttl_ms, ..held })));
+        }
+        self.event(making, None, EventType::LEASE_RELEASED, "{}".into());
+        making.change(Change::EndLease(held.lease_id));
     }
 
     fn record(

@@ -98,6 +98,7 @@ fn explore(
     outcome.count("acknowledged commands", acknowledged(session));
     outcome.count("events told", session.journal.told.len() as u64);
     outcome.count("scopes handed on, changed or taken back", moved(session));
+    session.journal.count_leases(&mut outcome);
     let beginning = session.journal.beginnings.last();
     let trimmed = beginning.map_or(0, |seen| seen.trimmed_to.0);
     outcome.count("events trimmed", trimmed);

@@ -75,6 +75,7 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
         };
         outcome.merge(on_threads(settings, "recovery", || shared.work())?);
         outcome.count("sessions", 1);
+        session.journal.count_leases(&mut outcome);
         if settings.until_violation && outcome.violations > 0 {
             break;
         }

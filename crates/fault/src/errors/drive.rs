@@ -10,7 +10,7 @@ mod resume;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
-use worker_runtime_core::ManualClock;
+use worker_runtime_core::{Fence, LeaseId, ManualClock};
 use worker_runtime_persist::FileStore;
 
 use super::{
@@ -81,6 +81,8 @@ struct Run<'a> {
     /// How many calls had failed when the client had played; none counts after that where they are
     /// lifted then.
     fired_while_played: u64,
+    /// A lease that is held on, and the fence that is known of it.
+    lease: Option<(LeaseId, Fence)>,
     outcome: &'a mut Outcome,
 }
 
@@ -103,6 +105,7 @@ pub(super) fn drive(settings: &Settings, job: Job) -> Result<Driven, HarnessErro
         client,
         openings: 0,
         fired_while_played: 0,
+        lease: None,
         outcome: &mut outcome,
     };
     if let Some(plan) = job.plan {
@@ -124,6 +127,7 @@ pub(super) fn drive(settings: &Settings, job: Job) -> Result<Driven, HarnessErro
     outcome.count("calls that failed", fired);
     let journal = client.into_journal();
     count_learned(&journal, &mut outcome);
+    journal.count_leases(&mut outcome);
     cut::audit(
         settings,
         job,

@@ -1,5 +1,7 @@
 //! A reading of a damaged store beside the truth: the same, or missing and told.
 
+mod leases;
+
 use std::{collections::BTreeSet, fmt::Debug};
 
 use worker_runtime_core::{
@@ -42,6 +44,7 @@ pub(super) fn compare(truth: &Reading, read: &Reading) -> Vec<Violation> {
     if !read.went_back {
         views(truth, read, &mut found);
         phantoms(truth, read, &mut found);
+        leases::leases(truth, read, &mut found);
     }
     // A lost record of the Runtime's own, or of a Worker whose newest events are lost with it.
     if read.damaged.is_empty() && !read.went_back && truth.position != read.position {
@@ -144,8 +147,9 @@ fn phantoms(truth: &Reading, read: &Reading, found: &mut Vec<Violation>) {
 fn lacking(record: &DamagedView) -> usize {
     let words = record.detail.split_whitespace();
     let mut counts = words.filter_map(|word| word.parse::<usize>().ok());
-    match (record.worker_id, counts.next(), counts.next()) {
-        (None, Some(written), Some(there)) => written.abs_diff(there).max(1),
+    let is_of_one = record.worker_id.is_some() || record.lease_id.is_some();
+    match (is_of_one, counts.next(), counts.next()) {
+        (false, Some(written), Some(there)) => written.abs_diff(there).max(1),
         _ => 1,
     }
 }

@@ -25,6 +25,9 @@ use crate::{
 
 const STEPS: usize = 60;
 
+/// Leases that are taken in each incarnation, beside those that the client takes anyway.
+const LEASES: usize = 3;
+
 /// A moment that no file gets by itself.
 const LONG_AGO: Duration = Duration::from_secs(1_000_000_000);
 
@@ -62,6 +65,7 @@ pub(super) fn make(settings: &Settings, seed: u64) -> Result<Made, HarnessError>
         let opened = client.open(Box::new(store)).await?;
         opened.doing("open the Runtime")?;
         client.play(STEPS).await;
+        client.take_leases(LEASES).await;
         match (seed + number) % 2 {
             0 => client.close().await.doing("close the Runtime")?,
             _ => client.abandon().await,

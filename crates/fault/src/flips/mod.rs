@@ -70,6 +70,7 @@ pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
             outcome.violated(format!("seed {seed}, no harm"), broken.clone());
         }
         let truth = Arc::new(truth_of(settings, &made.last)?);
+        outcome.count("leases", truth.leases.len() as u64);
         older_copy(settings, seed, &made, &mut outcome)?;
         let mut rng = Rng::with_seed(seed);
         let harms = harms(&made, flips_per_page, &mut rng);

@@ -6,11 +6,12 @@ use std::{
 };
 
 use worker_runtime_core::{
-    Cursor, Event, EventType, Observation, PageSize, Position, Stream, TranscriptFrom, WorkerId,
+    Code, Cursor, Event, EventType, LeaseId, Observation, PageSize, Position, Stream,
+    TranscriptFrom, WorkerId,
     cursor::From as Start,
     open_read_only,
     store::Gap,
-    view::{DamagedView, TranscriptItem, WorkerView},
+    view::{DamagedView, LeaseView, TranscriptItem, WorkerView},
 };
 use worker_runtime_persist::ReadStore;
 
@@ -50,6 +51,9 @@ pub(super) struct Reading {
     pub(super) events: BTreeMap<WorkerId, StreamRead<Shown>>,
     pub(super) transcripts: BTreeMap<WorkerId, StreamRead<TranscriptItem>>,
     pub(super) views: BTreeMap<WorkerId, WorkerView>,
+    pub(super) leases: BTreeMap<LeaseId, LeaseView>,
+    /// What who asks for a lease of the truth is told, where that is not shown.
+    pub(super) lost_leases: BTreeMap<LeaseId, Code>,
     pub(super) position: Position,
     pub(super) went_back: bool,
     /// Records that are said to be damaged, one by one.
@@ -121,7 +125,12 @@ pub(super) fn read(directory: &Path, truth: Option<&Reading>) -> Opened {
     let stream = |worker_id: &WorkerId| (*worker_id, events(&seen, Stream::Worker(*worker_id)));
     let said = |worker_id: &WorkerId| (*worker_id, transcript(&seen, *worker_id));
     let log = events(&seen, Stream::Runtime);
+    let leases = seen.leases(0, usize::MAX).leases.into_iter();
+    let known = truth.iter().flat_map(|truth| truth.leases.keys());
+    let lost = known.filter_map(|id| Some((*id, seen.lease(*id).err()?.code())));
     let mut reading = Reading {
+        lost_leases: lost.collect(),
+        leases: leases.map(|view| (view.lease_id, view)).collect(),
         deleted: deleted(&log),
         log,
         events: workers.iter().map(stream).collect(),

@@ -291,7 +291,7 @@ impl Client {
     }
 
     /// What is due was noticed, soon after the clock went by.
-    async fn check_deadlines(&mut self) {
+    pub(super) async fn check_deadlines(&mut self) {
         let noticed = async {
             while let Some(overdue) = self.overdue() {
                 if timeout(self.patience, self.listen()).await.is_err() {
@@ -343,7 +343,7 @@ impl Client {
     }
 
     /// Commits that failed since the opening; `None` when nothing is open.
-    fn failures(&self) -> Option<u64> {
+    pub(super) fn failures(&self) -> Option<u64> {
         let status = self.observation()?.runtime();
         self.is_patient().then_some(status.commits_unknown)
     }

@@ -3,18 +3,20 @@
 
 use serde_json::Value;
 use worker_runtime_core::{
-    ActionId, BlockId, Code, Cursor, EndOptions, EventDraft, EventType, Position, RunId, RunSink,
-    Runtime, Scope, WorkerId,
+    ActionId, BlockId, Code, Cursor, EndOptions, EventDraft, EventType, LeaseId, Position, RunId,
+    RunSink, Runtime, Scope, WorkerId,
     error::{
-        AllocationError, CreateError, LifecycleError, ManageError, RunError, SinkError,
+        AllocationError, CreateError, LeaseError, LifecycleError, ManageError, RunError, SinkError,
         SubmitError, Unavailable,
     },
     input::{InputReceipt, SubmitInput},
     record::ProcessRecord,
     run::{StopReason, Usage},
-    view::{AllocationReceipt, CreateReceipt, LifecycleReceipt},
+    view::{AllocationReceipt, CreateReceipt, LeaseView, LifecycleReceipt},
     worker::{CreateWorker, UpdateWorker},
 };
+
+use super::leases::{LeaseChange, change_lease};
 
 /// A change of a Worker's life.
 #[derive(Debug, Clone)]
@@ -90,6 +92,8 @@ pub enum Asked {
     Life(WorkerId, LifeChange),
     /// Change what a Worker holds.
     Hold(WorkerId, HoldChange),
+    /// Take, hold on or end a lease.
+    Lease(LeaseId, LeaseChange),
     /// Stop the Runtime; with `true` what runs ends.
     StopRuntime(bool),
     /// Start it again.
@@ -113,6 +117,8 @@ pub struct Done {
     pub repeated: bool,
     /// The repetition had other content.
     pub content_differs: bool,
+    /// What is held by whoever is no Worker.
+    pub leased: Option<Box<LeaseView>>,
 }
 
 /// An answer.
@@ -137,7 +143,7 @@ impl Answer {
         }
     }
 
-    fn of<T, E: HasCode>(result: Result<T, E>, done: impl FnOnce(T) -> Done) -> Self {
+    pub(super) fn of<T, E: HasCode>(result: Result<T, E>, done: impl FnOnce(T) -> Done) -> Self {
         match result.map_err(|error| error.code_of()) {
             Ok(value) => Self::Done(done(value)),
             Err(Code::OutcomeUnknown) => Self::Unknown,
@@ -146,7 +152,7 @@ impl Answer {
     }
 }
 
-trait HasCode {
+pub(super) trait HasCode {
     fn code_of(&self) -> Code;
 }
 
@@ -159,6 +165,7 @@ macro_rules! has_code {
 has_code!(
     AllocationError,
     CreateError,
+    LeaseError,
     SubmitError,
     RunError,
     LifecycleError,
@@ -242,7 +249,25 @@ impl Asked {
             | Self::Life(worker_id, _)
             | Self::Hold(worker_id, _)
             | Self::Sink(worker_id, ..) => Some(*worker_id),
-            Self::StopRuntime(_) | Self::StartRuntime => None,
+            Self::Lease(..) | Self::StopRuntime(_) | Self::StartRuntime => None,
+        }
+    }
+
+    /// The lease that it is about.
+    pub fn lease_id(&self) -> Option<LeaseId> {
+        match self {
+            Self::Lease(lease_id, _) => Some(*lease_id),
+            _ => None,
+        }
+    }
+
+    /// What must not be asked twice at once, so that the order is known in which it happens: each run
+    /// tells one thing after the other, and each lease has one holder.
+    pub(super) fn one_by_one(&self) -> Option<[u8; 16]> {
+        match self {
+            Self::Sink(_, run_id, _) => Some(run_id.to_bytes()),
+            Self::Lease(lease_id, _) => Some(lease_id.to_bytes()),
+            _ => None,
         }
     }
 
@@ -264,6 +289,10 @@ impl Asked {
             Self::Hold(_, HoldChange::Change(..)) => "change scope",
             Self::Hold(_, HoldChange::Release(_)) => "release",
             Self::Hold(_, HoldChange::Reclaim(_)) => "reclaim",
+            Self::Lease(_, LeaseChange::Acquire(_)) => "acquire lease",
+            Self::Lease(_, LeaseChange::Renew(..)) => "renew lease",
+            Self::Lease(_, LeaseChange::Release(_)) => "release lease",
+            Self::Lease(_, LeaseChange::Take) => "take lease",
             Self::StopRuntime(_) => "stop runtime",
             Self::StartRuntime => "start runtime",
             Self::Sink(_, _, SinkCall::Events(_)) => "events",
@@ -305,6 +334,7 @@ impl Asked {
             }
             Self::Life(worker_id, change) => change_life(runtime, worker_id, change).await,
             Self::Hold(worker_id, change) => change_held(runtime, worker_id, change).await,
+            Self::Lease(lease_id, change) => change_lease(runtime, lease_id, change).await,
             Self::StopRuntime(true) => Answer::of(runtime.management().stop(None).await, up_to),
             Self::StopRuntime(false) => Answer::of(runtime.management().drain(None).await, up_to),
             Self::StartRuntime => Answer::of(runtime.management().start().await, up_to),

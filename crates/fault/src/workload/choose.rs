@@ -14,6 +14,7 @@ use worker_runtime_core::{
 use super::{
     asked::{Asked, HoldChange, LifeChange},
     client::Client,
+    leases::LeaseChange,
     limits::{MOUNT, clock},
 };
 use crate::backend::{BACKEND, NO_START, REFUSED_CONFIG, REJECTED_INPUT};
@@ -29,6 +30,9 @@ impl Client {
     /// The next thing to ask, by what can be seen.
     pub(super) fn choose(&mut self) -> Option<Asked> {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        if self.rng.u8(0..100) < 9 {
+            return self.choose_lease();
+        }
         let roll = self.rng.u8(0..100);
         if let (0..70, Some(run_id)) = (roll, self.rng.choice(&runs)) {
             return self.choose_word(*run_id);
@@ -158,7 +162,7 @@ impl Client {
         Some(Asked::Hold(view.worker_id, change))
     }
 
-    fn choose_scope(&mut self) -> Scope {
+    pub(super) fn choose_scope(&mut self) -> Scope {
         let count = self.rng.usize(0..3);
         let rules = (0..count).map(|_| ScopeRule {
             mount: MOUNT.to_owned(),
@@ -210,7 +214,7 @@ impl Client {
     }
 
     /// Something that was asked before; sometimes with another content.
-    fn choose_again(&mut self, is_meant: impl Fn(&Asked) -> bool) -> Option<Asked> {
+    pub(super) fn choose_again(&mut self, is_meant: impl Fn(&Asked) -> bool) -> Option<Asked> {
         let before = self.journal.entries.iter().map(|entry| &entry.asked);
         let before: Vec<&Asked> = before.filter(|asked| is_meant(asked)).collect();
         let mut again = (*self.rng.choice(before)?).clone();
@@ -219,6 +223,7 @@ impl Client {
             match &mut again {
                 Asked::Send(_, input) => input.segments = SubmitInput::text(other).segments,
                 Asked::Create(_, request) => request.display_name = Some(other),
+                Asked::Lease(_, LeaseChange::Acquire(request)) => request.holder = other,
                 _ => {}
             }
         }

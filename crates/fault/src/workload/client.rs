@@ -189,6 +189,9 @@ impl Client {
             self.let_go_of_a_run();
             return self.catch_up().await;
         }
+        if self.rng.u8(0..100) < 2 {
+            return self.let_a_lease_end().await;
+        }
         let count = match self.rng.u8(0..100) {
             0..82 => 1,
             _ => self.rng.usize(2..6),
@@ -196,13 +199,8 @@ impl Client {
         let mut asks: Vec<Asked> = Vec::new();
         for _ in 0..count {
             let asked = self.choose();
-            // What one run tells comes one after the other.
-            let of_run = |asked: &Asked| match asked {
-                Asked::Sink(_, run_id, _) => Some(*run_id),
-                _ => None,
-            };
-            let told = asked.as_ref().and_then(of_run);
-            if told.is_none() || asks.iter().all(|other| of_run(other) != told) {
+            let whose = asked.as_ref().and_then(Asked::one_by_one);
+            if whose.is_none() || asks.iter().all(|other| other.one_by_one() != whose) {
                 asks.extend(asked);
             }
         }

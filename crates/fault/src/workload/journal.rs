@@ -8,7 +8,7 @@ use worker_runtime_core::{
 };
 
 use super::asked::{Answer, Asked};
-use crate::report::Violation;
+use crate::report::{Outcome, Violation};
 
 /// How many calls of the disk were issued so far: the time that a crash is told in.
 pub type Meter = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -126,6 +126,14 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Counts how often somebody was granted a lease, held one on or ended one.
+    pub fn count_leases(&self, outcome: &mut Outcome) {
+        let entries = self.entries.iter();
+        let done = entries
+            .filter(|entry| entry.asked.lease_id().is_some() && entry.answer.done().is_some());
+        outcome.count("leases granted, held on or ended", done.count() as u64);
+    }
+
     /// The newest position that was told at all.
     pub fn told_to(&self) -> Position {
         let event = self.told.keys().next_back().copied().unwrap_or_default();

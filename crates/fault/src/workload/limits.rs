@@ -39,6 +39,7 @@ pub fn clock() -> ManualClock {
 pub fn limits() -> Limits {
     Limits {
         workers_max: 24,
+        leases_max: 8,
         input_bytes_max: 12 << 10,
         inputs_unfinished_max: 4,
         event_bytes_max: 24 << 10,
@@ -81,6 +82,16 @@ pub fn file_options(clock: &ManualClock, seed: u64) -> FileOptions {
     }
 }
 
+/// What scopes are of.
+///
+/// # Errors
+/// When the mount can't be made.
+pub fn mounts() -> Result<Mounts, HarnessError> {
+    let mut mounts = Mounts::default();
+    let made = mounts.set(MOUNT, "/nonexistent/repo");
+    made.doing("make a mount").map(|()| mounts)
+}
+
 /// How a Runtime is opened over it.
 ///
 /// # Errors
@@ -91,14 +102,10 @@ pub fn runtime_options(
     clock: &ManualClock,
     seed: u64,
 ) -> Result<RuntimeOptions, HarnessError> {
-    let mut mounts = Mounts::default();
-    mounts
-        .set(MOUNT, "/nonexistent/repo")
-        .doing("make a mount")?;
     let clock: Arc<dyn Clock> = Arc::new(clock.clone());
     Ok(RuntimeOptions {
         backends: vec![backend],
-        mounts,
+        mounts: mounts()?,
         limits: limits(),
         dispatch,
         clock,

@@ -92,6 +92,16 @@ fn a_session_reaches_what_a_user_can_reach() {
         "run.cancel_requested",
         "input.finished",
         "allocation.released",
+        "acquire lease: done",
+        "acquire lease: repeated",
+        "acquire lease: WR-SCOPE-CONFLICT",
+        "renew lease: done",
+        "renew lease: WR-LEASE-UNKNOWN",
+        "renew lease: WR-FENCE-STALE",
+        "release lease: done",
+        "release lease: WR-FENCE-STALE",
+        "take lease: done",
+        "lease.expired",
         "trimmed",
     ];
     for wanted in wanted {

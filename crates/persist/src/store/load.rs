@@ -12,6 +12,7 @@ use worker_runtime_core::{
         AllocationRecord, IncarnationRecord, LeaseRecord, RuntimeRecord, UnfinishedRecord,
         WorkerRecord,
     },
+    sabotage::{self, Sabotage},
     store::{DamagedRecord, Loaded, StoreError},
 };
 
@@ -76,6 +77,9 @@ pub(super) fn load_table<T: DeserializeOwned>(
         found.digest ^= codec::stored_checksum(value);
         match codec::open_record(table, key, value) {
             Ok(record) => records.push(record),
+            Err(_) if table == lease::TABLE && sabotage::is(Sabotage::HideLostLease) => {
+                is_whole = false;
+            }
             Err(damage) => {
                 is_whole = false;
                 damaged.push(DamagedRecord {

@@ -19,6 +19,7 @@ use crate::{
     lease::AcquireLease,
     record::LeaseRecord,
     runtime::incarnation_at,
+    sabotage::{self, Sabotage},
     store::Change,
     view::{LeaseReceipt, LeaseReleased, LeaseView, wire_scope},
 };
@@ -187,7 +188,13 @@ impl State {
     fn hold_lease(&mut self, held: LeaseRecord) -> Arc<LeaseRecord> {
         let held = Arc::new(held);
         self.touched.leases.insert(held.lease_id);
-        self.change(Change::Lease(held.clone()));
+        let before = self.holdings.lease(held.lease_id);
+        let is_renewed = before.is_some_and(|before| before.fence == held.fence);
+        let is_forgotten = sabotage::is(Sabotage::ForgetLease)
+            || (is_renewed && sabotage::is(Sabotage::ForgetRenewal));
+        if !is_forgotten {
+            self.change(Change::Lease(held.clone()));
+        }
         self.holdings.insert_lease(held.clone());
         held
     }

@@ -6,6 +6,7 @@ const LEAST: Promises = Promises {
     position: Position(7),
     texts: 2,
     trimmed_to: Position(3),
+    leases: 1,
 };
 
 #[test]
@@ -16,6 +17,7 @@ fn an_image_is_looked_at_again_whatever_is_promised_beyond_what_was() {
             ..LEAST
         },
         Promises { texts: 3, ..LEAST },
+        Promises { leases: 2, ..LEAST },
         Promises {
             trimmed_to: Position(4),
             ..LEAST

@@ -7,8 +7,9 @@
 //! later; with no call failing meanwhile, it must come.
 
 use worker_runtime_core::{
-    AsJson, Clock, EventType, InputId, RunId, SeededEntropy, WorkerId,
+    AsJson, Clock, EventType, InputId, LeaseId, RunId, SeededEntropy, WorkerId,
     input::SubmitInput,
+    lease::AcquireLease,
     run::StopReason,
     worker::{BackendSelection, CreateWorker, Intent},
 };
@@ -16,13 +17,16 @@ use worker_runtime_core::{
 use super::{BACK, HEALING_STEPS_MAX, Run};
 use crate::{
     backend::BACKEND,
-    workload::{Answer, Asked, Client, SinkCall},
+    workload::{Answer, Asked, Client, LeaseChange, SinkCall, write_below},
 };
 
 const HANGS: &str = "I9 nothing hangs";
 
 /// How often something may be waited for in vain while no call fails.
 const IN_VAIN_MAX: usize = 4;
+
+/// How long a lease lasts that is held on: longer than any run, however often it waits.
+const LEASE_MS: u64 = 24 * 3_600_000;
 
 /// Steps of the Runtime's clock before the next time: more than the longest wait of what is tried again.
 const STEPS_BETWEEN: usize = 25;
@@ -46,6 +50,9 @@ impl Run<'_> {
             return self.violated(BACK, "the Runtime can't be started".to_owned());
         }
         let mut entropy = SeededEntropy::new(!self.job.seed ^ self.openings << 40);
+        if !self.hold_lease(&mut entropy).await {
+            return self.violated(BACK, "a lease is refused, or not held on".to_owned());
+        }
         let worker_id = WorkerId::mint(self.clock.now(), &mut entropy);
         let mut create = CreateWorker::new(Intent::Assistant { purpose: None });
         create.worker_id = Some(worker_id);
@@ -62,6 +69,33 @@ impl Run<'_> {
             }
             self.outcome.count("inputs run to their end afterwards", 1);
         }
+    }
+
+    /// Takes a lease, or holds on the one that was taken: its fence gives the next one after an opening.
+    async fn hold_lease(&mut self, entropy: &mut SeededEntropy) -> bool {
+        let (lease_id, change) = match self.lease {
+            Some((lease_id, fence)) => (lease_id, LeaseChange::Renew(fence, None)),
+            None => {
+                let lease_id = LeaseId::mint(self.clock.now(), entropy);
+                let request = AcquireLease {
+                    lease_id: Some(lease_id),
+                    holder: "somebody".to_owned(),
+                    scope: write_below("o"),
+                    ttl_ms: LEASE_MS,
+                    reason: None,
+                };
+                (lease_id, LeaseChange::Acquire(Box::new(request)))
+            }
+        };
+        if !self.ask(Asked::Lease(lease_id, change)).await {
+            return false;
+        }
+        let last = self.client.journal().entries.last();
+        let leased = last.and_then(|entry| entry.answer.done()?.leased.as_deref());
+        let fence = leased.map(|view| view.fence);
+        let before = self.lease.map(|(_, fence)| fence);
+        self.lease = fence.map(|fence| (lease_id, fence));
+        fence > before
     }
 
     /// Whether an input of a Worker is accepted, given to its backend, and has its outcome.

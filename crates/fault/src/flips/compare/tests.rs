@@ -1,7 +1,7 @@
 use std::{path::Path, sync::LazyLock};
 
 use worker_runtime_core::{
-    Digest, EventType, Position,
+    Code, Digest, EventType, LeaseId, Position,
     store::{Gap, GapCause},
     view::DamagedView,
 };
@@ -184,6 +184,66 @@ fn a_damaged_record_of_a_worker_that_was_deleted_excuses_nobody() {
         };
         read.views.remove(&first(truth));
         read.damaged.push(damaged("worker", Some(*dead)));
+    });
+    assert_told(&found, "I7 a damaged record is told");
+}
+
+#[test]
+fn a_lease_that_is_not_there_is_noticed_unless_it_is_told() {
+    let lost = |named: Option<LeaseId>, whose: bool, answer: Option<Code>| {
+        broken(|truth, read| {
+            let first = *truth.leases.keys().next().unwrap();
+            read.leases.remove(&first);
+            read.lost_leases.extend(answer.map(|code| (first, code)));
+            let mut record = damaged("lease", None);
+            record.lease_id = named.or(whose.then_some(first));
+            read.damaged.push(record);
+        })
+    };
+    let promise = "I7 a damaged lease is told";
+    assert_eq!(lost(None, true, Some(Code::RecordDamaged)), [""; 0]);
+    assert_told(&lost(None, true, Some(Code::LeaseUnknown)), promise);
+    // Where nobody knows whose it is, one may be missing, and no more.
+    let nobodys = Some(LeaseId::from_bytes([9; 16]));
+    let unknown = Some(Code::LeaseUnknown);
+    assert_eq!(lost(nobodys, false, unknown), [""; 0]);
+    assert_eq!(lost(None, false, unknown), [""; 0]);
+    let found = broken(|truth, read| {
+        assert!(truth.leases.len() > 1, "it has too few leases");
+        read.leases.clear();
+        read.damaged.push(damaged("lease", None));
+    });
+    assert_told(&found, promise);
+    let found = broken(|truth, read| {
+        let mut leases = truth.leases.keys();
+        let mut record = damaged("lease", None);
+        record.lease_id = leases.next().copied();
+        read.damaged.push(record);
+        read.leases.remove(leases.next().unwrap());
+    });
+    assert_told(&found, promise);
+}
+
+#[test]
+fn a_lease_that_is_another_is_noticed_whatever_else_is_damaged() {
+    let found = broken(|_, read| {
+        let view = read.leases.values_mut().next().unwrap();
+        view.holder = "another".to_owned();
+        let mut record = damaged("lease", None);
+        record.lease_id = Some(view.lease_id);
+        read.damaged.push(record);
+    });
+    assert_told(&found, "I7 damaged is never served");
+}
+
+#[test]
+fn a_damaged_lease_excuses_no_worker() {
+    let found = broken(|truth, read| {
+        read.views.remove(&first(truth));
+        let mut record = damaged("lease", None);
+        record.lease_id = truth.leases.keys().next().copied();
+        read.damaged.push(record);
+        read.damaged.push(damaged("lease", None));
     });
     assert_told(&found, "I7 a damaged record is told");
 }
