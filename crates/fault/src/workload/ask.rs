@@ -1,7 +1,7 @@
 //! Asking: every command is entered in the journal before it leaves, and its answer as it comes. What
 //! nobody knows the outcome of is asked again (I5).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::{task::JoinSet, time::timeout};
 use worker_runtime_core::{Clock, Code, PageSize, RunId, Stream, cursor::From as Start};
@@ -19,6 +19,15 @@ const AGAIN_MAX: usize = 3;
 
 /// How late the alarm of a checkpoint may come, by the machine.
 const CHECKPOINT_LATE: Duration = Duration::from_millis(20);
+
+/// How long what is shown is looked at all the time: longer than a commit takes.
+const WATCHED_CLOSELY: Duration = Duration::from_millis(3);
+
+/// And how long where calls of the disk fail: there is no slow disk below it.
+const WATCHED_CLOSELY_WITH_FAULTS: Duration = Duration::from_micros(400);
+
+/// And how often after that.
+const WATCHED_EVERY: Duration = Duration::from_millis(1);
 
 impl Client {
     /// Asks several things at once, and waits for all answers.
@@ -123,11 +132,12 @@ impl Client {
                 (number, answer.ok(), answered_at)
             });
         }
+        let since = Instant::now();
         loop {
             let joined = tokio::select! {
                 biased;
                 joined = under_way.join_next() => joined,
-                () = self.watch() => continue,
+                () = self.watch(since) => continue,
             };
             match joined {
                 Some(Ok((number, answer, answered_at))) => {
@@ -139,9 +149,17 @@ impl Client {
         }
     }
 
-    /// Looks at what is shown while commands are under way: nothing may be that is not durable.
-    async fn watch(&mut self) {
-        tokio::task::yield_now().await;
+    /// Looks at what is shown while commands are under way: nothing may be that is not durable. All the
+    /// time at first, and then now and then: an answer that takes long waits for something.
+    async fn watch(&mut self, since: Instant) {
+        let closely = match self.meets_faults {
+            true => WATCHED_CLOSELY_WITH_FAULTS,
+            false => WATCHED_CLOSELY,
+        };
+        match since.elapsed() < closely {
+            true => tokio::task::yield_now().await,
+            false => tokio::time::sleep(WATCHED_EVERY).await,
+        }
         let Some(observation) = self.observation() else {
             return;
         };
