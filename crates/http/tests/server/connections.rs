@@ -165,6 +165,20 @@ async fn a_server_whose_connections_and_waits_are_all_taken_says_that_it_lives()
             refused.refused(503, "WR-SERVER-BUSY");
             assert_eq!(refused.header("retry-after"), "1");
         }
+        // A browser that is refused does not come back.
+        let busy = host
+            .ask(Method::GET, "/v1/events")
+            .header("Accept", "text/event-stream");
+        let busy = busy.send().await;
+        assert_eq!(busy.status, StatusCode::OK, "{}", busy.text());
+        assert_eq!(busy.header("content-type"), "text/event-stream");
+        assert!(
+            busy.text()
+                .contains("\nevent: busy\ndata: {\"code\":\"WR-SERVER-BUSY\""),
+            "{}",
+            busy.text()
+        );
+        assert!(busy.text().starts_with("retry: "), "{}", busy.text());
     }
     // One that says nothing keeps the place of the reserve for a moment only.
     let silent = TcpStream::connect(host.address).await.unwrap();

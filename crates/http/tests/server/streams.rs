@@ -1,7 +1,7 @@
 //! Open streams, over SSE and WebSockets: one suite for both, each test on both.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -236,6 +236,32 @@ async fn what_was_trimmed_is_one_gap_and_the_rest_follows() {
         assert_eq!(events(&frames), known);
         check_ids(&frames, transport);
     }
+}
+
+/// Between the two looks of a page, which began with where the beginning is, a trim could come.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_beginning_is_never_expired() {
+    let host = Host::small().await;
+    let worker = host.worker().await;
+    let path = format!("/v1/workers/{worker}/events?from=beginning&limit=1");
+    let is_over = AtomicBool::new(false);
+    let write = async {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..300 {
+            let said: String = (0..8 << 10).map(|_| random.alphanumeric()).collect();
+            say(&host, &worker, &said).await;
+        }
+        is_over.store(true, Ordering::Relaxed);
+    };
+    let ask = async || {
+        while !is_over.load(Ordering::Relaxed) {
+            let page = host.get(&path).await;
+            assert_eq!(page.status, StatusCode::OK, "{}", page.text());
+        }
+    };
+    tokio::join!(write, ask(), ask(), ask());
+    // It was trimmed meanwhile.
+    assert_ne!(host.get(&path).await.json()["events"][0]["seq"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

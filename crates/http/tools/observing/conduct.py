@@ -20,6 +20,8 @@ from judging import first_difference, judge
 from running import Connection, Failed, News, Server, end_all
 
 KILLS = 3
+# After which of them the server is away until each client has come in vain.
+KILL_AWAY = 1
 # Until the trim nothing may be trimmed; then it keeps less than what is written while the clients are held.
 RETENTION_BYTES = 256 << 20
 RETENTION_TRIM_BYTES = 1 << 20
@@ -99,10 +101,14 @@ class Run:
         self.writer.go()
         for number in range(KILLS):
             self.back()
+            remarks = {one.name: one.remarks for one in self.followers}
             self.server.kill()
             self.cuts += 1
             told = sorted(one.events for one in self.followers)
             print(f"kill {number + 1}: {told[0]} to {told[-1]} events told", flush=True)
+            if number == KILL_AWAY:
+                # The cut, and a connection that was refused.
+                self.each("refused", lambda one: one.remarks >= remarks[one.name] + 2)
             self.server.start()
         self.back()
 
@@ -171,10 +177,10 @@ def report(run, log, trimmed_to, versions):
     for one in run.followers:
         wrong = judge(one.frames, log, trimmed_to, run.cuts)
         gaps = [frame["data"] for frame in one.frames if frame["frame"] == "gap"]
-        told = ", ".join(f"{gap['from']} to {gap['to']}" for gap in gaps)
+        told = ", ".join(f"{gap['from']} to {gap['to']}" for gap in gaps) or "none"
         print(
             f"{one.name + ' ' + versions[one.name]:<26} {one.events:>6} events, {one.starts - 1} reconnects, "
-            f"{len(gaps)} gap ({told}): {'; '.join(wrong) or 'ok'}"
+            f"gaps: {told}: {'; '.join(wrong) or 'ok'}"
         )
         is_good = is_good and not wrong
     return is_good

@@ -13,7 +13,7 @@ class Follower:
         self.name, self.news = name, news
         # As they came. `(remark)` is what the client itself says of its connections.
         self.frames = []
-        self.position, self.starts, self.events, self.since_start = 0, 0, 0, 0
+        self.position, self.starts, self.events, self.since_start, self.remarks = 0, 0, 0, 0, 0
         self.kept = os.path.join(kept, f"{name}.jsonl")
         with open(os.path.join(kept, f"{name}.log"), "w") as log:
             self.process = start(command, stdout=-1, stderr=log, env=environment)
@@ -33,6 +33,8 @@ class Follower:
         if frame["frame"] == "started":
             self.starts += 1
             self.since_start = 0
+        elif frame["frame"] == "(remark)":
+            self.remarks += 1
         elif frame["frame"] == "event":
             self.events += 1
             self.since_start += 1

@@ -128,7 +128,7 @@ impl Frames {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    fn busy(app: &App, code: Code, detail: &str) -> Self {
+    pub(super) fn busy(app: &App, code: Code, detail: &str) -> Self {
         let retry = BUSY_RETRY + BUSY_RETRY.mul_f64(app.chance());
         Self(State::Last(Frame::Busy(BusyBody {
             code,

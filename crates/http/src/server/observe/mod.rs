@@ -17,5 +17,5 @@ use ends::Over;
 
 pub(super) use ends::over;
 pub(super) use frames::{Asked, Frames};
-pub(super) use sse::{MEDIA_TYPE, respond, wants_stream};
+pub(super) use sse::{MEDIA_TYPE, respond, respond_busy, wants_stream};
 pub(super) use websocket::upgrade;

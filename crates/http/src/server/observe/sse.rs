@@ -14,6 +14,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_core::Stream as FutureStream;
+use worker_runtime_core::Code;
 
 use super::Frames;
 use crate::{
@@ -47,6 +48,15 @@ pub(in crate::server) fn wants_stream(headers: &HeaderMap) -> bool {
 
 /// The answer that sends these frames until they end.
 pub(in crate::server) fn respond(app: &App, frames: Frames, unhurried: Unhurried) -> Response {
+    sent(app, frames, Some(unhurried))
+}
+
+/// The answer to who finds no place, in the time that any answer has.
+pub(in crate::server) fn respond_busy(app: &App, detail: &str) -> Response {
+    sent(app, Frames::busy(app, Code::ServerBusy, detail), None)
+}
+
+fn sent(app: &App, frames: Frames, unhurried: Option<Unhurried>) -> Response {
     let retry = RETRY + RETRY.mul_f64(app.chance());
     let body = Body::from_stream(Encoded {
         frames,
@@ -67,7 +77,7 @@ struct Encoded {
     frames: Frames,
     /// Told with the first frame.
     retry: Option<Duration>,
-    _unhurried: Unhurried,
+    _unhurried: Option<Unhurried>,
 }
 
 impl FutureStream for Encoded {

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -14,6 +14,7 @@ use super::{list::routes, told::AnswerHeader};
 use crate::server::{
     app::App,
     auth::{Guarded, Takes, check_names, guard},
+    observe::{respond_busy, wants_stream},
     refusal::{Refusal, finish},
 };
 
@@ -57,15 +58,19 @@ async fn refused() -> Refusal {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::server) struct InReserve;
 
-/// # Errors
-/// What is kept free is for whoever asks whether the server lives.
-fn check_place(request: &Request) -> Result<(), Refusal> {
+/// What is kept free is for whoever asks whether the server lives. Everybody else is told that it is busy:
+/// in a stream, where one was asked for, as a browser that is refused does not come back.
+fn without_place(app: &App, request: &Request, matched: Option<&str>) -> Option<Response> {
     let is_kept_for = ["/healthz", "/readyz"].contains(&request.uri().path());
     if is_kept_for || request.extensions().get::<InReserve>().is_none() {
-        return Ok(());
+        return None;
     }
     let detail = "as many connections are open as may; ask later";
-    Err(Refusal::new(Code::ServerBusy, detail))
+    let has_streams = matched.is_some_and(|path| path.ends_with("/events"));
+    if has_streams && request.method() == Method::GET && wants_stream(request.headers()) {
+        return Some(respond_busy(app, detail));
+    }
+    Some(Refusal::new(Code::ServerBusy, detail).into_response())
 }
 
 /// hyper has limits of its own for these, farther out, and tells them without a body.
@@ -121,12 +126,12 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     let began = app.0.clock.monotonic();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
-    let checked = check_head(&app, &request)
-        .and_then(|()| check_names(&app, &request))
-        .and_then(|()| check_place(&request));
-    let response = match checked {
-        Ok(()) => next.run(request).instrument(span.clone()).await,
-        Err(refusal) => refusal.into_response(),
+    let checked = check_head(&app, &request).and_then(|()| check_names(&app, &request));
+    let route = matched.as_ref().map(MatchedPath::as_str);
+    let response = match (checked, without_place(&app, &request, route)) {
+        (Err(refusal), _) => refusal.into_response(),
+        (Ok(()), Some(busy)) => busy,
+        (Ok(()), None) => next.run(request).instrument(span.clone()).await,
     };
     let mut response = span.in_scope(|| finish(response, &request_id));
     tracing::debug!(parent: &span, status = response.status().as_u16(), "answered");
