@@ -48,6 +48,8 @@ pub struct Bench {
     pub rounds: usize,
     /// Where a process that the bench started itself does its part.
     pub child: Option<PathBuf>,
+    /// Whether this is such a process, and what the bench measures itself beside.
+    pub peer: bool,
     scratch: PathBuf,
 }
 
@@ -98,6 +100,7 @@ fn parse(name: &'static str, scratch: &Path) -> Result<Bench, Failure> {
         quick: false,
         rounds: 0,
         child: None,
+        peer: false,
         scratch: scratch.to_path_buf(),
     };
     let mut arguments = std::env::args().skip(1);
@@ -112,6 +115,7 @@ fn parse(name: &'static str, scratch: &Path) -> Result<Bench, Failure> {
             "--quick" => bench.quick = true,
             "--dir" => bench.scratch = value()?.into(),
             "--rounds" => bench.rounds = value()?.parse()?,
+            "--peer" => bench.peer = true,
             "--child" => bench.child = Some(value()?.into()),
             other => {
                 return Err(Failure::new(format!(

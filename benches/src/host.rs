@@ -61,8 +61,19 @@ impl Host {
     /// # Errors
     /// When store or Runtime can't be opened.
     pub async fn open_with(dir: &Path, options: RuntimeOptions) -> Result<Self, Failure> {
+        Self::over(|| open_store(dir), options).await
+    }
+
+    /// The same over a store that is opened so.
+    ///
+    /// # Errors
+    /// When store or Runtime can't be opened.
+    pub async fn over(
+        open: impl FnOnce() -> Result<Box<dyn Store>, Failure>,
+        options: RuntimeOptions,
+    ) -> Result<Self, Failure> {
         let started = Instant::now();
-        let inner = open_store(dir)?;
+        let inner = open()?;
         let store_opened = started.elapsed();
         let (store, counts) = MeasuredStore::new(inner);
         let runtime = Runtime::open(Box::new(store), options).await?;

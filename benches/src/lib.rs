@@ -10,6 +10,7 @@
 //! - [`ledger`], [`inputs`], [`subscriber`]: what was acknowledged, what was received, and that they
 //!   are the same
 //! - [`peer`]: what it is measured beside
+//! - [`served`]: a server in a process of its own; [`sse`]: who follows it; [`pages`]: who reads pages of it
 //! - [`stats`], [`table`]: figures
 //!
 //! A bench prints no figure before its ledger holds: a fast wrong answer is none.
@@ -21,8 +22,11 @@ pub mod host;
 pub mod inputs;
 pub mod ledger;
 pub mod measured_store;
+pub mod pages;
 pub mod payload;
 pub mod peer;
+pub mod served;
+pub mod sse;
 pub mod stats;
 pub mod subscriber;
 pub mod table;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use worker_runtime_core::{Clock, Entropy, Runtime};
 
-use super::{auth::Tokens, metrics::Metrics, waits::Waits};
+use super::{auth::Tokens, metrics::Metrics, observe::Encoded, waits::Waits};
 
 /// What the server takes at most (I9).
 #[derive(Debug, Clone)]
@@ -90,6 +90,8 @@ pub(super) struct AppParts {
     pub(super) origins: Vec<String>,
     /// Long-polls that wait.
     pub(super) waits: Waits,
+    /// What was written for those who follow.
+    pub(super) encoded: Encoded,
     /// Turns true when the server is about to end.
     pub(super) draining: watch::Receiver<bool>,
 }

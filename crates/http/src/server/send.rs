@@ -4,8 +4,8 @@
 //! as long as it likes; hyper has no limit for that. What has been taken by the system does not count:
 //! that is the system's memory, and bounded.
 //!
-//! An open stream may be paused by its reader for longer: it holds little here, and what it did not read is
-//! in the store.
+//! An open stream may be paused by its reader for longer: what it did not read is in the store, and no more
+//! of it is taken from there than the connection sends.
 //!
 //! Called by `serve`, around every connection.
 
@@ -14,23 +14,36 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
 };
+
+/// How many bytes of a stream wait in a connection before it is given no more.
+const AHEAD_BYTES_MAX: usize = 16 << 10;
 
 /// How long what is written to a connection may wait to be taken. Clones are of one connection.
 #[derive(Debug, Clone)]
 pub(super) struct Hurry {
     answer_max: Duration,
     stream_max: Duration,
-    is_stream: Arc<AtomicBool>,
+    streams: Arc<Streams>,
+}
+
+/// What is known of the stream that a connection sends.
+#[derive(Debug, Default)]
+struct Streams {
+    is_open: AtomicBool,
+    /// Given to the connection since it last had sent all that it held.
+    ahead_bytes: AtomicUsize,
+    waits: AtomicWaker,
 }
 
 /// While it is held, its connection sends an open stream.
@@ -41,26 +54,57 @@ impl Hurry {
         Self {
             answer_max,
             stream_max,
-            is_stream: Arc::default(),
+            streams: Arc::default(),
         }
     }
 
     pub(super) fn unhurried(&self) -> Unhurried {
-        self.is_stream.store(true, Ordering::Relaxed);
+        self.streams.is_open.store(true, Ordering::Relaxed);
         Unhurried(self.clone())
     }
 
     fn send_max(&self) -> Duration {
-        match self.is_stream.load(Ordering::Relaxed) {
+        match self.streams.is_open.load(Ordering::Relaxed) {
             true => self.stream_max,
             false => self.answer_max,
         }
+    }
+
+    /// All that was written is sent.
+    fn sent(&self) {
+        if self.streams.ahead_bytes.swap(0, Ordering::AcqRel) >= AHEAD_BYTES_MAX {
+            self.streams.waits.wake();
+        }
+    }
+}
+
+impl Unhurried {
+    /// Ready when the connection has sent most of what it was given.
+    pub(super) fn poll_sent(&self, context: &Context<'_>) -> Poll<()> {
+        let streams = &self.0.streams;
+        let is_ahead = || streams.ahead_bytes.load(Ordering::Acquire) >= AHEAD_BYTES_MAX;
+        if is_ahead() {
+            streams.waits.register(context.waker());
+            // It may have been sent before there was anybody to tell.
+            if is_ahead() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The connection is given so much.
+    pub(super) fn give(&self, bytes: usize) {
+        self.0
+            .streams
+            .ahead_bytes
+            .fetch_add(bytes, Ordering::AcqRel);
     }
 }
 
 impl Drop for Unhurried {
     fn drop(&mut self) {
-        self.0.is_stream.store(false, Ordering::Relaxed);
+        self.0.streams.is_open.store(false, Ordering::Relaxed);
     }
 }
 
@@ -141,6 +185,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SendWithin<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
         self.late = None;
+        self.hurry.sent();
         Poll::Ready(Ok(()))
     }
 

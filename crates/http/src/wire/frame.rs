@@ -92,7 +92,7 @@ fn to_text<T: Serialize>(body: &T) -> serde_json::Result<Cow<'static, str>> {
 #[derive(Debug, Clone)]
 pub struct EventFrame {
     pub(crate) cursor: Cursor,
-    pub(crate) json: Box<RawValue>,
+    pub(crate) json: Arc<RawValue>,
 }
 
 impl Serialize for EventFrame {

@@ -38,7 +38,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// What is said before `drip` is.
 const DROPS: [&str; 5] = ["dr", "o", "p é ", "by", " drop "];
 
-/// Says what it was sent in capitals, `drip` in drops; keeps `wait` running, and asks about `ask`.
+/// Says what it was sent in capitals, `drip` in drops and `trickle` for longer; keeps `wait` running, and asks about `ask`.
 pub(crate) struct Shout(&'static str);
 
 #[async_trait]
@@ -69,7 +69,12 @@ impl ExecutionBackend for Shout {
                 std::future::pending::<()>().await;
             }
             let block = sink.open_block(BlockKind::Text, None).unwrap();
-            if text == "drip" {
+            let times = match &*text {
+                "drip" => 1,
+                "trickle" => 10,
+                _ => 0,
+            };
+            for _ in 0..times {
                 for drop in DROPS {
                     sink.append(block, drop).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(20)).await;

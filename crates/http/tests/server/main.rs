@@ -10,7 +10,8 @@
 //! - `heads`: addresses and headers that are too large, and what is no request at all
 //! - `refusals`: bodies, parameters, paths and methods that are wrong
 //! - `events`: poll and long-poll, cursors of every kind
-//! - `streams`: SSE and WebSockets, one suite for both; `watch`: their client
+//! - `streams`, `streams_end`: SSE and WebSockets, one suite for both; `watch`: their client
+//! - `previews`: what has not ended, in streams and in transcripts
 //! - `document`: the OpenAPI document against the routes and what they answer
 //! - `metrics`: what is counted
 //! - `connections`: slow and many clients, and the end in order
@@ -38,7 +39,9 @@ mod leases;
 mod metrics;
 mod observe;
 mod paths;
+mod previews;
 mod refusals;
 mod routes;
 mod streams;
+mod streams_end;
 mod watch;

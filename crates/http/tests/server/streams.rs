@@ -1,38 +1,35 @@
-//! Open streams, over SSE and WebSockets: one suite for both, each test on both.
+//! Open streams, over SSE and WebSockets: where they begin, what they hold, gaps, filters. One suite for both
+//! transports, each test on both.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
-use worker_runtime_core::{Cursor, Position, RuntimeId, Stream, SystemEntropy};
-use worker_runtime_http::{
-    server::HttpLimits,
-    wire::{AccessScope, CreateToken},
-};
+use worker_runtime_core::{Cursor, Position, RuntimeId, Stream};
+use worker_runtime_http::server::HttpLimits;
 
 use crate::{
     host::{Host, text},
     watch::{Asking, BOTH, Frame, Transport, Watch},
 };
 
-async fn open(host: &Host, path: &str, transport: Transport) -> Watch {
+pub(crate) async fn open(host: &Host, path: &str, transport: Transport) -> Watch {
     let opened = Asking::of(host, path).open(transport).await;
     opened.unwrap_or_else(|reply| panic!("{}: {}", reply.status, reply.text()))
 }
 
 /// A Worker that was sent one input, and has done it.
-async fn done(host: &Host, said: &str) -> String {
+pub(crate) async fn done(host: &Host, said: &str) -> String {
     let worker = host.worker().await;
     say(host, &worker, said).await;
     worker
 }
 
 /// Sends an input and waits for its run's end.
-async fn say(host: &Host, worker: &str, said: &str) {
+pub(crate) async fn say(host: &Host, worker: &str, said: &str) {
     let from = host
         .get(&format!("/v1/workers/{worker}/events?from=now"))
         .await;
@@ -59,7 +56,7 @@ fn events(frames: &[Frame]) -> Vec<Value> {
     events.map(|frame| frame.data.clone()).collect()
 }
 
-fn check_ids(frames: &[Frame], transport: Transport) {
+pub(crate) fn check_ids(frames: &[Frame], transport: Transport) {
     for frame in frames {
         let has_cursor = !["delta", "busy", "end", "(closed)"].contains(&&*frame.name);
         let id = (has_cursor && transport == Transport::Sse).then(|| frame.cursor());
@@ -321,133 +318,6 @@ async fn what_is_wrong_is_refused_before_a_stream_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_gone_ends_its_streams_and_no_browser_comes_back_for_ever() {
-    for transport in BOTH {
-        let host = Host::start().await;
-        let worker = done(&host, "hello").await;
-        let path = format!("/v1/workers/{worker}/events");
-        let mut watch = open(&host, &path, transport).await;
-        let frames = watch.until("up_to_date").await;
-        let cursor = frames.last().unwrap().cursor();
-        host.post(&format!("/v1/workers/{worker}/stop"), json!({}))
-            .await;
-        let ended = |frame: &Frame| frame.data["type"] == "worker.stopped";
-        watch.until_that(ended).await;
-        let deleted = host.ask(Method::DELETE, &format!("/v1/workers/{worker}"));
-        let deleted = deleted.token(&host.operate).send().await;
-        assert!(deleted.status.is_success(), "{}", deleted.text());
-        let rest = watch.rest().await;
-        let end = rest.iter().find(|frame| frame.name == "end").unwrap();
-        assert_eq!(end.data["reason"], "deleted");
-        if transport == Transport::WebSocket {
-            assert_eq!(rest.last().unwrap().data["code"], 1000);
-        }
-        let again = |query: String| {
-            let asking = Asking::of(&host, format!("{path}{query}"));
-            async move { asking.open(transport).await.err().unwrap() }
-        };
-        again(String::new()).await.refused(410, "WR-WORKER-DELETED");
-        let with_cursor = again(format!("?cursor={cursor}")).await;
-        match transport {
-            Transport::Sse => {
-                assert_eq!(with_cursor.status, StatusCode::NO_CONTENT);
-                assert!(with_cursor.bytes.is_empty());
-            }
-            Transport::WebSocket => {
-                with_cursor.refused(410, "WR-WORKER-DELETED");
-            }
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_ends_with_its_token() {
-    let host = Host::start().await;
-    for transport in BOTH {
-        for expires_in_seconds in [None, Some(2)] {
-            let request = CreateToken {
-                name: "a test".into(),
-                scope: AccessScope::Observe,
-                expires_in_seconds,
-            };
-            let made = host.tokens.create(&request, &mut SystemEntropy).unwrap();
-            let mut asking = Asking::of(&host, "/v1/events");
-            asking.token = &made.token;
-            let mut watch = asking.open(transport).await.ok().unwrap();
-            watch.until("up_to_date").await;
-            if expires_in_seconds.is_none() {
-                assert!(host.tokens.revoke(&made.view.token_id).unwrap());
-            }
-            let rest = watch.rest().await;
-            assert_eq!(rest[0].name, "end", "{rest:?}");
-            assert_eq!(rest[0].data["reason"], "token");
-            if transport == Transport::WebSocket {
-                assert_eq!(rest[1].data, json!({ "code": 1008, "reason": "token" }));
-            }
-            let refused = asking.open(transport).await.err().unwrap();
-            refused.refused(401, "WR-TOKEN-INVALID");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_ends_says_so_to_every_stream_and_waits_for_none() {
-    let mut host = Host::start().await;
-    let mut watches = Vec::new();
-    for transport in BOTH {
-        let mut watch = open(&host, "/v1/events", transport).await;
-        watch.until("up_to_date").await;
-        watches.push((transport, watch));
-    }
-    host.end().await;
-    for (transport, watch) in watches {
-        let rest = watch.rest().await;
-        assert_eq!(rest[0].name, "end", "{rest:?}");
-        assert_eq!(rest[0].data["reason"], "draining");
-        if transport == Transport::WebSocket {
-            assert_eq!(rest[1].data["code"], 1012);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_stream_too_many_is_told_to_come_back_later() {
-    let limits = HttpLimits {
-        waiting_per_token_max: 1,
-        ..HttpLimits::default()
-    };
-    let host = Host::with(limits).await;
-    for transport in BOTH {
-        let mut first = open(&host, "/v1/events", transport).await;
-        first.until("up_to_date").await;
-        let rest = open(&host, "/v1/events", transport).await.rest().await;
-        assert_eq!(rest[0].name, "busy");
-        assert_eq!(rest[0].data["code"], "WR-SERVER-BUSY");
-        let retry_ms = rest[0].data["retry_ms"].as_u64().unwrap();
-        assert!((5_000..=10_000).contains(&retry_ms));
-        match transport {
-            Transport::Sse => assert_eq!(rest[0].retry_ms, Some(retry_ms)),
-            Transport::WebSocket => assert_eq!(rest[1].data["code"], 1013),
-        }
-        check_ids(&rest, transport);
-        drop(first);
-        // Its place is free once the server has noticed.
-        let deadline = Instant::now() + crate::host::DEADLINE;
-        while open(&host, "/v1/events", transport)
-            .await
-            .next()
-            .await
-            .unwrap()
-            .name
-            == "busy"
-        {
-            assert!(Instant::now() < deadline, "the place is never free");
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_filter_leaves_out_and_the_cursor_advances_over_it() {
     let limits = HttpLimits {
         heartbeat_every: Duration::from_millis(100),
@@ -503,83 +373,5 @@ async fn a_filter_leaves_out_and_the_cursor_advances_over_it() {
                 |frame: &Frame| frame.name == "heartbeat" && frame.data["cursor"] == newest;
             watch.until_that(reached).await;
         }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn previews_join_to_the_text_and_have_no_id() {
-    let host = Host::start().await;
-    for transport in BOTH {
-        let worker = host.worker().await;
-        let path = format!("/v1/workers/{worker}/events?deltas=true");
-        let mut watch = open(&host, &path, transport).await;
-        watch.until("up_to_date").await;
-        host.post(&format!("/v1/workers/{worker}/input"), text("drip", "drip"))
-            .await;
-        let ended = |frame: &Frame| frame.data["type"] == "block.finished";
-        let frames = watch.until_that(ended).await;
-        check_ids(&frames, transport);
-        let mut live = String::new();
-        let mut deltas = 0;
-        for frame in frames.iter().filter(|frame| frame.name == "delta") {
-            let text = frame.data["text"].as_str().unwrap();
-            match frame.data["op"].as_str().unwrap() {
-                "append" => {
-                    assert_eq!(frame.data["offset_bytes"], json!(live.len()), "{frames:?}");
-                    live.push_str(text);
-                }
-                "replace" => text.clone_into(&mut live),
-                other => panic!("{other}"),
-            }
-            deltas += 1;
-        }
-        let whole = frames.last().unwrap().data["data"]["text"]
-            .as_str()
-            .unwrap();
-        assert_eq!(whole, "dro\u{70} \u{e9} by drop DRIP");
-        assert!(
-            deltas >= 2 && whole.starts_with(&live),
-            "{live:?} of {whole:?}"
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_answers_pings_and_takes_no_commands() {
-    let host = Host::start().await;
-    let mut watch = open(&host, "/v1/events", Transport::WebSocket).await;
-    watch.until("up_to_date").await;
-    watch.send(Message::Ping(b"there?".as_slice().into())).await;
-    watch.send(Message::text(r#"{"stop":true}"#)).await;
-    let rest = watch.rest().await;
-    assert_eq!(rest[0].data["reason"], "refused");
-    assert_eq!(rest[1].data["code"], 1008);
-    assert!(
-        host.get("/v1/runtime").await.json()["live"]
-            .as_bool()
-            .unwrap()
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_counted_while_it_is_open() {
-    let host = Host::start().await;
-    for transport in BOTH {
-        let label = match transport {
-            Transport::Sse => "sse",
-            Transport::WebSocket => "websocket",
-        };
-        let counted = async |count: u32| {
-            let told = format!("worker_runtime_http_streams{{transport=\"{label}\"}} {count}\n");
-            let deadline = Instant::now() + crate::host::DEADLINE;
-            while !host.get("/metrics").await.text().contains(&told) {
-                assert!(Instant::now() < deadline, "{told} is never told");
-            }
-        };
-        let mut watch = open(&host, "/v1/events", transport).await;
-        watch.until("up_to_date").await;
-        counted(1).await;
-        drop(watch);
-        counted(0).await;
     }
 }

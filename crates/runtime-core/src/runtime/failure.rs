@@ -164,7 +164,7 @@ impl Writer {
             false => self.shared.live.reset_after_failure(),
         }
         self.shared.publish_all(&self.state);
-        self.shared.notify(self.state.workers.keys().copied());
+        self.shared.notify_all();
         self.go_on(dropped);
         // What this adds is committed with the next command; a tick makes sure that there is one.
         let retry_at = self

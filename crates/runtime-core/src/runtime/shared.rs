@@ -4,8 +4,10 @@
 //! the records in one short look, so that every view carries the cursor at which it is true.
 //!
 //! - `news`: who waits for it
+//! - `recent`: the newest events, for whoever keeps up
 
 mod news;
+mod recent;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,13 +15,14 @@ use std::{
 };
 
 use news::News;
+use recent::Recent;
 
 pub(crate) use news::NewsOf;
 
 use super::{Backends, LiveRuns, Observation};
 use crate::{
-    Cursor, CursorError, EventType, Fence, Incarnation, LeaseId, Position, RuntimeId, Stream,
-    Timestamp, WorkerId,
+    Cursor, CursorError, Event, EventType, Fence, Incarnation, LeaseId, Position, RuntimeId,
+    Stream, Timestamp, WorkerId,
     backend::BackendFactory,
     error::{OpenError, WorkerError},
     holdings::Holdings,
@@ -27,7 +30,7 @@ use crate::{
     record::{IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord, WorkerRecord},
     sabotage::{self, Sabotage},
     state::{State, Touched, WorkerState, hold_undamaged, void_at_opening},
-    store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreReader, WentBack},
+    store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreError, StoreReader, WentBack},
     sync::{
         Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
@@ -94,6 +97,7 @@ pub(crate) struct Shared {
     position: AtomicU64,
     snapshot: RwLock<Snapshot>,
     news: Mutex<News>,
+    recent: Recent,
 }
 
 impl Shared {
@@ -164,6 +168,7 @@ impl Shared {
                 went_back,
             }),
             news: Mutex::new(News::open(position)),
+            recent: Recent::default(),
         }
     }
 
@@ -179,8 +184,9 @@ impl Shared {
         (snapshot, position)
     }
 
-    /// Shows what was committed: the touched records and the new position, in one step.
-    pub(crate) fn publish(&self, state: &State, touched: &Touched) {
+    /// Shows what was committed: these events, the touched records, and the new position, in one step.
+    pub(crate) fn publish(&self, state: &State, touched: &Touched, events: Vec<Event>) {
+        self.recent.add(events);
         let mut snapshot = self
             .snapshot
             .write()
@@ -238,7 +244,25 @@ impl Shared {
             snapshot.holdings.clone_from(&state.holdings);
             snapshot.leases_expire_at.clear();
         }
-        self.publish(state, &all);
+        self.publish(state, &all, Vec::new());
+    }
+
+    /// A part of a stream: from memory if all of it is there, or else from the store.
+    pub(crate) fn replay(&self, request: &ReplayRequest) -> Result<ReplayPage, StoreError> {
+        match self.replay_recent(request) {
+            Some(page) => Ok(page),
+            None => self.reader.replay(request),
+        }
+    }
+
+    /// The same from memory alone: nothing that it would have to wait for.
+    pub(crate) fn replay_recent(&self, request: &ReplayRequest) -> Option<ReplayPage> {
+        // Of a deleted Worker only its end is left, and the store knows it.
+        let is_deleted = |worker_id| self.read().0.deleted.contains(&worker_id);
+        match request.stream {
+            Stream::Worker(worker_id) if is_deleted(worker_id) => None,
+            _ => self.recent.replay(request),
+        }
     }
 
     /// The cursor after a position.

@@ -344,7 +344,7 @@ impl Writer {
             answers.for_each(|answer| answer.deliver(None));
         }
         if sabotage::is(Sabotage::PublishBeforeCommit) {
-            self.shared.publish(&self.state, &touched);
+            self.shared.publish(&self.state, &touched, Vec::new());
         }
         let outcome = match self.spoiled.take() {
             Some(error) => Err(error),
@@ -354,7 +354,7 @@ impl Writer {
         match outcome {
             Ok(()) => {
                 self.failing.committed(!batch.is_empty());
-                self.publish(&batch, &touched);
+                self.publish(batch, &touched);
                 self.answers
                     .drain(..)
                     .for_each(|answer| answer.deliver(None));
@@ -364,20 +364,20 @@ impl Writer {
         }
     }
 
-    fn publish(&mut self, batch: &Batch, touched: &Touched) {
-        self.shared.publish(&self.state, touched);
+    fn publish(&mut self, batch: Batch, touched: &Touched) {
+        let is_empty = batch.is_empty();
+        let before = self.shared.position();
+        let workers = batch.events.iter().filter_map(|event| event.worker);
+        let told: Vec<_> = workers.map(|place| place.worker_id).collect();
+        self.shared.publish(&self.state, touched, batch.events);
         if let Some(deadline) = self.state.deadline.take() {
             self.alarm.wake_at(self.time.monotonic_of(deadline));
         }
-        if batch.is_empty() {
+        if is_empty {
             return;
         }
         self.shared.live.forget_closed();
-        let workers = batch
-            .events
-            .iter()
-            .filter_map(|event| event.worker.map(|place| place.worker_id));
-        self.shared.notify(workers);
+        self.shared.notify(before, told.into_iter());
         let now = self.clock.monotonic();
         if self.active_at.replace(now).is_none() {
             self.alarm

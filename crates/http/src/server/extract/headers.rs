@@ -56,9 +56,7 @@ impl Header {
     pub(in crate::server) const fn about(self) -> &'static str {
         match self {
             Self::IfMatch => "Only while the Worker's `ETag` is one of these, compared strongly",
-            Self::IfNoneMatch => {
-                "Only when the Worker's `ETag` is none of these, compared weakly; else 304"
-            }
+            Self::IfNoneMatch => "Only when the `ETag` is none of these, compared weakly; else 304",
             Self::IdempotencyKey => "Stands for the id that the body leaves out",
             Self::LastEventId => {
                 "The cursor to go on after, as a client sends it that comes back; it wins over `cursor`"

@@ -1,11 +1,14 @@
 //! What was said.
 
-use axum::{Json, extract::State};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use worker_runtime_core::{Code, TranscriptFrom, WorkerId, view::TranscriptPage};
+use worker_runtime_core::{Code, TranscriptFrom, WorkerId};
 
-use super::workers::Limit;
+use super::{
+    seen::{entity_tag, unless_known},
+    workers::Limit,
+};
 use crate::server::{
     app::App,
     extract::{Path, Query, present},
@@ -32,7 +35,8 @@ pub(in crate::server) async fn get(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
     Query(query): Query<TranscriptQuery>,
-) -> Result<Json<TranscriptPage>, Refusal> {
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let from = match (query.from, query.before) {
         (None, None) => TranscriptFrom::End,
         (Some(item), None) => TranscriptFrom::Item(item),
@@ -43,9 +47,7 @@ pub(in crate::server) async fn get(
         }
     };
     let observation = app.0.runtime.observation();
-    Ok(Json(observation.transcript(
-        worker_id,
-        from,
-        query.limit.0,
-    )?))
+    let page = observation.transcript(worker_id, from, query.limit.0)?;
+    let (tag, cursor) = (entity_tag(&page)?, page.cursor);
+    unless_known(&headers, page, &tag, cursor)
 }

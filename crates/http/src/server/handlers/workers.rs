@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use axum::{
     Extension, Json,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -25,7 +25,7 @@ use crate::{
         extract::{
             Header, Json as Body, Named, Path, Query, idempotency_key, named_by, present, tags,
         },
-        handlers::seen::{catalog, entity_tag},
+        handlers::seen::{catalog, entity_tag, unless_known},
         refusal::Refusal,
         routes::AnswerHeader,
     },
@@ -203,28 +203,12 @@ pub(in crate::server) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let view = app.0.runtime.catalog().get(worker_id)?;
-    let cursor = HeaderValue::from_str(&view.cursor.to_string());
     let tag = entity_tag(&view)?;
     if tags(&headers, Header::IfMatch)?.is_some_and(|wanted| !wanted.have_strongly(&tag)) {
         return Err(WorkerError::Changed(worker_id).into());
     }
-    let known = tags(&headers, Header::IfNoneMatch)?;
-    let is_known = known.is_some_and(|known| known.have_weakly(&tag));
-    let mut response = match is_known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => Json(view).into_response(),
-    };
-    let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
-        headers.insert(AnswerHeader::ETag.name(), tag);
-    }
-    // The representation may be as it was while the stream went on.
-    if let Ok(cursor) = cursor {
-        headers.insert(AnswerHeader::Cursor.name(), cursor);
-    }
-    let revalidate = HeaderValue::from_static("private, no-cache");
-    headers.insert(header::CACHE_CONTROL, revalidate);
-    Ok(response)
+    let cursor = view.cursor;
+    unless_known(&headers, view, &tag, cursor)
 }
 
 pub(in crate::server) async fn update(

@@ -11,11 +11,10 @@ use std::{
 };
 
 use futures_core::Stream as FutureStream;
-use serde_json::value::to_raw_value;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use worker_runtime_core::{
     Code, Cursor, CursorError, DeltaOp, EventFilter, ObserveOptions, ObserveStream, Observed,
-    PageSize, Stream, WireEvent,
+    PageSize, Stream,
     cursor::From as Start,
     error::ReadError,
     store::{Gap, GapCause},
@@ -35,8 +34,8 @@ use crate::{
 
 /// How much is read at once for one stream, and about how much is sent at once.
 const PAGE: PageSize = PageSize {
-    events_max: 64,
-    bytes_max: 32 << 10,
+    events_max: 32,
+    bytes_max: 16 << 10,
 };
 /// Whatever is asked for, a heartbeat is no busy loop.
 const HEARTBEAT_EVERY_MIN: Duration = Duration::from_millis(10);
@@ -250,11 +249,8 @@ impl Open {
                 }
             }
             Observed::Event(cursor, event) => {
-                let json = to_raw_value(&WireEvent {
-                    event: &event,
-                    runtime_id: self.app.0.runtime.observation().runtime_id(),
-                    cursor,
-                })?;
+                let runtime_id = self.app.0.runtime.observation().runtime_id();
+                let json = self.app.0.encoded.json(&event, runtime_id, cursor)?;
                 batch.bytes = batch.bytes.saturating_add(json.get().len());
                 Frame::Event(EventFrame { cursor, json })
             }

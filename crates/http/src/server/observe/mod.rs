@@ -3,11 +3,13 @@
 //!
 //! - `ends`: when an observation is over, also that of a long-poll
 //! - `frames`: what is sent, in order; what the core observes, heartbeats, and the end
+//! - `encoded`: the newest events as JSON, written once for all who are sent them
 //! - `sse`, `websocket`: how it is sent
 //!
 //! Who can't be followed is told in the stream itself, as a gap, and who can't be served now as busy: a
 //! browser gives up for ever on any other status than 200.
 
+mod encoded;
 mod ends;
 mod frames;
 mod sse;
@@ -15,6 +17,7 @@ mod websocket;
 
 use ends::Over;
 
+pub(super) use encoded::Encoded;
 pub(super) use ends::over;
 pub(super) use frames::{Asked, Frames};
 pub(super) use sse::{MEDIA_TYPE, respond, respond_busy, wants_stream};

@@ -61,7 +61,7 @@ fn sent(app: &App, frames: Frames, unhurried: Option<Unhurried>) -> Response {
     let body = Body::from_stream(Encoded {
         frames,
         retry: Some(retry),
-        _unhurried: unhurried,
+        unhurried,
     });
     let headers = [
         (header::CONTENT_TYPE, MEDIA_TYPE),
@@ -77,13 +77,16 @@ struct Encoded {
     frames: Frames,
     /// Told with the first frame.
     retry: Option<Duration>,
-    _unhurried: Option<Unhurried>,
+    unhurried: Option<Unhurried>,
 }
 
 impl FutureStream for Encoded {
     type Item = serde_json::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(unhurried) = &self.unhurried {
+            ready!(unhurried.poll_sent(context));
+        }
         let Some(batch) = ready!(Pin::new(&mut self.frames).poll_next(context)) else {
             return Poll::Ready(None);
         };
@@ -97,6 +100,9 @@ impl FutureStream for Encoded {
                 // Nothing that is sent could fail so; what can't be written is not passed over.
                 return Poll::Ready(Some(Err(error)));
             }
+        }
+        if let Some(unhurried) = &self.unhurried {
+            unhurried.give(text.len());
         }
         Poll::Ready(Some(Ok(text.into())))
     }

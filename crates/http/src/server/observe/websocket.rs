@@ -8,6 +8,7 @@ use axum::{
     extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code},
     response::Response,
 };
+use futures_util::SinkExt;
 
 use super::{Frames, frames::end};
 use crate::{
@@ -59,7 +60,7 @@ async fn send(mut socket: WebSocket, mut frames: Frames) -> Result<(), axum::Err
         let Some(batch) = batch else { return Ok(()) };
         for frame in &batch {
             let message = serde_json::to_string(frame).map_err(axum::Error::new)?;
-            socket.send(Message::Text(message.into())).await?;
+            socket.feed(Message::Text(message.into())).await?;
             if let Some(close) = close_of(frame) {
                 socket.send(Message::Close(Some(close))).await?;
                 // What the client sent meanwhile is read, or the system would cut the connection before the
@@ -69,6 +70,7 @@ async fn send(mut socket: WebSocket, mut frames: Frames) -> Result<(), axum::Err
                 return Ok(());
             }
         }
+        socket.flush().await?;
     }
 }
 

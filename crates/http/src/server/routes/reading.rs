@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use worker_runtime_core::view::TranscriptPage;
 
-use super::route::Route;
+use super::{route::Route, told::AnswerHeader};
 use crate::{
     server::extract::Header,
     server::handlers::{
@@ -27,7 +27,14 @@ pub(super) fn of_reading() -> Vec<Route> {
             transcript::get,
         )
         .query::<TranscriptQuery>()
-        .answers::<TranscriptPage>(OK, "A page of it"),
+        .looks_at(&[Header::IfNoneMatch])
+        .answers::<TranscriptPage>(OK, "A page of it")
+        .with(&[AnswerHeader::ETag, AnswerHeader::Cursor])
+        .answers_nothing(
+            StatusCode::NOT_MODIFIED,
+            "It is as the `If-None-Match` says",
+        )
+        .with(&[AnswerHeader::ETag, AnswerHeader::Cursor]),
         Route::get(
             "/v1/workers/{worker_id}/events",
             "listWorkerEvents",

@@ -58,7 +58,8 @@ impl AnswerHeader {
         match self {
             Self::RequestId => "The id of the request: the one that it bore, or a new one",
             Self::ETag => {
-                "What the Worker is, without its cursor; for `If-Match` and `If-None-Match`"
+                "What the representation is, without its cursor; for `If-None-Match`, and a Worker's for \
+                 `If-Match`"
             }
             Self::Cursor => "The position that the answer is of, from which events can be read on",
             Self::Location => "The path of what was made; not with `dry_run`",

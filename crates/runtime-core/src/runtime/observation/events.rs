@@ -7,7 +7,7 @@ use crate::{
     error::{ReadError, Unavailable},
     runtime::redact::redact,
     sabotage::{self, Sabotage},
-    store::ReplayRequest,
+    store::{ReplayPage, ReplayRequest},
     sync,
     view::EventPage,
 };
@@ -188,23 +188,53 @@ impl Observation {
         size: PageSize,
         filter: &EventFilter,
     ) -> Result<EventPage, ReadError> {
+        let request = self.request(stream, after, until, size);
+        let page = self.shared.replay(&request).map_err(Unavailable::from)?;
+        Ok(self.page_of(&request, page, filter))
+    }
+
+    /// A page of what memory holds; `None` when the store is to be read.
+    pub(in crate::runtime) fn recent_page(
+        &self,
+        stream: Stream,
+        after: Position,
+        until: Position,
+        size: PageSize,
+        filter: &EventFilter,
+    ) -> Option<EventPage> {
+        let request = self.request(stream, after, until, size);
+        let page = self.shared.replay_recent(&request)?;
+        Some(self.page_of(&request, page, filter))
+    }
+
+    fn request(
+        &self,
+        stream: Stream,
+        after: Position,
+        until: Position,
+        size: PageSize,
+    ) -> ReplayRequest {
         let limits = &self.shared.limits;
         let until = match sabotage::is(Sabotage::ServeBeyondPublished) {
             true => Position(u64::MAX),
             false => until,
         };
-        let request = ReplayRequest {
+        ReplayRequest {
             stream,
             after,
             until,
             events_max: size.events_max.clamp(1, limits.page_events_max),
             bytes_max: size.bytes_max.clamp(1, limits.page_bytes_max),
-        };
-        let page = self
-            .shared
-            .reader
-            .replay(&request)
-            .map_err(Unavailable::from)?;
+        }
+    }
+
+    fn page_of(
+        &self,
+        request: &ReplayRequest,
+        page: ReplayPage,
+        filter: &EventFilter,
+    ) -> EventPage {
+        let stream = request.stream;
         let next = self.shared.cursor(stream, page.scanned_to);
         let events = match stream {
             Stream::Worker(_) => page.events,
@@ -214,16 +244,16 @@ impl Observation {
             .into_iter()
             .filter(|event| filter.takes(event))
             .map(|event| (self.shared.cursor(stream, event.position), event));
-        Ok(EventPage {
+        EventPage {
             runtime_id: self.shared.runtime_id,
             after_gap: page
                 .gap
                 .as_ref()
-                .map(|gap| self.shared.cursor(stream, gap.to.max(after))),
+                .map(|gap| self.shared.cursor(stream, gap.to.max(request.after))),
             gap: page.gap,
             events: events.collect(),
             next,
             up_to_date: page.up_to_date,
-        })
+        }
     }
 }

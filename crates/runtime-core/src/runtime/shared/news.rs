@@ -11,14 +11,15 @@ use tokio::sync::watch;
 use super::Shared;
 use crate::{
     Position, Stream, WorkerId,
+    sabotage::{self, Sabotage},
     sync::{MutexGuard, PoisonError, mpsc},
 };
 
 /// Who waits for news.
 pub(super) enum News {
     Open {
-        runtime: watch::Sender<Position>,
-        workers: HashMap<WorkerId, watch::Sender<Position>>,
+        runtime: watch::Sender<Newest>,
+        workers: HashMap<WorkerId, watch::Sender<Newest>>,
         /// Every observer holds a clone, so that the end can wait for them.
         present: mpsc::Sender<()>,
         all_gone: mpsc::Receiver<()>,
@@ -27,11 +28,39 @@ pub(super) enum News {
     Closed,
 }
 
+/// What those who wait are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Newest {
+    position: Position,
+    /// After the first of these positions, up to the second one, the stream has nothing.
+    quiet: (Position, Position),
+}
+
+impl Newest {
+    const fn at(position: Position) -> Self {
+        Self {
+            position,
+            quiet: (position, position),
+        }
+    }
+}
+
 /// News of one stream. When nobody waits for a Worker's any more, nothing of that stays.
 pub(crate) struct NewsOf {
-    pub(crate) receiver: watch::Receiver<Position>,
+    pub(crate) receiver: watch::Receiver<Newest>,
     // After the receiver, so that it is not counted any more when this one goes.
     _entry: Option<NewsEntry>,
+}
+
+impl NewsOf {
+    /// Where somebody stands who has looked through everything up to `after`: there is nothing in between.
+    pub(crate) fn pass_quiet(&self, after: Position) -> Position {
+        let (from, to) = self.receiver.borrow().quiet;
+        match after >= from {
+            true => after.max(to),
+            false => after,
+        }
+    }
 }
 
 /// That somebody waits for a Worker's news.
@@ -55,7 +84,7 @@ impl News {
     pub(super) fn open(position: Position) -> Self {
         let (present, all_gone) = mpsc::channel();
         Self::Open {
-            runtime: watch::Sender::new(position),
+            runtime: watch::Sender::new(Newest::at(position)),
             workers: HashMap::new(),
             present,
             all_gone,
@@ -64,9 +93,10 @@ impl News {
 }
 
 impl Shared {
-    /// Tells those who wait: for the Runtime, and for each of these Workers.
-    pub(crate) fn notify(&self, touched: impl Iterator<Item = WorkerId>) {
-        if crate::sabotage::is(crate::sabotage::Sabotage::MissWakeUp) {
+    /// Tells those who wait of a commit: for the Runtime, and for each of these Workers, which have all that
+    /// came after `before`.
+    pub(crate) fn notify(&self, before: Position, touched: impl Iterator<Item = WorkerId>) {
+        if sabotage::is(Sabotage::MissWakeUp) {
             return;
         }
         let position = self.position();
@@ -77,24 +107,44 @@ impl Shared {
         else {
             return;
         };
-        runtime.send_replace(position);
+        runtime.send_replace(Newest::at(position));
         if workers.is_empty() {
             return;
         }
         let mut last = None;
         for worker_id in touched.filter(|worker_id| last.replace(*worker_id) != Some(*worker_id)) {
-            let gone = workers
-                .get(&worker_id)
-                .is_some_and(|sender| sender.send(position).is_err());
+            let gone = workers.get(&worker_id).is_some_and(|sender| {
+                let told = *sender.borrow();
+                let quiet = match told.position <= before {
+                    true => (told.position, before),
+                    // It has heard of this commit already.
+                    false => told.quiet,
+                };
+                sender.send(Newest { position, quiet }).is_err()
+            });
             if gone {
                 workers.remove(&worker_id);
             }
         }
     }
 
+    /// Tells all who wait, when nobody knows what is new.
+    pub(crate) fn notify_all(&self) {
+        let newest = Newest::at(self.position());
+        if let News::Open {
+            runtime, workers, ..
+        } = &*self.news()
+        {
+            runtime.send_replace(newest);
+            for sender in workers.values() {
+                sender.send_replace(newest);
+            }
+        }
+    }
+
     /// Waits for news of a stream; what is seen first is the newest position there was.
     pub(crate) fn watch(self: &Arc<Self>, stream: Stream) -> NewsOf {
-        let newest = || watch::Sender::new(self.position());
+        let newest = || watch::Sender::new(Newest::at(self.position()));
         let mut entry = None;
         let receiver = match (&mut *self.news(), stream) {
             (News::Open { runtime, .. }, Stream::Runtime) => runtime.subscribe(),

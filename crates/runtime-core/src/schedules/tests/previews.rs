@@ -106,9 +106,10 @@ impl Run {
             workers: [WORKER].into(),
             ..Touched::default()
         };
-        self.shared.publish(&self.state, &touched);
+        let before = self.shared.position();
+        self.shared.publish(&self.state, &touched, Vec::new());
         live.forget_closed();
-        self.shared.notify([WORKER].into_iter());
+        self.shared.notify(before, [WORKER].into_iter());
         live.drop_block(WORKER, RUN, block);
         live.advance(WORKER, RUN, position);
     }

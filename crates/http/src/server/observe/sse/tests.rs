@@ -18,7 +18,10 @@ fn a_durable_event_has_an_id_and_no_name() {
     let runtime_id = RuntimeId::from_bytes([7; 16]);
     let cursor = Cursor::new(runtime_id, Stream::Runtime, Position(3), 1);
     let json = RawValue::from_string(r#"{"data":{"text":"a\nb"}}"#.to_owned()).unwrap();
-    let event = Frame::Event(EventFrame { cursor, json });
+    let event = Frame::Event(EventFrame {
+        cursor,
+        json: json.into(),
+    });
     assert_eq!(
         encoded(&event, None),
         format!("id: {cursor}\ndata: {{\"data\":{{\"text\":\"a\\nb\"}}}}\n\n")

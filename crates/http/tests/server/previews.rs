@@ -1,0 +1,154 @@
+//! Previews of blocks that have not ended, and the transcript that they join (I10); each test on both transports.
+
+use serde_json::{Value, json};
+
+use crate::{
+    host::{Host, text},
+    streams::{check_ids, open},
+    watch::{BOTH, Frame},
+};
+
+/// Joins what previews say to what is known of a block already.
+fn join(live: &mut String, delta: &Value) {
+    let text = delta["text"].as_str().unwrap();
+    match delta["op"].as_str().unwrap() {
+        "append" => {
+            let offset = delta["offset_bytes"].as_u64().unwrap() as usize;
+            assert!(offset <= live.len(), "{delta} leaves out some of {live:?}");
+            live.truncate(offset);
+            live.push_str(text);
+        }
+        "replace" => text.clone_into(live),
+        other => panic!("{other}"),
+    }
+}
+
+async fn transcript(host: &Host, worker: &str) -> Value {
+    host.get(&format!("/v1/workers/{worker}/transcript"))
+        .await
+        .json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn previews_join_to_the_text_and_have_no_id() {
+    let host = Host::start().await;
+    for transport in BOTH {
+        let worker = host.worker().await;
+        let path = format!("/v1/workers/{worker}/events?deltas=true");
+        let mut watch = open(&host, &path, transport).await;
+        watch.until("up_to_date").await;
+        host.post(&format!("/v1/workers/{worker}/input"), text("drip", "drip"))
+            .await;
+        let ended = |frame: &Frame| frame.data["type"] == "block.finished";
+        let frames = watch.until_that(ended).await;
+        check_ids(&frames, transport);
+        let mut live = String::new();
+        let deltas: Vec<_> = frames
+            .iter()
+            .filter(|frame| frame.name == "delta")
+            .collect();
+        for delta in &deltas {
+            if delta.data["op"] == "append" {
+                assert_eq!(delta.data["offset_bytes"], json!(live.len()), "{frames:?}");
+            }
+            join(&mut live, &delta.data);
+        }
+        let event = &frames.last().unwrap().data;
+        let whole = event["data"]["text"].as_str().unwrap();
+        assert_eq!(whole, "dro\u{70} \u{e9} by drop DRIP");
+        // The end of a block is told by its event: the last drops may be in nothing but that.
+        assert!(
+            deltas.len() >= 2 && whole.starts_with(&live),
+            "{live:?} of {whole:?}"
+        );
+        let page = transcript(&host, &worker).await;
+        let items = page["items"].as_array().unwrap();
+        let said = items
+            .iter()
+            .find(|item| item["seq"] == event["seq"])
+            .unwrap();
+        assert_eq!(said["text"], json!(whole), "{page}");
+        assert_eq!(page["unfinished"], json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcript_in_mid_block_goes_on_with_the_previews_that_follow() {
+    let host = Host::start().await;
+    for transport in BOTH {
+        let worker = host.worker().await;
+        host.post(
+            &format!("/v1/workers/{worker}/input"),
+            text("drip", "trickle"),
+        )
+        .await;
+        let page = loop {
+            let page = transcript(&host, &worker).await;
+            if page["unfinished"][0]["offset_bytes"].as_u64() >= Some(3) {
+                break page;
+            }
+        };
+        let open_block = &page["unfinished"][0];
+        let mut joined = open_block["text"].as_str().unwrap().to_owned();
+        assert_eq!(open_block["offset_bytes"], json!(joined.len()));
+        let cursor = page["cursor"].as_str().unwrap();
+        let path = format!("/v1/workers/{worker}/events?deltas=true&cursor={cursor}");
+        let mut watch = open(&host, &path, transport).await;
+        let first = watch.until("delta").await;
+        let frames = watch
+            .until_that(|frame| frame.data["type"] == "block.finished")
+            .await;
+        let deltas = first
+            .iter()
+            .chain(&frames)
+            .filter(|frame| frame.name == "delta");
+        for delta in deltas {
+            assert_eq!(delta.data["block"], open_block["block"], "{page}");
+            join(&mut joined, &delta.data);
+        }
+        let whole = frames.last().unwrap().data["data"]["text"]
+            .as_str()
+            .unwrap();
+        assert!(
+            whole.starts_with(&joined) && joined.len() > 3,
+            "{joined:?} of {whole:?}"
+        );
+        let ended = transcript(&host, &worker).await;
+        assert_eq!(ended["unfinished"], json!([]));
+        let last = ended["items"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["text"], json!(whole), "{ended}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcript_that_is_known_is_not_sent_again() {
+    let host = Host::start().await;
+    let worker = host.worker().await;
+    let other = host.worker().await;
+    let path = format!("/v1/workers/{worker}/transcript");
+    let seen = host.get(&path).await;
+    let tag = seen.header("etag").to_owned();
+    let known = async || {
+        let ask = host.ask(hyper::Method::GET, &path).token(&host.observe);
+        ask.header("if-none-match", &tag).send().await
+    };
+    assert_eq!(known().await.status, hyper::StatusCode::NOT_MODIFIED);
+    crate::streams::say(&host, &other, "elsewhere").await;
+    let reply = known().await;
+    assert_eq!(
+        reply.status,
+        hyper::StatusCode::NOT_MODIFIED,
+        "the Runtime went on, this did not"
+    );
+    assert!(reply.bytes.is_empty());
+    assert_ne!(reply.header("x-cursor"), seen.header("x-cursor"));
+    assert_eq!(reply.header("etag"), tag);
+    crate::streams::say(&host, &worker, "here").await;
+    let reply = known().await;
+    assert_eq!(reply.status, hyper::StatusCode::OK);
+    assert_ne!(reply.header("etag"), tag);
+    assert_eq!(
+        reply.header("x-cursor"),
+        reply.json()["cursor"].as_str().unwrap()
+    );
+}
