@@ -103,6 +103,7 @@ async fn a_parent_that_only_reads_hands_on_what_it_may_delegate_and_no_more() {
     let ScopeRefusal::Undelegated {
         parent: named,
         rule: beyond,
+        hands_on: true,
     } = refusal
     else {
         panic!("{refusal}");
@@ -312,6 +313,58 @@ async fn a_delegation_does_not_become_less_than_what_is_held_below() {
         .unwrap();
     let again = below(parent, holding(write("src/b"), nothing()));
     assert_eq!(refused(&host, again).await.code(), Code::ScopeUndelegated);
+    host.end().await;
+}
+
+/// A lead that gave all up bounds what is taken again below it as much as one that gave up a part:
+/// nothing is delegated any more, and what there was above it is not looked up past it.
+#[tokio::test]
+async fn a_restore_takes_no_more_than_the_nearest_above_that_goes_on_still_delegates() {
+    let host = Host::open().await;
+    let top = host.create(holding(read(""), write("src"))).await;
+    let lead = holding(nothing(), write("src"));
+    let lead = host.create(below(top, lead)).await;
+    let child = host
+        .create(below(lead, holding(write("src/a"), nothing())))
+        .await;
+    let allocations = host.runtime.allocations();
+    let catalog = host.runtime.catalog();
+    let parent_of = |worker_id| {
+        let held = host.observation().allocation(worker_id);
+        held.and_then(|held| held.parent)
+    };
+    // What a live child holds stays, below whoever is above its lead.
+    allocations.release(lead, None).await.unwrap();
+    assert_eq!(parent_of(child), Some(top));
+    catalog.stop(child, EndOptions::default()).await.unwrap();
+    let refused = async || {
+        let error = catalog.restore(child).await.unwrap_err();
+        let LifecycleError::ScopeRefused(ScopeRefusal::Undelegated {
+            parent, hands_on, ..
+        }) = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(parent, lead, "the top is not asked");
+        hands_on
+    };
+    assert!(!refused().await);
+    let hands_on = async |delegation: Scope| {
+        let own = nothing();
+        let changed = allocations.change(lead, &own, &delegation, None);
+        changed.await.unwrap();
+    };
+    hands_on(write("src/b")).await;
+    assert!(refused().await);
+    hands_on(write("src")).await;
+    catalog.restore(child).await.unwrap();
+    assert_eq!(parent_of(child), Some(lead));
+    // One that has ended bounds nobody.
+    catalog.stop(child, EndOptions::default()).await.unwrap();
+    allocations.release(lead, None).await.unwrap();
+    catalog.stop(lead, EndOptions::default()).await.unwrap();
+    catalog.restore(child).await.unwrap();
+    assert_eq!(parent_of(child), Some(top));
     host.end().await;
 }
 

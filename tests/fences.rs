@@ -24,6 +24,11 @@ async fn a_fence_is_good_while_its_run_goes_on_and_for_what_the_worker_may_touch
     let worker_id = host.create(request).await;
     let allocations = host.runtime.allocations();
     let granted = host.view(worker_id).fence.unwrap();
+    let is_current = |host: &Host| {
+        let held = host.observation().allocation(worker_id);
+        held.unwrap().is_current
+    };
+    assert!(!is_current(&host), "no run goes on with it");
     let stale = |fence| {
         let asked = asking(fence, Permission::Write, "src/x");
         let error = allocations.verify(worker_id, &asked).unwrap_err();
@@ -34,6 +39,7 @@ async fn a_fence_is_good_while_its_run_goes_on_and_for_what_the_worker_may_touch
     let fence = first.request.fence.unwrap();
     stale(granted);
     stale(fence.next());
+    assert!(is_current(&host));
     let good = allocations.verify(worker_id, &asking(fence, Permission::Write, "src/x"));
     assert_eq!(good.unwrap().permission, Permission::Write);
     let outside = allocations.verify(worker_id, &asking(fence, Permission::Read, "docs"));
@@ -52,6 +58,7 @@ async fn a_fence_is_good_while_its_run_goes_on_and_for_what_the_worker_may_touch
     let kept = first.sink.clone();
     first.sink.finish(StopReason::EndTurn, None).await.unwrap();
     stale(fence);
+    assert!(!is_current(&host));
     let second = host.start(worker_id, "two").await;
     stale(fence);
     assert!(second.request.fence > Some(fence));
@@ -70,6 +77,7 @@ async fn a_fence_is_good_while_its_run_goes_on_and_for_what_the_worker_may_touch
         .verify(worker_id, &asked)
         .unwrap_err();
     assert_eq!(error.code(), Code::FenceStale, "{error}");
+    assert!(!is_current(&host), "it was another incarnation's");
     host.end().await;
 }
 

@@ -301,8 +301,14 @@ async fn mistakes_are_refused_and_change_nothing() {
         reason: Some("x".repeat(5_000)),
         ..lease("src")
     };
+    // Nobody could name it again: no text is read as this id.
+    let nameless = AcquireLease {
+        lease_id: Some(LeaseId::from_bytes([0; 16])),
+        ..lease("src")
+    };
     for (request, code) in [
         (empty, Code::FieldInvalid),
+        (nameless, Code::FieldInvalid),
         (nobody, Code::FieldInvalid),
         (brief, Code::FieldInvalid),
         (long, Code::FieldInvalid),

@@ -228,7 +228,9 @@ impl From<FenceError> for CliError {
 
 fn with_refusal(told: CliError, refusal: &ScopeRefusal) -> CliError {
     match refusal {
-        ScopeRefusal::Undelegated { parent, .. } => told.hint(Suggestion::worker_show(*parent)),
+        ScopeRefusal::Undelegated { parent, .. } => told
+            .hint(Suggestion::lock_show(*parent))
+            .hint(Suggestion::help(&["lock", "change"])),
         _ => with_owners(told, refusal.owners()),
     }
 }

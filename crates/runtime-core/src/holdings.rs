@@ -248,7 +248,12 @@ impl Holdings {
             && let Some(rule) = uncovered(&self.authority(parent), &asked)
         {
             let rule = wire_rule(rule);
-            return Err(ScopeRefusal::Undelegated { parent, rule });
+            let held = self.get(parent);
+            return Err(ScopeRefusal::Undelegated {
+                parent,
+                rule,
+                hands_on: held.is_some_and(|held| held.delegation.is_some()),
+            });
         }
         let rivals = self.rivals(asked, asker);
         if rivals.is_empty() {

@@ -42,6 +42,11 @@ macro_rules! uuid_id {
                 self.0.into_bytes()
             }
 
+            /// Whether it is the UUID that names nothing: no text is read as it.
+            pub const fn is_nil(self) -> bool {
+                self.0.is_nil()
+            }
+
             /// The id of these 16 bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))

@@ -145,8 +145,13 @@ impl Remote {
             }
             Code::WorkerDamaged => told.hint(Suggestion::event_ls(worker_id)),
             Code::ScopeConflict => with_owners(told, &problem.owners),
+            Code::ScopeUndelegated => match worker_id {
+                Some(parent) => told
+                    .hint(Suggestion::lock_show(parent))
+                    .hint(Suggestion::help(&["lock", "change"])),
+                None => told.hint(show),
+            },
             Code::WorkerExists
-            | Code::ScopeUndelegated
             | Code::WorkerNotActive
             | Code::InputIncapable
             | Code::InputQuota

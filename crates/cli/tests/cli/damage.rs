@@ -3,7 +3,10 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{Place, Ran, snapshot};
+use crate::{
+    serving::Serving,
+    support::{Place, Ran, snapshot},
+};
 
 /// Changes one byte of a text wherever it stands in the store and the byte before says so.
 fn flip(place: &Place, text: &str, chosen: impl Fn(u8) -> bool) {
@@ -116,6 +119,50 @@ fn a_worker_whose_record_is_damaged_is_listed_and_named() {
             .hide_typed(&id[..13], "[PREFIX]")
     });
     snapshot(&place, "damaged_worker", &calls);
+}
+
+#[test]
+fn a_lease_whose_record_is_damaged_is_told_beside_every_answer_of_who_holds_what() {
+    const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let holder = ["--ttl", "1h", "--holder", "unlikely-holder"];
+    let acquire = ["lock", "acquire", "src", "--lease-id", ID];
+    let held = place.run(&[&acquire[..], &holder].concat());
+    assert_eq!(held.code, Some(0), "{held}");
+    // In order: after a crash the engine looks at its newest commit, and takes the one before.
+    server.end();
+    // In events it is text between quotes; in the record its length stands before it.
+    flip(&place, "unlikely-holder", |before| before != b'"');
+    let look = |place: &Place| {
+        let calls: [&[&str]; 5] = [
+            &["lock", "ls"],
+            &["lock", "ls", "-o", "json"],
+            &["lock", "ls", "-o", "jsonl"],
+            &["lock", "who", "src"],
+            &["lock", "conflicts", "--scope", "write:src"],
+        ];
+        calls.map(|args| place.run(args))
+    };
+    let calls = look(&place);
+    let codes = |calls: &[Ran]| -> Vec<Option<i32>> { calls.iter().map(|ran| ran.code).collect() };
+    let expected = [Some(21), Some(21), Some(21), Some(4), Some(0)];
+    assert_eq!(codes(&calls), expected);
+    let json = calls[1].json();
+    assert_eq!(json["damaged"][0]["lease_id"], ID, "{json}");
+    snapshot(&place, "damaged_lease", &calls);
+    let server = Serving::start(&place);
+    let calls = look(&place);
+    assert_eq!(codes(&calls), expected);
+    for ran in &calls {
+        assert!(ran.stderr.contains("warning[WR-RECORD-DAMAGED]"), "{ran}");
+    }
+    let clear = ["lock", "release", ID, "--force", "--reason", "damaged"];
+    let cleared = place.run(&clear);
+    assert_eq!(cleared.code, Some(0), "{cleared}");
+    let listed = place.run(&["lock", "ls"]);
+    assert_eq!(listed.code, Some(0), "{listed}");
+    server.end();
 }
 
 fn copy(from: &Path, to: &Path) {

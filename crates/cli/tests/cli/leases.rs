@@ -175,3 +175,78 @@ fn a_list_pages_over_workers_and_leases_as_one() {
     assert_eq!(page("4", "9"), (0, 0, serde_json::Value::Null));
     server.end();
 }
+
+#[test]
+fn the_same_acquisition_again_is_done_already_and_says_so() {
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let acquire = |path: &str| {
+        let end = ["--ttl", "10m", "--holder", "formatter", "--lease-id", ID];
+        place.run(&[&["lock", "acquire", path, "-o", "json"], &end[..]].concat())
+    };
+    let (first, again) = (acquire("src"), acquire("src"));
+    assert_eq!((first.code, again.code), (Some(0), Some(0)), "{again}");
+    let (first, told) = (first.json(), again.json());
+    assert_eq!(
+        (&first["repeated"], &told["repeated"]),
+        (&false.into(), &true.into())
+    );
+    assert_eq!(first["fence"], told["fence"]);
+    // Another one under its id is none.
+    let other = acquire("lib");
+    assert_eq!(other.code, Some(1), "{other}");
+    assert!(other.stderr.contains("WR-LEASE-EXISTS"), "{other}");
+    server.end();
+}
+
+#[test]
+fn a_mistake_is_told_with_the_command_that_was_typed() {
+    const NIL: &str = "00000000-0000-0000-0000-000000000000";
+    let place = Place::new();
+    let server = Serving::start(&place);
+    let held = ["worker", "create", "--name", "w", "--scope", "write:w"];
+    done(&place, &held);
+    let end = ["--ttl", "10m", "--holder", "me"];
+    let acquire = |more: &[&'static str]| [&["lock", "acquire"], more, &end[..]].concat();
+    let calls: &[&[&str]] = &[
+        &acquire(&[""]),
+        &acquire(&["src", "--lease-id", NIL]),
+        &acquire(&["src", "--lease-id", "x"]),
+        &["lock", "who", ""],
+        &["lock", "verify", "", "--worker", "w", "--fence", "1"],
+        &["lock", "verify", "src", "--lease", "", "--fence", "1"],
+        &["lock", "show", ""],
+        &["lock", "show", NIL],
+        &["lock", "renew", NIL, "--fence", "1"],
+        &["lock", "release", NIL, "--fence", "1"],
+        &["lock", "release", "w", "--force", "--reason", " "],
+        &["lock", "reclaim", "w", "--force", "--reason", ""],
+    ];
+    let ran: Vec<Ran> = calls
+        .iter()
+        .map(|args| server.hide(place.run(args)))
+        .collect();
+    snapshot(&place, "lock_mistakes", &ran);
+    let released = done(&place, &["lock", "release", "w"]);
+    assert_eq!(released.stderr.matches("asking the server").count(), 1);
+    let lead = [
+        "worker",
+        "create",
+        "--name",
+        "lead",
+        "--delegate",
+        "write:src",
+    ];
+    done(&place, &lead);
+    let lead = place.worker_id("lead");
+    let low = ["worker", "create", "--name", "low", "--parent", &lead];
+    done(&place, &[&low[..], &["--scope", "write:src/a"]].concat());
+    done(&place, &["lock", "release", "lead"]);
+    done(&place, &["worker", "stop", "low"]);
+    let online = place.run(&["worker", "restore", "low"]);
+    server.end();
+    let offline = place.run(&["worker", "restore", "low"]);
+    let error = |ran: &Ran| ran.stderr[ran.stderr.find("error[").unwrap()..].to_owned();
+    assert_eq!(error(&online), error(&offline));
+    snapshot(&place, "restore_undelegated", &[offline]);
+}

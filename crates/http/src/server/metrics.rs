@@ -224,7 +224,16 @@ impl Collector for OfRuntime {
                 status.busy,
             ),
             ("inputs_queued", "Inputs that wait", status.queued),
-            ("allocations", "Scopes that are held", status.allocations),
+            (
+                "allocations",
+                "Scopes that Workers hold",
+                status.allocations,
+            ),
+            (
+                "leases",
+                "Scopes that others than Workers hold",
+                status.leases,
+            ),
             (
                 "workers_unproven",
                 "Workers whose processes can not be shown to be dead",

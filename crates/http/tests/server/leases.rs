@@ -186,6 +186,10 @@ async fn mistakes_are_told_with_their_field() {
     outside.refused(400, "WR-SCOPE-INVALID");
     assert_eq!(host.get("/v1/runtime").await.json()["position"], before);
     host.get(NOBODYS).await.refused(404, "WR-LEASE-UNKNOWN");
+    for nameless in ["00000000-0000-0000-0000-000000000000", "01890a5d-ac96", "x"] {
+        let path = format!("/v1/leases/{nameless}");
+        host.get(&path).await.refused(400, "WR-FIELD-INVALID");
+    }
     host.get("/v1/leases?limit=0")
         .await
         .refused(400, "WR-QUERY-INVALID");

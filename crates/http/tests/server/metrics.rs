@@ -78,6 +78,20 @@ async fn the_runtime_tells_what_it_is_at_that_moment() {
     let text = metrics(&host).await;
     assert_eq!(value(&text, active), Some(1.0), "{text}");
     assert_eq!(value(&text, "worker_runtime_live"), Some(1.0), "{text}");
+    // Leases are counted by themselves: who watches one of the two is told of the other apart.
+    let leases = "worker_runtime_leases";
+    assert_eq!(value(&text, leases), Some(0.0), "{text}");
+    let lease = serde_json::json!({
+        "holder": "formatter",
+        "scope": { "allow": [{ "mount": "repo", "path": "src", "permission": "write" }] },
+        "ttl_ms": 60_000,
+    });
+    let held = host.post("/v1/leases", lease).await;
+    assert_eq!(held.status.as_u16(), 201, "{}", held.text());
+    let text = metrics(&host).await;
+    assert_eq!(value(&text, leases), Some(1.0), "{text}");
+    let allocations = value(&text, "worker_runtime_allocations");
+    assert_eq!(allocations, Some(0.0), "{text}");
     let position = host.runtime.management().status().position.0;
     assert_eq!(
         value(&text, "worker_runtime_events_total"),

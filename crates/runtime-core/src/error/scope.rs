@@ -17,15 +17,27 @@ pub enum ScopeRefusal {
         owners: Owners,
     },
     /// The parent may not hand this on.
-    #[error(
-        "Worker {parent} may not delegate {rule}; ask for less, or have its delegation extended"
-    )]
+    #[error("{}", undelegated(*parent, rule, *hands_on))]
     Undelegated {
         /// The Worker under which it was asked for.
         parent: WorkerId,
         /// The first rule that is beyond its delegation.
         rule: ScopeRule,
+        /// Whether it delegates anything at all (any more).
+        hands_on: bool,
     },
+}
+
+/// What is beyond a delegation, and the ways out of that.
+fn undelegated(parent: WorkerId, rule: &ScopeRule, hands_on: bool) -> String {
+    if hands_on {
+        return format!(
+            "Worker {parent} may not delegate {rule}; ask for less, or have its delegation extended"
+        );
+    }
+    format!(
+        "Worker {parent} delegates nothing, so nobody below it is granted {rule}; have it delegate that, or end it: what is below it is then below the next above it"
+    )
 }
 
 impl ScopeRefusal {

@@ -13,7 +13,7 @@ use fields::{EVENT_SPARE_BYTES, check_count, check_intent, check_labels, check_l
 
 use super::handle::Inner;
 use crate::{
-    AsJson, HeldScope, InputId, RunId, Scope, ScopeError,
+    AsJson, HeldScope, InputId, LeaseId, RunId, Scope, ScopeError,
     backend::BackendErrorKind,
     error::{CreateError, FieldInvalid, LeaseError, SubmitError, Unavailable},
     input::{Input, KnownSegment, Segment, SubmitInput},
@@ -168,6 +168,13 @@ impl Inner {
 
     fn check_lease(&self, request: &AcquireLease) -> Result<HeldScope, LeaseError> {
         let limits = &self.shared.limits;
+        if request.lease_id.is_some_and(LeaseId::is_nil) {
+            return Err(FieldInvalid {
+                field: "lease_id",
+                reason: "it is the UUID that names nothing; leave it out, or mint one".to_owned(),
+            }
+            .into());
+        }
         check_text("holder", &request.holder, limits.text_bytes_max)?;
         check_ttl(request.ttl_ms)?;
         self.check_reason(request.reason.as_ref())?;

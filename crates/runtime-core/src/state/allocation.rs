@@ -81,7 +81,9 @@ impl State {
     }
 
     /// What a Worker that was ended would take again, and under whom: the nearest above it that has
-    /// not ended.
+    /// not ended. That one bounds it whatever it holds now; one that gave all up delegates nothing. To
+    /// look past it would let a Worker get by its lead's giving up all what it would not by its giving
+    /// up a part.
     pub(super) fn grant_again(&self, record: &WorkerRecord) -> (Option<Grant>, Asker) {
         let parent_of = |worker_id: WorkerId| self.workers.get(&worker_id)?.record.spec.parent;
         let is_active = |worker_id: &WorkerId| {

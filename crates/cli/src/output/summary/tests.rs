@@ -122,3 +122,42 @@ fn a_gap_names_its_stretch_and_its_cause() {
         "events are missing, positions 3 to 9: retention"
     );
 }
+
+#[test]
+fn a_lease_is_told_by_its_holder_and_what_is_held() {
+    let of = |kind: &str, more: serde_json::Value| {
+        let mut data = serde_json::json!({"lease_id": "01890a5d-ac96-774b-bcce-b302099a8057"});
+        let fields = data.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        summary(kind, data)
+    };
+    let rule = serde_json::json!({"permission": "write", "mount": "repo", "path": "src"});
+    assert_eq!(
+        of(
+            "lease.granted",
+            serde_json::json!({"holder": "fmt", "fence": 3, "allow": [rule]})
+        ),
+        "01890a5d-ac96 fmt, fence 3: write repo:src"
+    );
+    assert_eq!(
+        of(
+            "lease.released",
+            serde_json::json!({"holder": "fmt", "fence": 3, "by_force": true, "reason": "it hangs"})
+        ),
+        "01890a5d-ac96 fmt, fence 3, by force: it hangs"
+    );
+    assert_eq!(
+        of(
+            "lease.released",
+            serde_json::json!({"by_force": true, "reason": "damaged"})
+        ),
+        "01890a5d-ac96, by force: damaged"
+    );
+    assert_eq!(
+        of(
+            "lease.expired",
+            serde_json::json!({"holder": "fmt", "fence": 4})
+        ),
+        "01890a5d-ac96 fmt, fence 4"
+    );
+}

@@ -7,6 +7,7 @@
 //! - `clients`: one per Worker, over HTTP: every call is repeated until it is answered
 //! - `observers`: by long-polls, and by the client's stream
 //! - `kill`: the test
+//! - `fences`: what a run's fence is good for after one kill, as a tool asks
 
 #![allow(
     clippy::expect_used,
@@ -27,6 +28,7 @@ mod order;
 mod processes;
 
 mod clients;
+mod fences;
 mod kill;
 mod observers;
 mod place;
