@@ -8,7 +8,7 @@ use worker_runtime_http::wire::ReleaseLease;
 
 use super::{
     lease,
-    take::{self, TakeArgs, What},
+    take::{self, Found, TakeArgs, What},
 };
 use crate::{
     args::{Format, Global},
@@ -44,7 +44,8 @@ pub(crate) fn run(
             return Err(CliError::usage(message, &["lock", "release"]).into());
         }
         Holder::Worker(worker_id) => {
-            return take::run(What::Own, target, worker_id, take, global, printer);
+            let found = Found { target, worker_id };
+            return take::run(What::Own, found, take, global, printer);
         }
         Holder::Lease(lease_id) => lease_id,
     };

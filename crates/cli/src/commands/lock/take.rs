@@ -2,21 +2,19 @@
 //! something it is taken by force alone, loud and for a reason: the Runtime pauses that Worker, cancels
 //! its run, and frees the scope when all of it is dead; here is only waited for that.
 
+mod what;
+
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{
-    Code, Dispatch, EventType, Permission, Runtime, ScopeRule, Stream, WorkerId,
+    Code, Dispatch, Permission, ScopeRule, Stream, WorkerId,
     cursor::From as Start,
-    error::AllocationError,
     record::Lifecycle,
     view::{AllocationReceipt, AllocationView, WorkerView},
 };
-use worker_runtime_http::{
-    client::{Client, ClientError},
-    wire::TakeAllocation,
-};
+use worker_runtime_http::{client::Client, wire::TakeAllocation};
 
 use crate::{
     args::{Format, Global},
@@ -26,9 +24,10 @@ use crate::{
     output::Printer,
     rehearsal,
     suggest::Suggestion,
-    target::{self, About, Remote, Server, Target, Told, Writing},
+    target::{self, About, Remote, Server, Target, Writing},
     worker_name,
 };
+pub(super) use what::What;
 
 /// How long one question for news waits.
 const NEWS_WAIT: Duration = Duration::from_secs(20);
@@ -49,13 +48,10 @@ pub(crate) struct TakeArgs {
     pub(super) dry_run: bool,
 }
 
-/// What is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum What {
-    /// What the Worker holds.
-    Own,
-    /// What those directly below it hold.
-    Lent,
+/// Who it is taken from, as it was found.
+pub(super) struct Found {
+    pub(super) target: Target,
+    pub(super) worker_id: WorkerId,
 }
 
 /// `lock reclaim`.
@@ -67,18 +63,24 @@ pub(super) fn reclaim(
     args.refuse_silence(What::Lent)?;
     let target = target::open(global, printer)?;
     let worker_id = worker_name::find_id(&target, &args.worker)?;
-    run(What::Lent, target, worker_id, args, global, printer)
+    run(
+        What::Lent,
+        Found { target, worker_id },
+        args,
+        global,
+        printer,
+    )
 }
 
 /// Takes it from a Worker that was found.
 pub(super) fn run(
     what: What,
-    target: Target,
-    worker_id: WorkerId,
+    found: Found,
     args: &TakeArgs,
     global: &Global,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
+    let Found { target, worker_id } = found;
     let about = About::worker(worker_id).of(what.command());
     let (holders, server) = {
         let held = target.allocation(worker_id)?;
@@ -143,102 +145,6 @@ impl TakeArgs {
         }
         let message = "--reason is empty; say why it is taken by force";
         Err(CliError::new(Code::FieldInvalid, message).hint(Suggestion::help(what.command())))
-    }
-}
-
-impl What {
-    const fn command(self) -> &'static [&'static str] {
-        match self {
-            Self::Own => &["lock", "release"],
-            Self::Lent => &["lock", "reclaim"],
-        }
-    }
-
-    async fn call(
-        self,
-        runtime: &Runtime,
-        worker_id: WorkerId,
-        take: TakeAllocation,
-    ) -> Result<AllocationReceipt, AllocationError> {
-        let allocations = runtime.allocations();
-        let reason = take.reason;
-        match (self, take.force) {
-            (Self::Own, false) => allocations.release(worker_id, reason).await,
-            (Self::Lent, false) => allocations.reclaim(worker_id, reason).await,
-            (Self::Own, true) => {
-                let reason = reason.unwrap_or_default();
-                allocations.release_by_force(worker_id, reason).await
-            }
-            (Self::Lent, true) => {
-                let reason = reason.unwrap_or_default();
-                allocations.reclaim_by_force(worker_id, reason).await
-            }
-        }
-    }
-
-    async fn ask(
-        self,
-        client: &Client,
-        worker_id: WorkerId,
-        take: &TakeAllocation,
-    ) -> Result<AllocationReceipt, ClientError> {
-        match self {
-            Self::Own => client.release_allocation(worker_id, take).await,
-            Self::Lent => client.reclaim_allocation(worker_id, take).await,
-        }
-    }
-
-    /// From whom something would be taken.
-    async fn would_call(
-        self,
-        runtime: &Runtime,
-        worker_id: WorkerId,
-        take: TakeAllocation,
-    ) -> Result<Vec<WorkerId>, AllocationError> {
-        let allocations = runtime.allocations();
-        let TakeAllocation { reason, force } = take;
-        match self {
-            Self::Own => {
-                let would = allocations.would_release(worker_id, reason, force).await?;
-                Ok(would.then_some(worker_id).into_iter().collect())
-            }
-            Self::Lent => allocations.would_reclaim(worker_id, reason, force).await,
-        }
-    }
-
-    async fn would_ask(
-        self,
-        client: &Client,
-        worker_id: WorkerId,
-        take: &TakeAllocation,
-    ) -> Result<Vec<WorkerId>, ClientError> {
-        match self {
-            Self::Own => {
-                let would = client.would_release_allocation(worker_id, take).await?;
-                Ok(would.then_some(worker_id).into_iter().collect())
-            }
-            Self::Lent => client.would_reclaim_allocation(worker_id, take).await,
-        }
-    }
-
-    /// What the events say of it.
-    fn told(self, take: &TakeAllocation) -> Told {
-        Told {
-            kinds: vec![match (self, take.force) {
-                (Self::Own, false) => EventType::ALLOCATION_RELEASED,
-                (Self::Own, true) => EventType::ALLOCATION_RELEASING,
-                (Self::Lent, _) => EventType::ALLOCATION_RECLAIMED,
-            }],
-            reason: take.reason.clone(),
-            holds: None,
-        }
-    }
-
-    fn by_force(self, worker_id: WorkerId) -> Suggestion {
-        match self {
-            Self::Own => Suggestion::lock_release_by_force(worker_id),
-            Self::Lent => Suggestion::lock_reclaim_by_force(worker_id),
-        }
     }
 }
 
