@@ -30,8 +30,12 @@ impl Client {
     /// The next thing to ask, by what can be seen.
     pub(super) fn choose(&mut self) -> Option<Asked> {
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
-        if self.rng.u8(0..100) < 9 {
+        if self.rng.u8(0..100) < 8 {
             return self.choose_lease();
+        }
+        let waits = self.runs.values().any(|turn| !turn.actions.is_empty());
+        if waits && self.rng.u8(0..100) < 9 {
+            return self.choose_answer();
         }
         let roll = self.rng.u8(0..100);
         if let (0..70, Some(run_id)) = (roll, self.rng.choice(&runs)) {
@@ -51,11 +55,11 @@ impl Client {
         match self.rng.u8(0..100) {
             0..12 if live < LIVE_MAX && self.workers.len() < MADE_MAX => self.choose_create(&views),
             0..16 => self.choose_again(|asked| matches!(asked, Asked::Create(..))),
-            16..52 => self.choose_send(&views),
-            52..60 => self.choose_again(|asked| matches!(asked, Asked::Send(..))),
-            60..70 => self.choose_answer(),
-            70..75 => self.choose_cancel_run(&views),
-            75..88 => self.choose_life(&views),
+            16..48 => self.choose_send(&views),
+            48..56 => self.choose_again(|asked| matches!(asked, Asked::Send(..))),
+            56..66 => self.choose_answer(),
+            66..70 => self.choose_cancel_run(&views),
+            70..88 => self.choose_life(&views),
             88..95 => self.choose_hold(&views),
             95..98 => self.choose_late_word(),
             _ => Some(Asked::StopRuntime(self.rng.bool())),
@@ -240,7 +244,7 @@ impl Client {
         });
         let open: Vec<_> = open.collect();
         let ((worker_id, run_id), (action_id, options)) = self.rng.choice(open)?;
-        let (action_id, option) = match self.rng.u8(0..8) {
+        let (action_id, option) = match self.rng.u8(0..6) {
             0 => (ActionId::new("no such action").ok()?, "yes".to_owned()),
             1 => (action_id, "maybe".to_owned()),
             _ => {

@@ -34,7 +34,7 @@ fn played(seed: u64, steps: usize) -> Client {
 #[test]
 fn a_session_reaches_what_a_user_can_reach() {
     let mut words = std::collections::BTreeMap::<String, usize>::new();
-    for seed in 0..12 {
+    for seed in 0..18 {
         let client = played(seed, 140);
         let journal = client.journal();
         assert_eq!(journal.violations, [], "seed {seed}");
