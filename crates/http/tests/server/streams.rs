@@ -235,6 +235,25 @@ async fn what_was_trimmed_is_one_gap_and_the_rest_follows() {
     }
 }
 
+/// One that was larger than what may wait for a slow reader ended each WebSocket that came to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_event_is_sent_over_every_transport() {
+    let host = Host::start().await;
+    // With what JSON adds it is just below the limit of an input.
+    let worker = done(&host, &"x".repeat(1_000_000)).await;
+    let path = format!("/v1/workers/{worker}/events");
+    // More than one page takes.
+    let first = host.get(&format!("{path}?limit=2")).await.json();
+    let mut known = first["events"].as_array().unwrap().clone();
+    let next = first["next"].as_str().unwrap();
+    known.extend(polled(&host, &format!("{path}?cursor={next}")).await);
+    for transport in BOTH {
+        let mut watch = open(&host, &path, transport).await;
+        let frames = watch.until("up_to_date").await;
+        assert!(events(&frames) == known, "{transport:?}");
+    }
+}
+
 /// Between the two looks of a page, which began with where the beginning is, a trim could come.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_beginning_is_never_expired() {

@@ -1,4 +1,4 @@
-"""Has published clients follow a Worker over three kills of its server and a trim, and compares what each was
+"""Has published clients follow a Worker over three kills of its server and two trims, and compares what each was
 told with the log. Called by the script `observers` beside this directory.
 
 conduct.py BINARY CLIENTS KEPT    the server's binary, the directory of the installed clients, and where
@@ -22,16 +22,16 @@ from running import Connection, Failed, News, Server, end_all
 KILLS = 3
 # After which of them the server is away until each client has come in vain.
 KILL_AWAY = 1
-# Until the trim nothing may be trimmed; then it keeps less than what is written while the clients are held.
+# Until the first trim nothing may be trimmed; then it keeps less than what is written while the clients are held.
 RETENTION_BYTES = 256 << 20
-RETENTION_TRIM_BYTES = 1 << 20
+RETENTION_TRIM_BYTES = 2 << 20
 # How long the clients may take for anything. Each stays away for up to 2 s, and starts in a few.
 CLIENTS_SECONDS_MAX = 30
 # How much is told to each client between its coming and a kill.
 EVENTS_EACH = 40
-# How far behind the trim each is at the least.
+# How far behind the first trim each is at the least.
 POSITIONS_OVERTAKEN = 200
-# What is written after the trim: less than is kept, so that nobody who is slow is told of another gap.
+# What is written after the trims: less than is kept, so that nobody who is slow is told of another gap.
 INPUTS_AFTER = 40
 # The whole run.
 ALL_SECONDS_MAX = 150
@@ -54,6 +54,12 @@ def versions(clients):
         "curl": of_command("curl", "--version"),
         "chromium": of_command("chromium", "--version"),
     }
+
+
+def system_bytes_max():
+    """What the system takes of what is sent to one who does not read."""
+    files = (f"/proc/sys/net/ipv4/tcp_{kind}mem" for kind in "rw")
+    return sum(int(open(file).read().split()[2]) for file in files)
 
 
 def followers(clients, url, token, news, kept, scratch):
@@ -113,7 +119,7 @@ class Run:
         self.back()
 
     def trim(self):
-        """Trims what no client has, while they are held."""
+        """Trims what no client has, while they are held and their streams have ended."""
         for one in self.followers:
             one.pause()
         self.writer.hold()
@@ -139,6 +145,24 @@ class Run:
         self.all_told()
         return trimmed_to
 
+    def overtake(self):
+        """Trims what no client has, while they are held with their streams open."""
+        for one in self.followers:
+            one.pause()
+        # Of each input the text is in two events.
+        enough = self.writer.bytes + (system_bytes_max() + 2 * RETENTION_TRIM_BYTES) // 2
+        self.writer.is_long = True
+        self.writer.go()
+        self.news.wait(CLIENTS_SECONDS_MAX, "much is written", lambda: self.writer.bytes >= enough)
+        self.writer.hold()
+        self.writer.is_long = False
+        trimmed_to = self.trimmed_to()
+        print(f"trim: the log is at {self.recorder.position()}, and is trimmed to {trimmed_to}", flush=True)
+        for one in self.followers:
+            one.go_on()
+        self.all_told()
+        return trimmed_to
+
     def trimmed_to(self):
         """Where the last event was that is trimmed: before the earliest of those that are left."""
         earliest = again(self.connection, self.news, "GET", f"{self.path}?from=beginning&limit=1")["events"][0]
@@ -154,11 +178,11 @@ class Run:
 
     def run(self):
         self.kills()
-        trimmed_to = self.trim()
+        trims = [self.trim(), self.overtake()]
         left = self.finish()
         log = self.recorder.events
         self.whole(left, log)
-        return log, trimmed_to
+        return log, trims
 
     def whole(self, left, log):
         """What is left is the end of what was recorded, and every acknowledged input is in it, once."""
@@ -172,10 +196,10 @@ class Run:
             raise Failed("what was accepted is not what was acknowledged")
 
 
-def report(run, log, trimmed_to, versions):
+def report(run, log, trims, versions):
     is_good = True
     for one in run.followers:
-        wrong = judge(one.frames, log, trimmed_to, run.cuts)
+        wrong = judge(one.frames, log, trims, run.cuts)
         gaps = [frame["data"] for frame in one.frames if frame["frame"] == "gap"]
         told = ", ".join(f"{gap['from']} to {gap['to']}" for gap in gaps) or "none"
         print(
@@ -199,8 +223,8 @@ def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         try:
             run = Run(binary, clients, kept, scratch)
-            log, trimmed_to = run.run()
-            is_good = report(run, log, trimmed_to, found)
+            log, trims = run.run()
+            is_good = report(run, log, trims, found)
             run.server.end()
         except Failed as error:
             print(f"observers: {error}", file=sys.stderr)

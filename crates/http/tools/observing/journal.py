@@ -17,7 +17,9 @@ INPUTS_MAX = 4_000
 NASTY = "\ufeffé\r\n\n\r\u2028\u2029\x0b\x85 id: forged\nevent: gap\ndata: {}\n\n: \U0001f980 \u202e"
 # A frame of this length is seldom sent whole before a kill.
 LONG_EVERY = 10
-LONG_CHARACTERS = 30_000
+LONG = 30_000
+# Nor is one of this length, which is for when much is to be written.
+LONGEST = 200_000
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_äöüß€\U0001f980"
 
 
@@ -98,6 +100,9 @@ class Writer:
         self.connection = Connection(server, token)
         self.choice = random.Random(1)
         self.acknowledged = {}
+        self.is_long = False
+        # How many bytes are in what it has written.
+        self.bytes = 0
         # How many it may write until it is told to go on.
         self.left = 0
         self.may_write = threading.Event()
@@ -119,21 +124,23 @@ class Writer:
         if number >= INPUTS_MAX:
             raise Failed(f"{number} inputs were not enough")
         text = f"{number} {NASTY}"
-        if number % LONG_EVERY == LONG_EVERY - 1:
-            # The store must not make it short.
-            text += "".join(self.choice.choices(ALPHABET, k=LONG_CHARACTERS))
+        length = LONGEST if self.is_long else LONG if number % LONG_EVERY == LONG_EVERY - 1 else 0
+        # The store must not make it short.
+        text += "".join(self.choice.choices(ALPHABET, k=length))
         request = {
             "input_id": str(uuid.uuid4()),
             "mode": "queue",
             "segments": [{"type": "text", "text": text}],
         }
         receipt = again(self.connection, self.news, "POST", self.path, request)
+        self.bytes += len(text.encode())
         self.news.tell(lambda: self.acknowledged.update({receipt["input_id"]: receipt["position"]}))
         # Nothing here is overtaken by what is written.
         self.news.wait(
             AGAIN_SECONDS_MAX,
             "few inputs wait",
-            lambda: self.unfinished() < UNFINISHED_MAX and receipt["position"] <= self.recorder.position(),
+            lambda: self.unfinished() < (1 if self.is_long else UNFINISHED_MAX)
+            and receipt["position"] <= self.recorder.position(),
         )
 
     def unfinished(self):

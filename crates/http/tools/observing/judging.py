@@ -1,5 +1,5 @@
-"""Whether what a client was told is the log: nothing lost, doubled, changed or out of order, and one gap that
-covers just what was trimmed before the client came for it."""
+"""Whether what a client was told is the log: nothing lost, doubled, changed or out of order, and for each trim
+one gap that covers just what was trimmed before the client came for it."""
 
 # How many differences are told of each client.
 TOLD_MAX = 5
@@ -24,13 +24,13 @@ def brief(event):
     return f"{event['type']} at {event['position']} (seq {event['seq']})"
 
 
-def judge(frames, log, trimmed_to, cuts):
-    """What is wrong, in words. `log` is all there ever was, `trimmed_to` the last position that is trimmed,
+def judge(frames, log, trims, cuts):
+    """What is wrong, in words. `log` is all there ever was, `trims` the last position that each trim took,
     `cuts` how often the server ended."""
-    return list(differences(frames, log, trimmed_to, cuts))[:TOLD_MAX]
+    return list(differences(frames, log, trims, cuts))[:TOLD_MAX]
 
 
-def differences(frames, log, trimmed_to, cuts):
+def differences(frames, log, trims, cuts):
     yield from cursors(frames)
     gaps = [(index, frame["data"]) for index, frame in enumerate(frames) if frame["frame"] == "gap"]
     told = [frame["data"] for frame in frames if frame["frame"] == "event"]
@@ -40,16 +40,15 @@ def differences(frames, log, trimmed_to, cuts):
     busy = sum(frame["frame"] == "busy" for frame in frames)
     if busy:
         yield f"it was told {busy} times that the server is busy"
-    if len(gaps) != 1:
-        yield f"{len(gaps)} gaps were told"
-    if not gaps:
-        yield first_difference(told, log) or "it had nothing trimmed"
-        return
-    index, gap = gaps[0]
-    before = [frame["data"] for frame in frames[:index] if frame["frame"] == "event"]
-    had = before[-1]["position"] if before else 0
-    missing = [event for event in log if had < event["position"] <= trimmed_to]
-    yield from gap_of(gap, had, trimmed_to, missing)
+    if len(gaps) != len(trims):
+        yield f"{len(gaps)} gaps were told, of {len(trims)} trims"
+    missing = []
+    for (index, gap), trimmed_to in zip(gaps, trims):
+        before = [frame["data"] for frame in frames[:index] if frame["frame"] == "event"]
+        had = before[-1]["position"] if before else 0
+        trimmed = [event for event in log if had < event["position"] <= trimmed_to]
+        yield from gap_of(gap, had, trimmed_to, trimmed)
+        missing += trimmed
     difference = first_difference(told, [event for event in log if event not in missing])
     if difference is not None:
         yield difference

@@ -20,8 +20,6 @@ use crate::{
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// How long a client has to say that it saw the end.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
-/// What a slow reader makes wait here, beside what the system takes.
-const WRITE_BUFFER_BYTES_MAX: usize = 128 << 10;
 
 /// Goes over to a WebSocket and sends these frames until they end. The connection keeps its place.
 pub(in crate::server) fn upgrade(
@@ -32,8 +30,9 @@ pub(in crate::server) fn upgrade(
     upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
+        // Each message is sent before the next one is written, so no more than one waits here. A limit of its
+        // own would be one of the length of an event.
         .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
         .on_upgrade(async move |socket| {
             let _held = connection.unhurried();
             if let Err(error) = send(socket, frames).await {
