@@ -2,6 +2,7 @@
 
 use worker_runtime_core::{
     Code, EventType, Permission,
+    backend::Cancelled,
     error::{AllocationError, FenceError},
     run::StopReason,
     scope::{HOLDERS_MAX, Leaves as _},
@@ -10,7 +11,7 @@ use worker_runtime_core::{
 
 use crate::{
     allocations::{asking, below, holding, nothing, place, read, rule},
-    support::{Host, scripted, write},
+    support::{Host, Say, scripted, write},
 };
 
 #[tokio::test]
@@ -275,5 +276,53 @@ async fn a_dry_run_of_a_change_says_what_the_change_would_and_changes_nothing() 
     assert_eq!(changed.unwrap_err().code(), Code::WorkerChanged);
     assert_eq!(host.observation().runtime().position, before);
     run.sink.finish(StopReason::EndTurn, None).await.unwrap();
+    host.end().await;
+}
+
+/// A dry run of a release once decided by itself: what it said was not what the release then said.
+#[tokio::test]
+async fn a_dry_run_of_a_taking_is_answered_as_the_taking_and_changes_nothing() {
+    let host = Host::open().await;
+    let lead = CreateWorker {
+        delegation: write("src"),
+        ..scripted()
+    };
+    let lead = host.create(lead).await;
+    let mut low = below(lead, scripted());
+    low.scope = write("src/a");
+    let low = host.create(low).await;
+    let none = host.create(scripted()).await;
+    host.script.plan(|plan| plan.cancel = Say::Ask);
+    let run = host.start(low, "go").await;
+    let allocations = host.runtime.allocations();
+    let before = host.observation().runtime().position;
+    for worker_id in [low, none] {
+        let would = allocations.would_release(worker_id, None, false);
+        let would = would.await.unwrap_err();
+        let release = allocations.release(worker_id, None);
+        assert_eq!(release.await, Err(would));
+    }
+    let would = allocations.would_reclaim(lead, None, false).await;
+    assert_eq!(would.as_ref().unwrap_err().code(), Code::ScopeInUse);
+    let reclaim = allocations.reclaim(lead, None).await;
+    assert_eq!(reclaim.unwrap_err(), would.unwrap_err());
+    let said = || Some("it is needed".to_owned());
+    let silent = allocations.would_release(low, None, true).await;
+    assert_eq!(silent.unwrap_err().code(), Code::FieldInvalid);
+    assert_eq!(allocations.would_release(low, said(), true).await, Ok(true));
+    let from = allocations.would_reclaim(lead, said(), true).await;
+    assert_eq!(from, Ok(vec![low]));
+    assert_eq!(host.observation().runtime().position, before);
+    // Once it is taken it is only waited for, and gently it is to be had no more.
+    let taken = allocations.release_by_force(low, "it is needed".to_owned());
+    assert_eq!(taken.await.unwrap().waits_for, [low]);
+    let again = allocations.would_release(low, said(), true).await;
+    assert_eq!(again, Ok(false));
+    let gently = allocations.would_release(low, None, false).await;
+    assert_eq!(gently.unwrap_err().code(), Code::WorkerNotActive);
+    let (_, quiet) = host.script.cancel_asked().await;
+    quiet.unwrap().send(Ok(Cancelled::Confirmed)).unwrap();
+    drop(run);
+    host.until(low, EventType::ALLOCATION_RELEASED).await;
     host.end().await;
 }
