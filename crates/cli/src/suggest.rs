@@ -246,6 +246,12 @@ impl Suggestion {
         suggestion
     }
 
+    /// The same, with one more option.
+    pub(crate) fn with_option(mut self, option: &str, value: String) -> Self {
+        self.words.extend([option.to_owned(), value]);
+        self
+    }
+
     /// The same, with the access token that was missing.
     pub(crate) fn with_token_file() -> Self {
         Self::new(&["--token-file", "FILE", "status"])

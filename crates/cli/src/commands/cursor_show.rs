@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use worker_runtime_core::{
-    Code, Cursor, RuntimeId, Stream, WorkerId, cursor::From as Start, view::EventPage,
+    Code, Cursor, EventFilter, RuntimeId, Stream, WorkerId, cursor::From as Start, view::EventPage,
 };
 
 use crate::{
@@ -110,7 +110,7 @@ fn check(
         let told = CliError::new(Code::CursorForeign, message);
         return Ok(Err(told.hint(Suggestion::event_ls(None))));
     };
-    match target.events(stream, Start::After(cursor), 1) {
+    match target.events(stream, Start::After(cursor), 1, &EventFilter::ALL) {
         Err(error) if !is_of_cursor(error.code) => Err(error),
         checked => Ok(checked),
     }

@@ -3,10 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use worker_runtime_core::{
-    Code, Cursor, PageSize, RuntimeId, Stream, WireEvent, WorkerId, cursor::From as Start,
-    store::Gap, view::EventPage,
+    Code, Cursor, EventFilter, PageSize, RuntimeId, Stream, WireEvent, WorkerId,
+    cursor::From as Start, store::Gap, view::EventPage,
 };
 
+use super::event_filter::FilterArgs;
 use crate::{
     args::{Format, Global},
     error::{CliError, Failure},
@@ -37,6 +38,8 @@ pub(crate) struct EventLsArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 100,
           value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
     limit: u64,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 /// A start that is no cursor.
@@ -67,6 +70,7 @@ pub(crate) fn run(
     // Before the store is opened: what is wrong with the text is wrong with any store.
     let after = args.after.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(CliError::from)?;
+    let filter = args.filter.filter(&["event", "ls"])?;
     let target = target::open(global, printer)?;
     let named = args.worker.as_ref().or(args.worker_option.as_ref());
     let worker_id = named
@@ -75,7 +79,7 @@ pub(crate) fn run(
     let stream = worker_id.map_or(Stream::Runtime, Stream::Worker);
     let start = args.from.start(after);
     let count = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let read = read(&target, stream, start, count)?;
+    let read = read(&target, stream, start, count, &filter)?;
     match printer.format() {
         Format::Json => json_page(&read, target.source(), printer)?,
         Format::Jsonl => jsonl(&read, printer)?,
@@ -84,7 +88,8 @@ pub(crate) fn run(
     printer.flush()?;
     printer.words(format_args!("next cursor: {}", read.next));
     if !read.up_to_date {
-        printer.hint(&Suggestion::event_ls_after(worker_id, read.next));
+        let next = Suggestion::event_ls_after(worker_id, read.next);
+        printer.hint(&args.filter.said_in(next));
     }
     let exit = Exit::of_gaps(read.gaps());
     if exit == Exit::Damaged {
@@ -107,12 +112,18 @@ impl Read {
     }
 }
 
-fn read(target: &Target, stream: Stream, start: Start, count: usize) -> Result<Read, CliError> {
+fn read(
+    target: &Target,
+    stream: Stream,
+    start: Start,
+    count: usize,
+    filter: &EventFilter,
+) -> Result<Read, CliError> {
     let PageSize { bytes_max, .. } = PageSize::default();
     let (mut pages, mut events_max, mut bytes) = (Vec::new(), count, 0_usize);
     let mut start = start;
     loop {
-        let page = target.events(stream, start, events_max)?;
+        let page = target.events(stream, start, events_max, filter)?;
         let read: usize = page.events.iter().map(|(_, event)| event.data.len()).sum();
         bytes = bytes.saturating_add(read);
         events_max = events_max.saturating_sub(page.events.len());

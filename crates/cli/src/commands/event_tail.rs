@@ -4,16 +4,16 @@
 use clap::Args;
 use serde_json::json;
 use worker_runtime_core::{
-    Cursor, Event, Observed, RuntimeId, Stream, WireEvent, WorkerId, cursor::From as Start,
-    view::EventPage,
+    Cursor, Event, EventFilter, Observed, RuntimeId, Stream, WireEvent, WorkerId,
+    cursor::From as Start, view::EventPage,
 };
 
-use super::event_ls::From;
+use super::{event_filter::FilterArgs, event_ls::From};
 use crate::{
     args::{Format, Global},
     error::{CliError, Failure},
     exit::Exit,
-    foreground::{Events, tail},
+    foreground::{Events, Tailed, tail},
     output::{Printer, summary::event_summary},
     suggest::Suggestion,
     target::{self, Current, Server, Target},
@@ -33,6 +33,8 @@ pub(crate) struct EventTailArgs {
     /// Where to start without a cursor
     #[arg(long, value_name = "START", default_value = "beginning")]
     from: From,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 pub(crate) fn run(
@@ -44,6 +46,7 @@ pub(crate) fn run(
     // Before the store is opened: what is wrong with the text is wrong with any store.
     let after = args.after.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(CliError::from)?;
+    let filter = args.filter.filter(&["event", "tail"])?;
     let target = target::open(global, printer)?;
     let named = args.worker.as_ref();
     let worker_id = named
@@ -51,8 +54,28 @@ pub(crate) fn run(
         .transpose()?;
     let start = args.from.start(after);
     match &target {
-        Target::Store(_) => whole(&target, worker_id, start, printer),
-        Target::Server(server) => follow(server, worker_id, start, printer),
+        Target::Store(_) => whole(&target, worker_id, start, &filter, printer),
+        Target::Server(server) => {
+            // What can't be followed is refused as it is of a stopped store; a gap that comes later is told.
+            target.events(stream_of(worker_id), start, 1, &filter)?;
+            let tailed = follow(server, worker_id, start, filter, printer)?;
+            if tailed.stopped {
+                printer.words(
+                    "the server has ended and nobody runs this store, so nothing more comes",
+                );
+            }
+            if let Some(cursor) = tailed.cursor {
+                printer.words(format_args!("next cursor: {cursor}"));
+                if tailed.interrupted || tailed.stopped {
+                    let next = Suggestion::event_tail(worker_id, Some(cursor));
+                    printer.hint(&args.filter.said_in(next));
+                }
+            }
+            Ok(match tailed.interrupted {
+                true => Exit::Interrupted,
+                false => Exit::Done,
+            })
+        }
     }
 }
 
@@ -81,12 +104,13 @@ fn whole(
     target: &Target,
     worker_id: Option<WorkerId>,
     start: Start,
+    filter: &EventFilter,
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let mut start = start;
     let mut exit = Exit::Done;
     loop {
-        let page = target.events(stream_of(worker_id), start, PAGE_EVENTS)?;
+        let page = target.events(stream_of(worker_id), start, PAGE_EVENTS, filter)?;
         print(&page, printer)?;
         if let Exit::Damaged = Exit::of_gaps(&page.gap) {
             exit = Exit::Damaged;
@@ -122,10 +146,10 @@ fn follow(
     server: &Server,
     worker_id: Option<WorkerId>,
     start: Start,
-    printer: &mut Printer,
-) -> Result<Exit, Failure> {
-    let printer = &*printer;
-    let tailed = server.block_on(async {
+    filter: EventFilter,
+    printer: &Printer,
+) -> Result<Tailed, Failure> {
+    server.block_on(async {
         let mut signals = target::signals()?;
         let current = Current::new(server.remote.clone());
         let runtime = server.remote.client.runtime();
@@ -133,22 +157,9 @@ fn follow(
             .remote
             .or_told(target::About::RUNTIME, runtime)
             .await?;
-        let events = Events::of_server(&current, stream_of(worker_id), start).await?;
+        let events = Events::of_server(&current, stream_of(worker_id), start, filter).await?;
         let show = |observed: &Observed| text(observed, status.runtime_id, printer);
         tail(events, printer, &mut signals, show).await
-    })?;
-    if tailed.stopped {
-        printer.words("the server has ended and nobody runs this store, so nothing more comes");
-    }
-    if let Some(cursor) = tailed.cursor {
-        printer.words(format_args!("next cursor: {cursor}"));
-        if tailed.interrupted || tailed.stopped {
-            printer.hint(&Suggestion::event_tail(worker_id, Some(cursor)));
-        }
-    }
-    Ok(match tailed.interrupted {
-        true => Exit::Interrupted,
-        false => Exit::Done,
     })
 }
 

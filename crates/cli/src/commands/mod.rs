@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config_show;
 pub(crate) mod cursor_show;
 pub(crate) mod errors_explain;
+mod event_filter;
 pub(crate) mod event_ls;
 pub(crate) mod event_tail;
 pub(crate) mod lock;

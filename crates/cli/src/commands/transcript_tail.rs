@@ -3,7 +3,7 @@
 
 use clap::Args;
 use worker_runtime_core::{
-    Observed, Stream, TranscriptFrom, WorkerId,
+    EventFilter, Observed, Stream, TranscriptFrom, WorkerId,
     cursor::From as Start,
     view::{TranscriptItem, TranscriptPage},
 };
@@ -65,7 +65,7 @@ fn follow(
     let tailed = server.block_on(async {
         let mut signals = target::signals()?;
         let current = Current::new(server.remote.clone());
-        let events = Events::of_server(&current, stream, start).await?;
+        let events = Events::of_server(&current, stream, start, EventFilter::ALL).await?;
         let show = |observed: &Observed| text(observed, printer);
         tail(events, printer, &mut signals, show).await
     })?;

@@ -6,7 +6,7 @@ mod pump;
 
 use tokio::{sync::mpsc, time::Duration};
 use tokio_stream::StreamExt;
-use worker_runtime_core::{ObserveStream, Observed, Stream, cursor::From};
+use worker_runtime_core::{EventFilter, ObserveStream, Observed, Stream, cursor::From};
 use worker_runtime_http::client::{self, Client, ClientError, Reconnect};
 
 use crate::{
@@ -95,11 +95,12 @@ impl Events {
         current: &Current,
         stream: Stream,
         start: From,
+        filter: EventFilter,
     ) -> Result<Self, CliError> {
         let remote = current.remote();
-        let first = observe(&remote.client, stream, start);
+        let first = observe(&remote.client, stream, start, &filter);
         let first = remote.or_told(about(stream), first).await?;
-        Ok(Self::pumped(current, stream, start, Ok(first)))
+        Ok(Self::pumped(current, stream, start, filter, Ok(first)))
     }
 
     /// The same of a server that has acknowledged what is followed: who can't be reached now is lost,
@@ -110,11 +111,12 @@ impl Events {
         start: From,
     ) -> Result<Self, CliError> {
         let remote = current.remote();
-        match observe(&remote.client, stream, start).await {
+        let filter = EventFilter::ALL;
+        match observe(&remote.client, stream, start, &filter).await {
             Err(error) if !error.is_transient() => {
                 remote.or_told(about(stream), async { Err(error) }).await
             }
-            first => Ok(Self::pumped(current, stream, start, first)),
+            first => Ok(Self::pumped(current, stream, start, filter, first)),
         }
     }
 
@@ -122,10 +124,11 @@ impl Events {
         current: &Current,
         stream: Stream,
         start: From,
+        filter: EventFilter,
         first: Result<client::ObserveStream, ClientError>,
     ) -> Self {
         let (sender, items) = mpsc::channel(ITEMS_MAX);
-        let pump = Pump::new(current.clone(), stream, start, sender);
+        let pump = Pump::new(current.clone(), stream, start, filter, sender);
         tokio::spawn(pump.run(first));
         Self::Server(items)
     }
@@ -153,8 +156,10 @@ async fn observe(
     client: &Client,
     stream: Stream,
     start: From,
+    filter: &EventFilter,
 ) -> Result<client::ObserveStream, ClientError> {
     let options = client::ObserveOptions {
+        filter: filter.clone(),
         reconnect: Reconnect {
             attempts_max: Some(0),
             ..Reconnect::default()

@@ -35,7 +35,7 @@ pub(crate) use account::{Account, outcome_word, stop_text};
 pub(crate) use events::{Events, Item};
 pub(crate) use host::Host;
 pub(crate) use signals::{Asked, Signals};
-pub(crate) use tail::tail;
+pub(crate) use tail::{Tailed, tail};
 
 /// How it ended.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 
 use serde::Serialize;
 use worker_runtime_core::{
-    ListOrder, PageSize, Stream, TranscriptFrom, WorkerFilter, WorkerId, WorkerList,
+    EventFilter, ListOrder, PageSize, Stream, TranscriptFrom, WorkerFilter, WorkerId, WorkerList,
     cursor::From as Start,
     error::ReadError,
     view::{Diagnostic, EventPage, RuntimeStatus, TranscriptPage, WorkerView},
@@ -196,6 +196,7 @@ impl Target {
         stream: Stream,
         start: Start,
         events_max: usize,
+        filter: &EventFilter,
     ) -> Result<EventPage, CliError> {
         match self {
             Self::Store(store) => {
@@ -203,7 +204,7 @@ impl Target {
                     events_max,
                     ..PageSize::default()
                 };
-                let page = store.observation.events(stream, start, size);
+                let page = store.observation.events_that(stream, start, size, filter);
                 page.map_err(|error| told_with_stream(error, stream))
             }
             Self::Server(server) => {
@@ -212,7 +213,7 @@ impl Target {
                     Stream::Worker(worker_id) => About::worker(worker_id),
                 };
                 let client = &server.remote.client;
-                let call = client.events(stream, start, events_max, Duration::ZERO);
+                let call = client.events_that(stream, start, events_max, Duration::ZERO, filter);
                 server.ask(about, call).map(page_of)
             }
         }

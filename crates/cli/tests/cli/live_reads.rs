@@ -67,6 +67,8 @@ const READS: &[&[&str]] = &[
     &["event", "ls"],
     &["event", "ls", "--limit", "3"],
     &["event", "ls", "one"],
+    &["event", "ls", "--type", "run.*", "--limit", "2"],
+    &["event", "ls", "one", "--type", "input.*", "--from", "now"],
     &["event", "ls", "--worker", "paused", "--from", "now"],
     &["token", "ls"],
     &["config", "show"],

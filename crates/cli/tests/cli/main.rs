@@ -14,6 +14,7 @@ mod changes;
 mod config;
 mod confine;
 mod crash;
+mod cursors;
 mod damage;
 mod each_verb;
 mod leases;

@@ -12,7 +12,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures_core::Stream as FutureStream;
 use tokio::sync::mpsc;
 use worker_runtime_core::{
-    Code, Cursor, Observed, Position, Stream,
+    Code, Cursor, EventFilter, Observed, Position, Stream,
     cursor::From as Start,
     store::{Gap, GapCause},
 };
@@ -60,7 +60,7 @@ impl Reconnect {
 }
 
 /// How to observe.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ObserveOptions {
     /// How many events are read at once; what bounds the memory of an observer.
     pub events_max: usize,
@@ -68,6 +68,8 @@ pub struct ObserveOptions {
     pub until_up_to_date: bool,
     /// How to come back.
     pub reconnect: Reconnect,
+    /// Which events are delivered.
+    pub filter: EventFilter,
 }
 
 impl Default for ObserveOptions {
@@ -76,6 +78,7 @@ impl Default for ObserveOptions {
             events_max: 100,
             until_up_to_date: false,
             reconnect: Reconnect::default(),
+            filter: EventFilter::ALL,
         }
     }
 }
@@ -123,6 +126,8 @@ impl Client {
         start: Start,
         options: ObserveOptions,
     ) -> Result<ObserveStream, ClientError> {
+        // Who is refused is told at once; who can't reach the server now may wait for it.
+        let mut pauses = options.reconnect.pauses();
         let mut observer = Observer {
             client: self.clone(),
             stream,
@@ -130,8 +135,6 @@ impl Client {
             options,
             told_up_to_date: false,
         };
-        // Who is refused is told at once; who can't reach the server now may wait for it.
-        let mut pauses = options.reconnect.pauses();
         let first = loop {
             match observer.step(Duration::ZERO).await {
                 Err(error) if error.is_transient() => match pauses.next() {
@@ -210,10 +213,9 @@ impl Observer {
     /// Polls once, and goes on behind what came.
     async fn step(&mut self, wait: Duration) -> Result<Step, ClientError> {
         let (client, events_max) = (&self.client, self.options.events_max);
-        match client
-            .events(self.stream, self.start, events_max, wait)
-            .await
-        {
+        let filter = &self.options.filter;
+        let page = client.events_that(self.stream, self.start, events_max, wait, filter);
+        match page.await {
             Ok(page) => Ok(self.take(page)),
             Err(ClientError::Refused(problem)) => match self.trimmed(&problem) {
                 Some((earliest, gap)) => {

@@ -3,8 +3,8 @@
 use std::{fmt::Write as _, time::Duration};
 
 use worker_runtime_core::{
-    Cursor, LeaseId, ListOrder, Permission, ReceivedEvent, RuntimeId, Stream, TranscriptFrom,
-    WorkerFilter, WorkerId,
+    Cursor, EventFilter, LeaseId, ListOrder, Permission, ReceivedEvent, RuntimeId, Stream,
+    TranscriptFrom, WorkerFilter, WorkerId,
     cursor::From as Start,
     profile::ResolvedProfile,
     view::{
@@ -179,6 +179,23 @@ impl Client {
         count_max: usize,
         wait: Duration,
     ) -> Result<EventsPage> {
+        self.events_that(stream, start, count_max, wait, &EventFilter::ALL)
+            .await
+    }
+
+    /// As [`events`](Self::events), with those that a filter takes. A page may be empty and not up to date;
+    /// its `next` is behind what was looked through.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
+    pub async fn events_that(
+        &self,
+        stream: Stream,
+        start: Start,
+        count_max: usize,
+        wait: Duration,
+        filter: &EventFilter,
+    ) -> Result<EventsPage> {
         let base = match stream {
             Stream::Runtime => "/v1/events".to_owned(),
             Stream::Worker(worker_id) => format!("/v1/workers/{worker_id}/events"),
@@ -189,8 +206,15 @@ impl Client {
             Start::After(cursor) => format!("cursor={cursor}"),
         };
         let limit = count_max.clamp(1, 1_000);
+        // Neither has a character that an address can't have.
+        let types = filter
+            .types
+            .iter()
+            .map(|pattern| format!("&type={pattern}"));
+        let run = filter.run_id.map(|run_id| format!("&run_id={run_id}"));
+        let filter: String = types.chain(run).collect();
         let path = format!(
-            "{base}?{start}&limit={limit}&wait={}",
+            "{base}?{start}&limit={limit}&wait={}{filter}",
             wait.as_secs().min(60)
         );
         let body: EventsBody = self.call(Call::get(path).waiting(wait)).await?;

@@ -5,7 +5,14 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use crate::host::{Host, text};
+use worker_runtime_core::{
+    Code, Cursor, PageSize, Position, RuntimeId, Stream, cursor::From as Start,
+};
+
+use crate::{
+    host::{Host, text},
+    streams::say,
+};
 
 async fn page(host: &Host, path: &str) -> Value {
     let reply = host.get(path).await;
@@ -133,25 +140,60 @@ async fn every_cursor_is_answered_as_the_contract_says() {
             );
         }
     }
-    // A cursor of a Runtime that is ahead of this one's end can only be made, never handed out.
-    let cursor: worker_runtime_core::Cursor = good.parse().unwrap();
-    let stream = worker_runtime_core::Stream::Worker(mine.parse().unwrap());
+    // Those of another Runtime, beyond the end and of another history can only be made here.
+    let cursor: Cursor = good.parse().unwrap();
+    let stream = Stream::Worker(mine.parse().unwrap());
     let runtime_id = host.runtime.observation().runtime_id();
-    let ahead = worker_runtime_core::Cursor::new(
-        runtime_id,
-        stream,
-        worker_runtime_core::Position(cursor.position().0 + 1_000),
-        cursor.incarnation_id(),
+    let (position, incarnation) = (cursor.position(), cursor.incarnation_id());
+    let beyond = Position(position.0 + 1_000);
+    let elsewhere = RuntimeId::from_bytes([9; 16]);
+    for wait in ["", "&wait=30"] {
+        let ask = async |made: Cursor| host.get(&format!("{own}?cursor={made}{wait}")).await;
+        let foreign = ask(Cursor::new(elsewhere, stream, position, incarnation)).await;
+        assert!(foreign.refused(409, "WR-CURSOR-FOREIGN").tail.is_some());
+        let ahead = ask(Cursor::new(runtime_id, stream, beyond, incarnation)).await;
+        assert!(ahead.refused(416, "WR-CURSOR-AHEAD").tail.is_some());
+        let forked = ask(Cursor::new(runtime_id, stream, position, !incarnation)).await;
+        let problem = forked.refused(409, "WR-CURSOR-FORKED");
+        assert!(problem.fork_at.is_some() && problem.tail.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_was_trimmed_is_expired_and_says_where_to_go_on() {
+    let host = Host::small().await;
+    let worker = host.worker().await;
+    let own = format!("/v1/workers/{worker}/events");
+    let first = page(&host, &format!("{own}?limit=1")).await["next"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let mut random = fastrand::Rng::with_seed(2);
+    let mut gone = host.get(&format!("{own}?cursor={first}")).await;
+    for _ in 0..1_000 {
+        if gone.status != StatusCode::OK {
+            break;
+        }
+        let said: String = (0..8 << 10).map(|_| random.alphanumeric()).collect();
+        say(&host, &worker, &said).await;
+        gone = host.get(&format!("{own}?cursor={first}")).await;
+    }
+    for wait in ["", "&wait=30"] {
+        let gone = host.get(&format!("{own}?cursor={first}{wait}")).await;
+        let problem = gone.refused(410, "WR-CURSOR-EXPIRED");
+        let (earliest, tail) = (problem.earliest.unwrap(), problem.tail.unwrap());
+        assert!(earliest.position() < tail.position());
+        let rest = page(&host, &format!("{own}?cursor={earliest}{wait}")).await;
+        assert!(!rest["events"].as_array().unwrap().is_empty());
+    }
+    // A host's own pages say the same; its stream tells a gap, as an open stream does.
+    let (stream, start) = (
+        Stream::Worker(worker.parse().unwrap()),
+        first.parse().unwrap(),
     );
-    let problem = host.get(&format!("{own}?cursor={ahead}&wait=30")).await;
-    assert!(problem.refused(416, "WR-CURSOR-AHEAD").tail.is_some());
-    let forked = worker_runtime_core::Cursor::new(
-        runtime_id,
-        stream,
-        cursor.position(),
-        !cursor.incarnation_id(),
-    );
-    let problem = host.get(&format!("{own}?cursor={forked}")).await;
-    let problem = problem.refused(409, "WR-CURSOR-FORKED");
-    assert!(problem.fork_at.is_some() && problem.tail.is_some());
+    let page = host
+        .runtime
+        .observation()
+        .events(stream, Start::After(start), PageSize::default());
+    assert_eq!(page.unwrap_err().code(), Code::CursorExpired);
 }

@@ -7,7 +7,7 @@ use tokio::{
     time::{Duration, Instant},
 };
 use tokio_stream::StreamExt;
-use worker_runtime_core::{Observed, PageSize, Stream, cursor::From, view::EventPage};
+use worker_runtime_core::{EventFilter, Observed, PageSize, Stream, cursor::From, view::EventPage};
 use worker_runtime_http::client::{self, ClientError};
 
 use super::{ANOTHER_WITHIN, Item, News, observe};
@@ -26,6 +26,7 @@ pub(super) struct Pump {
     current: Current,
     stream: Stream,
     start: From,
+    filter: EventFilter,
     sender: mpsc::Sender<Result<Item, CliError>>,
     /// What was said of the server since it answered last.
     told: Option<News>,
@@ -43,12 +44,14 @@ impl Pump {
         current: Current,
         stream: Stream,
         start: From,
+        filter: EventFilter,
         sender: mpsc::Sender<Result<Item, CliError>>,
     ) -> Self {
         Self {
             current,
             stream,
             start,
+            filter,
             sender,
             told: None,
             another: None,
@@ -84,7 +87,7 @@ impl Pump {
             }
             self.until_found(&lost).await?;
             let client = self.current.remote().client;
-            came = observe(&client, self.stream, self.start).await;
+            came = observe(&client, self.stream, self.start, &self.filter).await;
         }
     }
 
@@ -155,9 +158,11 @@ impl Pump {
                 events_max: PAGE_EVENTS,
                 ..PageSize::default()
             };
-            let read = self
-                .current
-                .read_stopped(move |store| Ok(store.observation.events(stream, start, size)?));
+            let filter = self.filter.clone();
+            let read = self.current.read_stopped(move |store| {
+                let observation = &store.observation;
+                Ok(observation.events_that(stream, start, size, &filter)?)
+            });
             let page = match read.await {
                 Ok(Some(page)) => page,
                 Ok(None) => {
