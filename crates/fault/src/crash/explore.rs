@@ -36,9 +36,9 @@ struct Sizes {
 /// When the harness can't do its work.
 pub fn run(settings: &Settings) -> Result<Outcome, HarnessError> {
     let catch = Sizes {
-        sessions: 2,
-        steps: 100,
-        tried: 1_200,
+        sessions: 3,
+        steps: 130,
+        tried: 1_800,
     };
     let quick = Sizes {
         sessions: 10,
