@@ -7,11 +7,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use clap::Parser;
 use worker_runtime_core::{
-    RunId, RunSink, Runtime, RuntimeOptions, Stream, WorkerId,
+    EventType, RunId, RunSink, Runtime, RuntimeOptions, Stream, WorkerId,
     backend::{
         BackendError, BackendFactory, Cancelled, ExecutionBackend, RunRequest, StartWorker,
         Submitted,
@@ -105,7 +106,8 @@ impl StoreReader for Reader {
     }
 }
 
-/// Runs a process that does not end by itself; as it starts, the store goes blind.
+/// Runs a process that does not end by itself, and says more than is kept in memory; then the store goes
+/// blind.
 #[derive(Clone)]
 struct Endless {
     child: Arc<Mutex<Option<Child>>>,
@@ -134,9 +136,13 @@ impl BackendFactory for Endless {
 
 #[async_trait::async_trait]
 impl ExecutionBackend for Endless {
-    async fn submit(&self, _run: RunRequest, _sink: RunSink) -> Submitted {
+    async fn submit(&self, _run: RunRequest, sink: RunSink) -> Submitted {
         let child = Command::new("sleep").arg("600").spawn().unwrap();
         *self.child.lock().unwrap() = Some(child);
+        // Else who follows reads the newest events where no disk is asked.
+        let long = serde_json::json!({ "text": "x".repeat(2 << 20) });
+        let said = sink.event(EventType::BACKEND_MESSAGE, &long).await;
+        said.unwrap();
         self.blind.store(true, Ordering::SeqCst);
         Submitted::Accepted
     }
@@ -170,6 +176,15 @@ async fn nothing_outlives_a_run_that_can_not_be_followed_any_more() {
     let input = SubmitInput::text("go");
     let receipt = runtime.interaction().send_input(worker_id, input).await;
     let receipt = receipt.unwrap();
+
+    // Before it is followed, so that it is never there to be read.
+    let blind = async {
+        while !backend.blind.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let blind = tokio::time::timeout(Duration::from_secs(60), blind).await;
+    blind.unwrap();
 
     let printer = Printer::new(&Cli::parse_from(["worker-runtime", "status"]).global);
     let mut signals = Signals::listen().unwrap();

@@ -122,6 +122,10 @@ fn each() -> Vec<(&'static str, Suggestion)> {
             Suggestion::event_ls_after(Some(worker_id), cursor),
         ),
         (
+            "with_option",
+            Suggestion::event_ls(None).with_option("--type", "run.*".to_owned()),
+        ),
+        (
             "event_tail",
             Suggestion::event_tail(Some(worker_id), Some(cursor)),
         ),
