@@ -368,6 +368,56 @@ async fn a_restore_takes_no_more_than_the_nearest_above_that_goes_on_still_deleg
     host.end().await;
 }
 
+/// What is below a deleted Worker is still below whoever was above that one.
+#[tokio::test]
+async fn a_deleted_worker_in_between_widens_nothing_that_is_taken_again_below_it() {
+    let host = Host::open().await;
+    let top = host.create(holding(read(""), write("src"))).await;
+    let middle = holding(nothing(), write("src/m"));
+    let middle = host.create(below(top, middle)).await;
+    let own = || holding(write("src/m/k"), nothing());
+    let (ended, held) = (
+        host.create(below(middle, own())).await,
+        host.create(below(middle, holding(write("src/m/h"), nothing())))
+            .await,
+    );
+    let (allocations, catalog) = (host.runtime.allocations(), host.runtime.catalog());
+    let stop = async |worker_id| {
+        let ended = catalog.stop(worker_id, EndOptions::default()).await;
+        ended.unwrap();
+    };
+    stop(ended).await;
+    stop(middle).await;
+    allocations.release(held, None).await.unwrap();
+    catalog.delete(middle, false).await.unwrap();
+    let host = host.crash().await;
+    let (allocations, catalog) = (host.runtime.allocations(), host.runtime.catalog());
+    // As long as the top hands it on, it is taken again below the top, and the top itself is no rival.
+    catalog.restore(ended).await.unwrap();
+    let held_by = host.observation().allocation(ended).unwrap();
+    assert_eq!(held_by.parent, Some(top));
+    let ends = catalog.stop(ended, EndOptions::default()).await;
+    ends.unwrap();
+    allocations
+        .change(top, &read("docs"), &nothing(), None)
+        .await
+        .unwrap();
+    let LifecycleError::ScopeRefused(ScopeRefusal::Undelegated { parent, .. }) =
+        catalog.restore(ended).await.unwrap_err()
+    else {
+        panic!("it was not refused for want of a delegation");
+    };
+    assert_eq!(parent, top);
+    let wider = allocations
+        .change(held, &write("src"), &nothing(), None)
+        .await;
+    let Err(AllocationError::Refused(ScopeRefusal::Undelegated { parent, .. })) = wider else {
+        panic!("{wider:?}");
+    };
+    assert_eq!(parent, top);
+    host.end().await;
+}
+
 #[tokio::test]
 async fn a_reclaim_takes_one_layer_and_all_of_it_or_nothing() {
     let host = Host::open().await;

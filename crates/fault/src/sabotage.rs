@@ -17,6 +17,9 @@ pub const fn catchers(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::ServeBeyondPublished
         | Sabotage::ReadAhead
         | Sabotage::MissWakeUp => &["order"],
+        // The model waits for what an observer lacks until it gives up.
+        Sabotage::PassNews => &["model"],
+        Sabotage::KeepPastHole => &["errors"],
         Sabotage::WriteHeadBeforeCommit => &["bare", "crash"],
         Sabotage::SkipSync => &["bare", "crash", "recovery"],
         Sabotage::TrustFailedFile => &["errors"],
@@ -108,6 +111,10 @@ pub const fn breaks(sabotage: Sabotage) -> &'static [&'static str] {
         | Sabotage::TrimTooMuch => &["I9"],
         Sabotage::IgnorePin => &["I10"],
         Sabotage::MissWakeUp | Sabotage::HideGap => &["I10"],
+        // Nothing comes any more, or what comes later is seen to be it.
+        Sabotage::PassNews => &["I9", "I10"],
+        // What is shown in place of an event is another one, or none.
+        Sabotage::KeepPastHole => &["I1", "I2", "I10"],
         Sabotage::LeakPath => &["I11"],
         Sabotage::WriteOnRead => &["I12"],
     }

@@ -215,10 +215,13 @@ impl WorkerRecord {
         }
     }
 
-    /// Leaves a tombstone: the id, and when it was made and deleted.
+    /// Leaves a tombstone: the id, whose child it was, and when it was made and deleted.
     pub(crate) fn bury(&mut self, deleted: Recorded) {
         let nothing = Intent::Assistant { purpose: None };
-        self.spec = AsJson(CreateWorker::new(nothing).spec);
+        let mut spec = CreateWorker::new(nothing).spec;
+        // Whoever was above it still bounds what those below it may hold.
+        spec.parent = self.spec.parent;
+        self.spec = AsJson(spec);
         self.display_name = None;
         self.labels.clear();
         self.profile.description.clear();

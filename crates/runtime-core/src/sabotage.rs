@@ -56,6 +56,8 @@ sabotages! {
     TrimTooMuch = "trim-too-much", "streams are trimmed although no limit is reached";
     ReadAhead = "read-ahead", "pages are read for a slow observer without bound";
     MissWakeUp = "miss-wake-up", "nobody is told that there is news";
+    PassNews = "pass-news", "observers pass over what is new as if there were nothing";
+    KeepPastHole = "keep-past-hole", "the newest events in memory are kept although some are not among them";
     AcceptForeignCursor = "accept-foreign-cursor", "a cursor of another stream is followed";
     SwapEvents = "swap-events", "events that a backend told in one call are recorded in another order";
     LoseCheckpoint = "lose-checkpoint", "output that has not ended is not checkpointed";

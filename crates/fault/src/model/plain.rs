@@ -223,12 +223,8 @@ impl Plain {
 
     /// Below whom a Worker that holds nothing would hold again: the nearest above it that has not ended.
     pub(super) fn parent_again(&self, id: WorkerId) -> Option<WorkerId> {
-        let parent_of = |id: &WorkerId| {
-            let found = self.worker(*id)?;
-            // Nothing of what it was is kept of one that was deleted.
-            let is_known = found.life != Life::Deleted;
-            found.request.spec.parent.filter(|_| is_known)
-        };
+        // Also of one that was deleted: who is above it goes on bounding those below.
+        let parent_of = |id: &WorkerId| self.worker(*id)?.request.spec.parent;
         let is_active = |id: &WorkerId| {
             let worker = self.worker(*id);
             worker.is_some_and(|worker| worker.life == Life::Active)

@@ -83,17 +83,17 @@ impl State {
     /// What a Worker that was ended would take again, and under whom: the nearest above it that has
     /// not ended. That one bounds it whatever it holds now; one that gave all up delegates nothing. To
     /// look past it would let a Worker get by its lead's giving up all what it would not by its giving
-    /// up a part.
+    /// up a part. One whose record is lost bounds it too: nobody knows who is above that.
     pub(super) fn grant_again(&self, record: &WorkerRecord) -> (Option<Grant>, Asker) {
         let parent_of = |worker_id: WorkerId| self.workers.get(&worker_id)?.record.spec.parent;
-        let is_active = |worker_id: &WorkerId| {
+        let bounds = |worker_id: &WorkerId| {
             let worker = self.workers.get(worker_id);
-            worker.is_some_and(|worker| worker.record.lifecycle == Lifecycle::Active)
+            worker.is_none_or(|worker| worker.record.lifecycle == Lifecycle::Active)
         };
         let above = std::iter::successors(record.spec.parent, |above| parent_of(*above));
         let asker = Asker {
             worker_id: Some(record.worker_id),
-            parent: above.take(self.workers.len()).find(is_active),
+            parent: above.take(self.workers.len()).find(bounds),
         };
         (Grant::of(record), asker)
     }

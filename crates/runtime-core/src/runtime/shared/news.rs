@@ -116,6 +116,7 @@ impl Shared {
             let gone = workers.get(&worker_id).is_some_and(|sender| {
                 let told = *sender.borrow();
                 let quiet = match told.position <= before {
+                    true if sabotage::is(Sabotage::PassNews) => (told.position, position),
                     true => (told.position, before),
                     // It has heard of this commit already.
                     false => told.quiet,
