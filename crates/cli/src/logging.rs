@@ -38,6 +38,8 @@ pub(crate) fn start(global: &Global, format: LogFormat) -> Result<(), CliError> 
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // It would say on the same stderr that it can't write there, and panic over that.
+        .log_internal_errors(false)
         .with_ansi(false);
     // Nobody else in this process sets one, and a second one would change nothing.
     let _ = match format {

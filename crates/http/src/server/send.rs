@@ -23,11 +23,14 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 /// How many bytes of a stream wait in a connection before it is given no more.
 const AHEAD_BYTES_MAX: usize = 16 << 10;
+/// How long what was given to a connection may wait once its stream has ended: who does not read would hold
+/// up the end of the server. What it has not read is read from its cursor on.
+pub(super) const END_SENT_MAX: Duration = Duration::from_secs(2);
 
 /// How long what is written to a connection may wait to be taken. Clones are of one connection.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub(super) struct Hurry {
 #[derive(Debug, Default)]
 struct Streams {
     is_open: AtomicBool,
+    /// One has ended, and some of it may not be sent yet.
+    is_over: AtomicBool,
     /// Given to the connection since it last had sent all that it held.
     ahead_bytes: AtomicUsize,
     waits: AtomicWaker,
@@ -66,12 +71,18 @@ impl Hurry {
     fn send_max(&self) -> Duration {
         match self.streams.is_open.load(Ordering::Relaxed) {
             true => self.stream_max,
+            false if self.is_over() => END_SENT_MAX,
             false => self.answer_max,
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.streams.is_over.load(Ordering::Relaxed)
+    }
+
     /// All that was written is sent.
     fn sent(&self) {
+        self.streams.is_over.store(false, Ordering::Relaxed);
         if self.streams.ahead_bytes.swap(0, Ordering::AcqRel) >= AHEAD_BYTES_MAX {
             self.streams.waits.wake();
         }
@@ -105,6 +116,7 @@ impl Unhurried {
 impl Drop for Unhurried {
     fn drop(&mut self) {
         self.0.streams.is_open.store(false, Ordering::Relaxed);
+        self.0.streams.is_over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -115,6 +127,8 @@ pub(super) struct SendWithin<S> {
     /// Runs from the first moment in which the system takes no more until it has taken all: an answer
     /// that goes out in drops has no more time than one that does not go out.
     late: Option<Pin<Box<Sleep>>>,
+    /// That time is the one of a stream that has ended.
+    is_last: bool,
 }
 
 impl<S> SendWithin<S> {
@@ -123,6 +137,7 @@ impl<S> SendWithin<S> {
             stream,
             hurry,
             late: None,
+            is_last: false,
         }
     }
 
@@ -134,6 +149,14 @@ impl<S> SendWithin<S> {
     ) -> Poll<io::Result<usize>> {
         if written.is_pending() && self.late.is_none() {
             self.late = Some(Box::pin(sleep(self.hurry.send_max())));
+            self.is_last = self.hurry.is_over();
+        }
+        if let Some(late) = &mut self.late
+            && self.hurry.is_over()
+            && !self.is_last
+        {
+            late.as_mut().reset(Instant::now() + END_SENT_MAX);
+            self.is_last = true;
         }
         let Some(late) = &mut self.late else {
             return written;

@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 use hyper::{Method, StatusCode};
 use serde_json::json;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+};
 use tokio_tungstenite::tungstenite::Message;
 use worker_runtime_core::SystemEntropy;
 use worker_runtime_http::{
@@ -13,7 +17,7 @@ use worker_runtime_http::{
 
 use crate::{
     host::Host,
-    streams::{check_ids, done, open},
+    streams::{check_ids, done, open, say},
     watch::{Asking, BOTH, Frame, Transport},
 };
 
@@ -182,4 +186,76 @@ async fn a_stream_is_counted_while_it_is_open() {
         drop(watch);
         counted(0).await;
     }
+}
+
+/// Opens a stream and reads nothing of it.
+async fn open_unread(host: &Host, transport: Transport, token: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stream = socket.connect(host.address).await.unwrap();
+    let (path, more) = match transport {
+        Transport::Sse => ("/v1/events?from=beginning", "Accept: text/event-stream\r\n"),
+        Transport::WebSocket => (
+            "/v1/events/ws?from=beginning",
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        ),
+    };
+    let asked = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
+    );
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_does_not_read_holds_up_neither_the_end_nor_its_place() {
+    let mut host = Host::start().await;
+    let worker = host.worker().await;
+    let mut random = fastrand::Rng::with_seed(3);
+    // More than the systems at both ends take of it.
+    for _ in 0..40 {
+        let said: String = (0..200 << 10).map(|_| random.alphanumeric()).collect();
+        say(&host, &worker, &said).await;
+    }
+    let request = CreateToken {
+        name: "a test".into(),
+        scope: AccessScope::Observe,
+        expires_in_seconds: None,
+    };
+    let made = host.tokens.create(&request, &mut SystemEntropy).unwrap();
+    let streams = async |host: &Host, count: u32| {
+        let deadline = Instant::now() + crate::host::DEADLINE;
+        for transport in ["sse", "websocket"] {
+            let told =
+                format!("worker_runtime_http_streams{{transport=\"{transport}\"}} {count}\n");
+            while !host.get("/metrics").await.text().contains(&told) {
+                assert!(Instant::now() < deadline, "{told} is never told");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    let mut unread = Vec::new();
+    for transport in BOTH {
+        unread.push(open_unread(&host, transport, &made.token).await);
+    }
+    // Until all that the system takes is sent: nothing tells from outside when.
+    let stuck = async || tokio::time::sleep(Duration::from_secs(1)).await;
+    streams(&host, 1).await;
+    stuck().await;
+    assert!(host.tokens.revoke(&made.view.token_id).unwrap());
+    streams(&host, 0).await;
+    for transport in BOTH {
+        unread.push(open_unread(&host, transport, &host.observe).await);
+    }
+    streams(&host, 1).await;
+    stuck().await;
+    let began = Instant::now();
+    host.end().await;
+    let limits = HttpLimits::default();
+    assert!(
+        began.elapsed() < limits.drain_max / 2,
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -69,6 +69,8 @@ struct Open {
     lost: Option<Code>,
     heartbeat: Interval,
     over: Pin<Box<dyn Future<Output = Over> + Send>>,
+    /// What came of that.
+    ended: Option<Over>,
     was_up_to_date: bool,
     _place: Waiting,
     _counted: Counted,
@@ -115,11 +117,20 @@ impl Frames {
             lost,
             heartbeat,
             over: Box::pin(async move { over(&watched, &token).await }),
+            ended: None,
             was_up_to_date: false,
             _place: place,
             _counted: app.0.metrics.stream(transport),
             app: app.clone(),
         }))))
+    }
+
+    /// Ready when nothing more will come but the end, for one whose reader does not read so far.
+    pub(super) fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            State::Open(open) => open.poll_over(context).map(drop),
+            State::Last(_) | State::Ended => Poll::Ready(()),
+        }
     }
 
     /// The next batch; `None` after the last one.
@@ -199,9 +210,18 @@ impl Batch {
 }
 
 impl Open {
+    fn poll_over(&mut self, context: &mut Context<'_>) -> Poll<Over> {
+        if self.ended.is_none()
+            && let Poll::Ready(over) = self.over.as_mut().poll(context)
+        {
+            self.ended = Some(over);
+        }
+        self.ended.map_or(Poll::Pending, Poll::Ready)
+    }
+
     /// Takes what is there; the end of the stream, when it is over.
     fn poll_batch(&mut self, batch: &mut Batch, context: &mut Context<'_>) -> Option<EndBody> {
-        if let Poll::Ready(over) = self.over.as_mut().poll(context) {
+        if let Poll::Ready(over) = self.poll_over(context) {
             return Some(end(over.reason()));
         }
         if self.heartbeat.poll_tick(context).is_ready() {

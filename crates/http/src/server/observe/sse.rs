@@ -2,6 +2,8 @@
 //! frame but a preview has an `id:`, and nothing is sent as a comment.
 
 use std::{
+    future::Future as _,
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -14,11 +16,15 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_core::Stream as FutureStream;
+use tokio::time::{Sleep, sleep};
 use worker_runtime_core::Code;
 
 use super::Frames;
 use crate::{
-    server::{app::App, send::Unhurried},
+    server::{
+        app::App,
+        send::{END_SENT_MAX, Unhurried},
+    },
     wire::Frame,
 };
 
@@ -62,6 +68,7 @@ fn sent(app: &App, frames: Frames, unhurried: Option<Unhurried>) -> Response {
         frames,
         retry: Some(retry),
         unhurried,
+        cut: None,
     });
     let headers = [
         (header::CONTENT_TYPE, MEDIA_TYPE),
@@ -78,15 +85,34 @@ struct Encoded {
     /// Told with the first frame.
     retry: Option<Duration>,
     unhurried: Option<Unhurried>,
+    /// Until when its reader may take what is left, once it is over.
+    cut: Option<Pin<Box<Sleep>>>,
+}
+
+impl Encoded {
+    /// Ready when its connection may be given more; an error when its reader reads nothing and it is over.
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(unhurried) = &self.unhurried else {
+            return Poll::Ready(Ok(()));
+        };
+        if unhurried.poll_sent(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.frames.poll_over(context));
+        let cut = self
+            .cut
+            .get_or_insert_with(|| Box::pin(sleep(END_SENT_MAX)));
+        ready!(cut.as_mut().poll(context));
+        let reason = "a stream was over and its reader did not read";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)))
+    }
 }
 
 impl FutureStream for Encoded {
-    type Item = serde_json::Result<Bytes>;
+    type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(unhurried) = &self.unhurried {
-            ready!(unhurried.poll_sent(context));
-        }
+        ready!(self.poll_sent(context))?;
         let Some(batch) = ready!(Pin::new(&mut self.frames).poll_next(context)) else {
             return Poll::Ready(None);
         };
@@ -98,7 +124,7 @@ impl FutureStream for Encoded {
             };
             if let Err(error) = encode(frame, retry, &mut text) {
                 // Nothing that is sent could fail so; what can't be written is not passed over.
-                return Poll::Ready(Some(Err(error)));
+                return Poll::Ready(Some(Err(error.into())));
             }
         }
         if let Some(unhurried) = &self.unhurried {

@@ -2,17 +2,18 @@
 //!
 //! It is for observing: pings are answered, and any other message of the client ends it.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use axum::{
     extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code},
     response::Response,
 };
 use futures_util::SinkExt;
+use tokio::time::sleep;
 
 use super::{Frames, frames::end};
 use crate::{
-    server::serve::Connection,
+    server::{send::END_SENT_MAX, serve::Connection},
     wire::{EndReason, Frame},
 };
 
@@ -33,6 +34,7 @@ pub(in crate::server) fn upgrade(
         // Each message is sent before the next one is written, so no more than one waits here. A limit of its
         // own would be one of the length of an event.
         .write_buffer_size(0)
+        .read_buffer_size(MESSAGE_BYTES_MAX)
         .on_upgrade(async move |socket| {
             let _held = connection.unhurried();
             if let Err(error) = send(socket, frames).await {
@@ -57,20 +59,37 @@ async fn send(mut socket: WebSocket, mut frames: Frames) -> Result<(), axum::Err
             },
         };
         let Some(batch) = batch else { return Ok(()) };
-        for frame in &batch {
-            let message = serde_json::to_string(frame).map_err(axum::Error::new)?;
-            socket.feed(Message::Text(message.into())).await?;
-            if let Some(close) = close_of(frame) {
-                socket.send(Message::Close(Some(close))).await?;
-                // What the client sent meanwhile is read, or the system would cut the connection before the
-                // client has read why it ends.
-                let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
-                let _ = tokio::time::timeout(CLOSE_MAX, closed).await;
-                return Ok(());
-            }
+        let over = async {
+            poll_fn(|context| frames.poll_over(context)).await;
+            sleep(END_SENT_MAX).await;
+        };
+        let is_last = tokio::select! {
+            sent = send_batch(&mut socket, &batch) => sent?,
+            // Its reader does not read: it learns nothing, and goes on at its cursor.
+            () = over => return Ok(()),
+        };
+        if is_last {
+            // What the client sent meanwhile is read, or the system would cut the connection before the
+            // client has read why it ends.
+            let closed = async { while let Some(Ok(_)) = socket.recv().await {} };
+            let _ = tokio::time::timeout(CLOSE_MAX, closed).await;
+            return Ok(());
         }
-        socket.flush().await?;
     }
+}
+
+/// Sends a batch; whether it ends the stream.
+async fn send_batch(socket: &mut WebSocket, batch: &[Frame]) -> Result<bool, axum::Error> {
+    for frame in batch {
+        let message = serde_json::to_string(frame).map_err(axum::Error::new)?;
+        socket.feed(Message::Text(message.into())).await?;
+        if let Some(close) = close_of(frame) {
+            socket.send(Message::Close(Some(close))).await?;
+            return Ok(true);
+        }
+    }
+    socket.flush().await?;
+    Ok(false)
 }
 
 /// How the connection is closed after a frame that is the last.
