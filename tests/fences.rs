@@ -279,6 +279,40 @@ async fn a_dry_run_of_a_change_says_what_the_change_would_and_changes_nothing() 
     host.end().await;
 }
 
+/// A dry run said that nothing would change, and the change then wrote an event and granted another fence,
+/// each time.
+#[tokio::test]
+async fn a_change_to_what_is_held_changes_nothing_and_keeps_the_fence() {
+    let host = Host::open().await;
+    let lead = host.create(holding(read(""), write("src"))).await;
+    let allocations = host.runtime.allocations();
+    let held = || host.view(lead).fence;
+    let reads = read("");
+    let change = async |delegation| {
+        let changed = allocations.change(lead, &reads, &delegation, Some("again".to_owned()));
+        changed.await.unwrap()
+    };
+    let (fence, before) = (held(), host.observation().runtime().position);
+    let writes = write("src");
+    let would = allocations.would_change(lead, &reads, &writes);
+    assert_eq!(would.await, Ok(false));
+    for _ in 0..2 {
+        let again = change(write("src")).await;
+        assert_eq!((again.repeated, again.fence), (true, fence));
+        assert!(again.position <= before, "{again:?}");
+    }
+    assert_eq!(host.observation().runtime().position, before);
+    assert_eq!(held(), fence);
+    // Something else, if only to hand on, is a change.
+    let other = change(write("src/a")).await;
+    assert!(!other.repeated && other.fence > fence, "{other:?}");
+    assert!(other.position > before, "{other:?}");
+    let again = change(write("src/a")).await;
+    assert_eq!((again.repeated, again.fence), (true, other.fence));
+    assert_eq!(host.observation().runtime().position, other.position);
+    host.end().await;
+}
+
 /// A dry run of a release once decided by itself: what it said was not what the release then said.
 #[tokio::test]
 async fn a_dry_run_of_a_taking_is_answered_as_the_taking_and_changes_nothing() {

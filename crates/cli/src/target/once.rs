@@ -142,6 +142,7 @@ impl Remote {
                     waits_for: waits_for(&worker, &found.event),
                     position: found.event.position,
                     cursor: found.cursor,
+                    repeated: false,
                 }));
             }
             if page.up_to_date {

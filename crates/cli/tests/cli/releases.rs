@@ -153,3 +153,31 @@ fn a_dry_run_refuses_what_is_in_use_by_a_process_between_two_runs() {
     assert_eq!(forced.code, Some(0), "{forced}");
     server.end();
 }
+
+/// The dry run said that nothing would change, and each call made an event and another fence.
+#[test]
+fn a_change_to_what_is_held_is_none_offline_and_online() {
+    let place = Place::new();
+    let rules = ["--scope", "read:.", "--delegate", "write:src"];
+    let made = [&["worker", "create", "--name", "top"][..], &rules].concat();
+    assert_eq!(place.run(&made).code, Some(0));
+    let change = ["lock", "change", "top", "--delegate", "write:src"];
+    let again = || {
+        let dry = place.run(&[&change[..], &["--dry-run"]].concat());
+        assert_eq!(dry.code, Some(0), "{dry}");
+        let position = || place.run(&["event", "ls", "top", "-o", "jsonl"]).stdout;
+        let before = position();
+        let said = place.run(&change);
+        assert_eq!(said.code, Some(0), "{said}");
+        assert!(said.stderr.contains("nothing changed"), "{said}");
+        let told = place.run(&[&change[..], &["-o", "json"]].concat()).json();
+        assert_eq!(told["repeated"], true, "{told}");
+        assert_eq!(position(), before);
+        told["fence"].clone()
+    };
+    let offline = again();
+    let server = Serving::start(&place);
+    let online = again();
+    server.end();
+    assert_eq!(offline, online);
+}

@@ -249,7 +249,7 @@ fn is_its(asked: &Asked, event: &Event, told: &Value, journal: &Journal) -> bool
                 && tells("cause", json!("run"))
         }
         Asked::Life(_, LifeChange::Restore) if kind == "allocation.granted" => true,
-        Asked::Hold(_, change) => fits_hold(change, kind, told),
+        Asked::Hold(_, change) => fits_hold(change, &Done::default(), kind, told),
         Asked::Lease(lease_id, change) => fits_lease(*lease_id, change, kind, told),
         Asked::Life(_, change) => fits_change(change, &Done::default(), kind, told),
         Asked::StopRuntime(end_runs) => {

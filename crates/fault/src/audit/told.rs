@@ -78,10 +78,7 @@ impl Check<'_> {
         let Some(position) = done.position else {
             return;
         };
-        // Who takes a scope by force again is answered as before.
-        let may_repeat = matches!(entry.asked, Asked::Hold(_, HoldChange::Release(true)));
         if !done.repeated
-            && !may_repeat
             && let Some(other) = self.claimed.insert(position, word)
         {
             self.broken(
@@ -119,7 +116,7 @@ impl Check<'_> {
                     && told.get("option") == Some(&json!(option))
             }
             Asked::Life(_, change) => fits_change(change, done, &kind, &told),
-            Asked::Hold(_, change) => fits_hold(change, &kind, &told),
+            Asked::Hold(_, change) => fits_hold(change, done, &kind, &told),
             Asked::Lease(lease_id, change) => fits_lease(*lease_id, change, &kind, &told),
             Asked::Sink(_, _, call) => self.fits_call(entry, call, position, &kind, &told),
             // Their answers have no position: `ends` looks for what came of them.
@@ -280,8 +277,10 @@ pub(super) fn fits_change(change: &LifeChange, done: &Done, kind: &str, told: &V
 }
 
 /// Whether an event is what was asked of what a Worker holds.
-pub(super) fn fits_hold(change: &HoldChange, kind: &str, told: &Value) -> bool {
+pub(super) fn fits_hold(change: &HoldChange, done: &Done, kind: &str, told: &Value) -> bool {
     match change {
+        // It is held already: nothing but its life tells of that.
+        HoldChange::Change(..) if done.repeated => kind.starts_with("worker."),
         HoldChange::Change(scope, delegation) if scope.is_empty() && delegation.is_empty() => {
             kind == "allocation.released"
         }

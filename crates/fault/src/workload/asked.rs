@@ -214,6 +214,7 @@ impl From<AllocationReceipt> for Done {
         Self {
             position: Some(receipt.position),
             cursor: Some(receipt.cursor),
+            repeated: receipt.repeated,
             ..Self::default()
         }
     }

@@ -38,7 +38,8 @@ impl Allocations {
 
     /// Has a Worker hold exactly this from now on; a restore takes this again. More can be had at any
     /// time, and a run that goes on keeps its fence; less only when nothing runs that was started with
-    /// what is held, and not less than what Workers below it hold.
+    /// what is held, and not less than what Workers below it hold. Of what it holds already nothing is
+    /// changed, and its fence stays: the receipt is [`repeated`](AllocationReceipt::repeated).
     ///
     /// # Errors
     /// [`AllocationError`]; nothing is changed then.

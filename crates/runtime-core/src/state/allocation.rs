@@ -214,8 +214,7 @@ impl State {
         match op {
             AllocationOp::Change { grant, .. } => {
                 self.refuse_change(worker_id, grant.as_ref())?;
-                let held = self.holdings.get(worker_id).map(|held| held.claim());
-                let changes = held != grant.as_ref().map(Grant::claim);
+                let changes = !self.holds_just(worker_id, grant.as_ref());
                 Ok(changes.then_some(worker_id).into_iter().collect())
             }
             AllocationOp::Release { how, .. } => self.would_release(worker_id, *how),
@@ -256,6 +255,12 @@ impl State {
         Ok(asker)
     }
 
+    /// Whether a change to this would be none.
+    fn holds_just(&self, worker_id: WorkerId, grant: Option<&Grant>) -> bool {
+        let held = self.holdings.get(worker_id).map(|held| held.claim());
+        held == grant.map(Grant::claim)
+    }
+
     fn change_allocation(
         &mut self,
         worker_id: WorkerId,
@@ -263,6 +268,13 @@ impl State {
         reason: Option<String>,
     ) -> Result<AllocationReceipt, AllocationError> {
         let Asker { parent, .. } = self.refuse_change(worker_id, grant.as_ref())?;
+        if self.holds_just(worker_id, grant.as_ref()) {
+            let changed = self.worker(worker_id)?.record.changed;
+            return Ok(AllocationReceipt {
+                repeated: true,
+                ..self.allocation_receipt(worker_id, changed, &[])
+            });
+        }
         let Some(grant) = grant else {
             return self.release_allocation(worker_id, reason);
         };
@@ -311,6 +323,7 @@ impl State {
             waits_for: self.still_held(taken_from).collect(),
             position: recorded.position,
             cursor: self.cursor_of(worker_id, recorded),
+            repeated: false,
         }
     }
 

@@ -90,7 +90,10 @@ impl State {
                 at: asked.at,
                 incarnation_id: crate::runtime::incarnation_at(&self.incarnations, position),
             };
-            return Ok(self.allocation_receipt(worker_id, asked, &[worker_id]));
+            return Ok(AllocationReceipt {
+                repeated: true,
+                ..self.allocation_receipt(worker_id, asked, &[worker_id])
+            });
         }
         self.refuse_release(worker_id, Taking::ByForce)?;
         let recorded = self.ask_release(worker_id, reason.as_deref())?;

@@ -59,10 +59,13 @@ pub struct AllocationReceipt {
     /// dead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<WorkerId>,
-    /// The event that recorded it.
+    /// The event that recorded it; where it holds that already, the last change of its life.
     pub position: Position,
     /// The cursor after that event, in the Worker's stream.
     pub cursor: Cursor,
+    /// Whether nothing was changed because it was so already.
+    #[serde(default)]
+    pub repeated: bool,
 }
 
 /// That the end of a run was asked for.

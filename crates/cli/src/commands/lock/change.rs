@@ -187,6 +187,11 @@ fn print(receipt: &AllocationReceipt, printer: &mut Printer) -> Result<Exit, Fai
     match printer.format() {
         Format::Json | Format::Jsonl => printer.json(receipt)?,
         Format::Name => printer.line(worker_id)?,
+        Format::Table | Format::Wide if receipt.repeated => {
+            printer.words(format_args!(
+                "nothing changed: Worker {worker_id} holds that already"
+            ));
+        }
         Format::Table | Format::Wide => {
             printer.words(format_args!("Worker {worker_id} holds that now"));
             printer.hint(&Suggestion::lock_show(worker_id));

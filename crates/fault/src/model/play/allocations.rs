@@ -119,7 +119,13 @@ impl Game {
                 );
             }
         };
+        let repeats = match op {
+            HoldStep::Change(_) => self.holds_just(id, &asked),
+            HoldStep::Release { by_force: true } => self.is_taken(index),
+            _ => false,
+        };
         let (position, waits_for) = match op {
+            HoldStep::Change(_) if repeats => (self.changed(index).0, Vec::new()),
             HoldStep::Change(_) if asked.is_nothing() => self.released(index).await?,
             HoldStep::Change(_) => self.changed_to(index, asked).await?,
             HoldStep::Release { by_force: false } => self.released(index).await?,
@@ -127,7 +133,23 @@ impl Game {
             HoldStep::Reclaim { by_force: false } => self.reclaimed(index).await?,
             HoldStep::Reclaim { by_force: true } => self.reclaimed_by_force(index).await?,
         };
+        ensure(
+            receipt.repeated == repeats,
+            "I5 a repeated call gives the first receipt",
+            || format!("{receipt:?} of {op:?} (repeated: {repeats})"),
+        )?;
         self.check_receipt_of_held(id, &receipt, position, &waits_for)
+    }
+
+    fn is_taken(&self, index: usize) -> bool {
+        let worker = self.plain.workers.get(index);
+        worker.is_some_and(|worker| worker.taken.is_some())
+    }
+
+    /// Whether it holds this already.
+    fn holds_just(&self, id: WorkerId, asked: &Asked) -> bool {
+        let held = self.plain.family.get(id).map(|held| &held.asked);
+        held == Some(asked).filter(|asked| !asked.is_nothing())
     }
 
     /// A dry run says what the change would come to, and is no change.
@@ -137,8 +159,7 @@ impl Game {
         let watchdog = &self.world.watchdog;
         let told = watchdog.within("the answer to a dry run", would).await?;
         let told = told.map_err(|error| error.code());
-        let held = self.plain.family.get(id).map(|held| &held.asked);
-        let is_other = held != Some(asked).filter(|asked| !asked.is_nothing());
+        let is_other = !self.holds_just(id, asked);
         let fits = match &told {
             Ok(told) => codes.is_empty() && *told == is_other,
             Err(code) => codes.contains(code),

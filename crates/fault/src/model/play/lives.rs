@@ -174,7 +174,7 @@ impl Game {
         Ok((position, false))
     }
 
-    fn changed(&self, index: usize) -> (Position, bool) {
+    pub(super) fn changed(&self, index: usize) -> (Position, bool) {
         let worker = self.plain.workers.get(index);
         (worker.map_or(Position(0), |worker| worker.changed), true)
     }
