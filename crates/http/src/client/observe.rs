@@ -22,6 +22,8 @@ use crate::wire::Problem;
 
 /// How long a poll waits for news; then it asks again, so that a dead connection is noticed.
 const WAIT: Duration = Duration::from_secs(30);
+/// The same where a filter leaves out what comes: how long its reader may not know how far it is.
+const FILTERED_WAIT: Duration = Duration::from_secs(5);
 
 /// How a client comes back after a connection broke or the server was busy.
 #[derive(Debug, Clone, Copy)]
@@ -116,7 +118,8 @@ impl FutureStream for ObserveStream {
 impl Client {
     /// Observes a stream from `start` on, for as long as the result is kept. Needs a tokio runtime.
     ///
-    /// A cursor that was trimmed begins with a gap and goes on from the earliest event left.
+    /// A cursor that was trimmed begins with a gap and goes on from the earliest event left. Where a filter leaves
+    /// events out, [`Observed::UpToDate`] comes again and again, with a cursor that is behind them.
     ///
     /// # Errors
     /// [`ClientError`] when the Worker is unknown, or the cursor is ahead, foreign or forked.
@@ -177,6 +180,7 @@ impl Observer {
         let mut pauses = self.options.reconnect.pauses();
         loop {
             let wait = match self.told_up_to_date {
+                true if !self.options.filter.is_all() => FILTERED_WAIT,
                 true => WAIT,
                 false => Duration::ZERO,
             };
@@ -233,6 +237,10 @@ impl Observer {
     }
 
     fn take(&mut self, page: EventsPage) -> Step {
+        // What was left out is behind the reader too, who would come back for it otherwise.
+        let is_passed = page.events.is_empty()
+            && !self.options.filter.is_all()
+            && self.start != Start::After(page.next);
         self.start = Start::After(page.next);
         let mut observed = Vec::with_capacity(page.events.len().saturating_add(2));
         if let Some(missing) = page.gap {
@@ -240,7 +248,7 @@ impl Observer {
         }
         let events = page.events.into_iter();
         observed.extend(events.map(|event| Observed::Event(event.cursor, event.event)));
-        if page.up_to_date && !self.told_up_to_date {
+        if page.up_to_date && (!self.told_up_to_date || is_passed) {
             self.told_up_to_date = true;
             observed.push(Observed::UpToDate(page.next));
         }

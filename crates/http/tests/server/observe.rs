@@ -12,7 +12,7 @@ use std::{
 use tokio::{io::copy_bidirectional, net::TcpListener, task::JoinHandle};
 use tokio_stream::StreamExt;
 use worker_runtime_core::{
-    Code, Cursor, EndOptions, Event, EventType, InputId, Observed, Stream, WorkerId,
+    Code, Cursor, EndOptions, Event, EventFilter, EventType, InputId, Observed, Stream, WorkerId,
     cursor::From as Start,
     input::SubmitInput,
     store::{Gap, GapCause},
@@ -421,4 +421,28 @@ async fn a_server_that_stays_away_ends_the_stream_after_the_attempts_that_were_a
             .is_none()
     );
     host.runtime.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_takes_its_reader_past_what_it_leaves_out() {
+    let host = Host::start().await;
+    let options = ObserveOptions {
+        filter: EventFilter {
+            types: vec!["usage".parse().unwrap()],
+            run_id: None,
+        },
+        ..ObserveOptions::default()
+    };
+    let client = host.client();
+    let observed = client.observe(Stream::Runtime, Start::Now, options);
+    let mut observed = observed.await.unwrap();
+    let mut next = async || {
+        let item = tokio::time::timeout(DEADLINE, observed.next()).await;
+        item.unwrap().unwrap().unwrap()
+    };
+    assert!(matches!(next().await, Observed::Started(_)));
+    assert!(matches!(next().await, Observed::UpToDate(_)));
+    host.made().await;
+    let tail = host.runtime.observation().runtime().cursor;
+    assert_eq!(next().await, Observed::UpToDate(tail));
 }
