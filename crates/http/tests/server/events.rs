@@ -142,18 +142,28 @@ async fn every_cursor_is_answered_as_the_contract_says() {
     }
     // Those of another Runtime, beyond the end and of another history can only be made here.
     let cursor: Cursor = good.parse().unwrap();
-    let stream = Stream::Worker(mine.parse().unwrap());
     let runtime_id = host.runtime.observation().runtime_id();
     let (position, incarnation) = (cursor.position(), cursor.incarnation_id());
     let beyond = Position(position.0 + 1_000);
     let elsewhere = RuntimeId::from_bytes([9; 16]);
-    for wait in ["", "&wait=30"] {
-        let ask = async |made: Cursor| host.get(&format!("{own}?cursor={made}{wait}")).await;
-        let foreign = ask(Cursor::new(elsewhere, stream, position, incarnation)).await;
+    let streams = [
+        (own, Stream::Worker(mine.parse().unwrap())),
+        ("/v1/events".to_owned(), Stream::Runtime),
+    ];
+    for ((path, stream), wait) in streams
+        .iter()
+        .flat_map(|stream| [(stream, ""), (stream, "&wait=30")])
+    {
+        let ask = async |cursor: &str| host.get(&format!("{path}?cursor={cursor}{wait}")).await;
+        let made = async |runtime_id, position, incarnation| {
+            ask(&Cursor::new(runtime_id, *stream, position, incarnation).to_string()).await
+        };
+        ask("x").await.refused(400, "WR-CURSOR-MALFORMED");
+        let foreign = made(elsewhere, position, incarnation).await;
         assert!(foreign.refused(409, "WR-CURSOR-FOREIGN").tail.is_some());
-        let ahead = ask(Cursor::new(runtime_id, stream, beyond, incarnation)).await;
+        let ahead = made(runtime_id, beyond, incarnation).await;
         assert!(ahead.refused(416, "WR-CURSOR-AHEAD").tail.is_some());
-        let forked = ask(Cursor::new(runtime_id, stream, position, !incarnation)).await;
+        let forked = made(runtime_id, position, !incarnation).await;
         let problem = forked.refused(409, "WR-CURSOR-FORKED");
         assert!(problem.fork_at.is_some() && problem.tail.is_some());
     }
