@@ -313,6 +313,30 @@ async fn a_change_to_what_is_held_changes_nothing_and_keeps_the_fence() {
     host.end().await;
 }
 
+/// A dry run of a restore never asked who holds by now what it would take again.
+#[tokio::test]
+async fn a_dry_run_of_a_restore_is_answered_as_the_restore_and_changes_nothing() {
+    let host = Host::open().await;
+    let request = CreateWorker {
+        scope: write("src"),
+        ..scripted()
+    };
+    let worker_id = host.create(request.clone()).await;
+    let catalog = host.runtime.catalog();
+    assert_eq!(catalog.would_restore(worker_id).await, Ok(false));
+    catalog.stop(worker_id, Default::default()).await.unwrap();
+    let before = host.observation().runtime().position;
+    assert_eq!(catalog.would_restore(worker_id).await, Ok(true));
+    assert_eq!(host.observation().runtime().position, before);
+    let other = host.create(request).await;
+    let would = catalog.would_restore(worker_id).await.unwrap_err();
+    assert_eq!(would.code(), Code::ScopeConflict);
+    assert_eq!(catalog.restore(worker_id).await, Err(would));
+    catalog.cancel(other, Default::default()).await.unwrap();
+    assert!(!catalog.restore(worker_id).await.unwrap().repeated);
+    host.end().await;
+}
+
 /// A dry run of a release once decided by itself: what it said was not what the release then said.
 #[tokio::test]
 async fn a_dry_run_of_a_taking_is_answered_as_the_taking_and_changes_nothing() {

@@ -181,3 +181,23 @@ fn a_change_to_what_is_held_is_none_offline_and_online() {
     server.end();
     assert_eq!(offline, online);
 }
+
+/// The dry run of a restore never asked about its scope: 23, and then the restore was refused.
+#[test]
+fn a_dry_run_of_a_restore_says_what_the_restore_then_says_offline_and_online() {
+    let place = Place::new();
+    let make = |name| {
+        let args = ["worker", "create", "--name", name, "--scope", "write:src"];
+        done(&place, &args);
+    };
+    let restore = ["worker", "restore", "first"];
+    make("first");
+    done(&place, &["worker", "stop", "first"]);
+    make("second");
+    refused(&place, &restore, "WR-SCOPE-CONFLICT");
+    let server = Serving::start(&place);
+    refused(&place, &restore, "WR-SCOPE-CONFLICT");
+    done(&place, &["worker", "cancel", "second"]);
+    both(&place, &restore);
+    server.end();
+}

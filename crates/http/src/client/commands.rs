@@ -21,7 +21,7 @@ use super::{
 use crate::wire::{
     AnswerAction, ChangeAllocation, CreateToken, EndWorker, PositionBody, ReleaseLease,
     StopRuntime, TakeAllocation, TokenCreated, WouldAcquire, WouldChange, WouldCreate,
-    WouldReclaim, WouldRelease,
+    WouldReclaim, WouldRelease, WouldRestore,
 };
 
 type Result<T> = std::result::Result<T, ClientError>;
@@ -161,6 +161,15 @@ impl Client {
     pub async fn restore_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
         self.call(Call::post(format!("/v1/workers/{worker_id}/restore")))
             .await
+    }
+
+    /// Whether [`restore_worker`](Self::restore_worker) would change anything now; nothing is changed.
+    ///
+    /// # Errors
+    /// [`ClientError`], as the restore would be refused.
+    pub async fn would_restore_worker(&self, worker_id: WorkerId) -> Result<bool> {
+        let call = Call::post(format!("/v1/workers/{worker_id}/restore?dry_run=true"));
+        Ok(self.call::<WouldRestore>(call).await?.would_restore)
     }
 
     /// Deletes an ended Worker; with `purge` its text goes at once.

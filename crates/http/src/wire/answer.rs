@@ -8,7 +8,8 @@ use worker_runtime_core::{
     backend::BackendCapabilities,
     store::Gap,
     view::{
-        AllocationReceipt, CreateReceipt, DamagedView, LeaseReceipt, LeaseReleased, WorkerView,
+        AllocationReceipt, CreateReceipt, DamagedView, LeaseReceipt, LeaseReleased,
+        LifecycleReceipt, WorkerView,
     },
 };
 
@@ -178,6 +179,24 @@ pub enum AllocationReclaim {
     Reclaimed(AllocationReceipt),
     /// It was only asked what would be.
     Tried(WouldReclaim),
+}
+
+/// What would become of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WouldRestore {
+    /// Whether it would be restored; else it is active already.
+    pub would_restore: bool,
+}
+
+/// What is told of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WorkerRestore {
+    /// It was made.
+    Restored(LifecycleReceipt),
+    /// It was only asked what would be.
+    Tried(WouldRestore),
 }
 
 /// What is told of the release of a lease.

@@ -14,8 +14,8 @@ mod token;
 
 pub use answer::{
     AllocationChange, AllocationReclaim, AllocationRelease, BackendView, EventBody, EventsBody,
-    GapBody, LeaseRelease, NotAcquired, NotCreated, PositionBody, ReadyBody, WorkersBody,
-    WouldAcquire, WouldChange, WouldCreate, WouldReclaim, WouldRelease,
+    GapBody, LeaseRelease, NotAcquired, NotCreated, PositionBody, ReadyBody, WorkerRestore,
+    WorkersBody, WouldAcquire, WouldChange, WouldCreate, WouldReclaim, WouldRelease, WouldRestore,
 };
 pub use frame::{BusyBody, EndBody, EndReason, EventFrame, Frame, ReachedBody, StartedBody};
 pub use problem::Problem;

@@ -233,6 +233,20 @@ impl Catalog {
         self.lifecycle(worker_id, LifecycleOp::Restore).await
     }
 
+    /// Whether [`restore`](Self::restore) would change anything now, by the very checks of that. Nothing is
+    /// changed and nothing is held for it.
+    ///
+    /// # Errors
+    /// [`LifecycleError`], as the restore would be refused.
+    pub async fn would_restore(&self, worker_id: WorkerId) -> Result<bool, LifecycleError> {
+        self.runtime
+            .ask(|reply| {
+                let command = Command::WouldRestore(worker_id, reply);
+                command.only_if(self.condition.as_ref())
+            })
+            .await
+    }
+
     /// Deletes an ended Worker. Its id is never used again; with `purge` its bytes go at once.
     ///
     /// # Errors

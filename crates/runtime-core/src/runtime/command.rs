@@ -35,6 +35,8 @@ pub(crate) enum Command {
         LifecycleOp,
         Reply<LifecycleReceipt, LifecycleError>,
     ),
+    /// Only whether it would be restored.
+    WouldRestore(WorkerId, Reply<bool, LifecycleError>),
     Allocation(
         WorkerId,
         AllocationOp,
@@ -143,6 +145,7 @@ impl Command {
         match self {
             Self::Create(..)
             | Self::WouldCreate(..)
+            | Self::WouldRestore(..)
             | Self::Would(..)
             | Self::WouldEndLease(..)
             | Self::Submit(..)
@@ -183,6 +186,7 @@ impl Command {
             Self::Renew(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::EndLease(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::WouldEndLease(_, reply) => drop(reply.send(Err(failure.into()))),
+            Self::WouldRestore(_, reply) => drop(reply.send(Err(failure.into()))),
             Self::Would(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),

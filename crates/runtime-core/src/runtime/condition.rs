@@ -43,6 +43,7 @@ impl Command {
             Self::Submit(worker_id, ..)
             | Self::Lifecycle(worker_id, ..)
             | Self::Allocation(worker_id, ..)
+            | Self::WouldRestore(worker_id, ..)
             | Self::Would(worker_id, ..)
             | Self::CancelRun(worker_id, ..)
             | Self::Answer(worker_id, ..) => Some(*worker_id),
@@ -57,6 +58,7 @@ impl Command {
             Self::Submit(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Lifecycle(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Allocation(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
+            Self::WouldRestore(id, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Would(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::CancelRun(id, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),
             Self::Answer(id, _, _, _, reply) => Some(Answer::new(reply, Err(changed(id).into()))),

@@ -191,6 +191,9 @@ impl Writer {
             Command::WouldEndLease(end, reply) => {
                 Answer::new(reply, state.would_end_lease(&end).map(drop))
             }
+            Command::WouldRestore(worker_id, reply) => {
+                Answer::new(reply, state.would_restore(worker_id))
+            }
             Command::Would(worker_id, op, reply) => Answer::new(reply, state.would(worker_id, &op)),
             Command::CancelRun(worker_id, run_id, reply) => {
                 Answer::new(reply, state.cancel_run(worker_id, run_id))

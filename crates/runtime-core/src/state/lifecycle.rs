@@ -3,11 +3,12 @@
 
 use serde_json::json;
 
-use super::{Effect, State, draft};
+use super::{Effect, Grant, State, draft};
 use crate::{
     EventType, WorkerId,
     backend::BackendError,
     error::{FieldInvalid, LifecycleError, RunError, Unavailable},
+    holdings::Asker,
     record::{CancelCause, Ending, EndingKind, Lifecycle, Recorded},
     sabotage::{self, Sabotage},
     store::Change,
@@ -269,14 +270,24 @@ impl State {
         Ok(self.lifecycle_receipt(worker_id, recorded, false)?)
     }
 
-    /// Starts the next epoch of a stopped Worker, with the scope that it had.
-    fn restore(&mut self, worker_id: WorkerId) -> Result<LifecycleReceipt, LifecycleError> {
+    /// Whether a restore would change anything, by the very checks of that; nothing is changed.
+    pub(crate) fn would_restore(&mut self, worker_id: WorkerId) -> Result<bool, LifecycleError> {
+        self.worker(worker_id)?;
+        self.check_head(worker_id)?;
+        self.room.clone()?;
+        Ok(self.refuse_restore(worker_id)?.is_some())
+    }
+
+    /// Why a Worker can't be restored, if it can't; else what it would hold again, and as whom it asks.
+    /// `None` when it is active already.
+    fn refuse_restore(
+        &self,
+        worker_id: WorkerId,
+    ) -> Result<Option<(Option<Grant>, Asker)>, LifecycleError> {
         let record = self.worker(worker_id)?.record.clone();
         match record.lifecycle {
             Lifecycle::Stopped => {}
-            Lifecycle::Active if record.end_asked().is_none() => {
-                return Ok(self.unchanged(worker_id)?);
-            }
+            Lifecycle::Active if record.end_asked().is_none() => return Ok(None),
             lifecycle => {
                 return Err(LifecycleError::WrongState {
                     worker_id,
@@ -289,6 +300,15 @@ impl State {
         if let Some(grant) = &grant {
             self.refuse_grant(grant, asker)?;
         }
+        Ok(Some((grant, asker)))
+    }
+
+    /// Starts the next epoch of a stopped Worker, with the scope that it had.
+    fn restore(&mut self, worker_id: WorkerId) -> Result<LifecycleReceipt, LifecycleError> {
+        let Some((grant, asker)) = self.refuse_restore(worker_id)? else {
+            return Ok(self.unchanged(worker_id)?);
+        };
+        let record = self.worker(worker_id)?.record.clone();
         let epoch = record.epoch.next();
         let recorded = self.emit(
             worker_id,

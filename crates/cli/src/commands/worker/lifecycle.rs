@@ -13,12 +13,13 @@ use worker_runtime_core::{
 use super::deleted;
 use crate::{
     args::{Format, Global},
-    error::Failure,
+    error::{CliError, Failure},
     exit::Exit,
     here::Here,
     output::Printer,
+    rehearsal,
     suggest::Suggestion,
-    target::{self, About, Answered, Writing},
+    target::{self, About, Answered, Server, Writing},
     worker_name,
 };
 use worker_runtime_http::{
@@ -71,7 +72,7 @@ impl Verb {
     }
 
     /// What the call would do to a Worker that looks like this. A conflict of scopes at a restore
-    /// is found only by the call itself.
+    /// is found only by the Runtime.
     pub(super) fn plan(&self, worker: &WorkerView) -> Plan {
         let (worker_id, state) = (worker.worker_id, worker.lifecycle);
         let wanted = self.done();
@@ -202,6 +203,10 @@ pub(super) fn run_confirmed(
         return Err(error.into());
     }
     if args.dry_run {
+        // Others may hold by now what it would take again: only the Runtime knows.
+        if matches!(verb, Verb::Restore) && plan == Plan::Change {
+            would_restore(server.as_ref(), global, worker.worker_id)?;
+        }
         return would(&verb, &plan, worker.worker_id, printer);
     }
     if plan == Plan::Change {
@@ -230,6 +235,23 @@ pub(super) fn run_confirmed(
     let waiting = worker.activity.queued > 0;
     let next = verb.next(worker_id, waiting, server.is_some());
     print(&verb, &receipt, next, printer)
+}
+
+/// That nothing is against a restore, by the very checks of that.
+fn would_restore(
+    server: Option<&Server>,
+    global: &Global,
+    worker_id: WorkerId,
+) -> Result<bool, CliError> {
+    match server {
+        Some(server) => {
+            let about = About::worker(worker_id);
+            server.ask(about, server.remote.client.would_restore_worker(worker_id))
+        }
+        None => rehearsal::ask(global, &Here::current()?, async |runtime| {
+            runtime.catalog().would_restore(worker_id).await
+        }),
+    }
 }
 
 fn would(

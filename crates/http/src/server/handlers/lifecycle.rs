@@ -10,10 +10,10 @@ use crate::{
         app::App,
         auth::Access,
         extract::{OptionalJson, Path, Query},
-        handlers::seen::catalog,
+        handlers::{allocations::ChangeQuery, seen::catalog},
         refusal::Refusal,
     },
-    wire::{AccessScope, EndWorker},
+    wire::{AccessScope, EndWorker, WorkerRestore, WouldRestore},
 };
 
 /// What becomes of a deleted Worker's bytes.
@@ -91,9 +91,16 @@ pub(in crate::server) async fn archive(
 pub(in crate::server) async fn restore(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
+    Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
-) -> Changed {
-    Ok(Json(catalog(&app, &headers)?.restore(worker_id).await?))
+) -> Result<Json<WorkerRestore>, Refusal> {
+    let catalog = catalog(&app, &headers)?;
+    if query.dry_run {
+        let would_restore = catalog.would_restore(worker_id).await?;
+        return Ok(Json(WorkerRestore::Tried(WouldRestore { would_restore })));
+    }
+    let restored = catalog.restore(worker_id).await?;
+    Ok(Json(WorkerRestore::Restored(restored)))
 }
 
 pub(in crate::server) async fn delete(

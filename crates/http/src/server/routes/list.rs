@@ -13,6 +13,7 @@ use super::{held, reading, route::Route, told::AnswerHeader};
 use crate::{
     server::extract::Header,
     server::handlers::{
+        allocations::ChangeQuery,
         input,
         lifecycle::{self, DeleteQuery},
         meta, runtime, tokens,
@@ -21,7 +22,7 @@ use crate::{
     server::metrics::MEDIA_TYPE,
     wire::{
         AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, NotCreated, PositionBody,
-        ReadyBody, StopRuntime, TokenCreated, TokenView, WorkersBody,
+        ReadyBody, StopRuntime, TokenCreated, TokenView, WorkerRestore, WorkersBody,
     },
 };
 
@@ -248,7 +249,8 @@ fn of_lives() -> Vec<Route> {
             lifecycle::restore,
         )
         .looks_at(&[Header::IfMatch])
-        .answers::<LifecycleReceipt>(OK, changed),
+        .query::<ChangeQuery>()
+        .answers::<WorkerRestore>(OK, "It is so; with `dry_run`, what would become of it"),
     ]
 }
 
