@@ -31,9 +31,18 @@ async fn a_process_that_takes_too_long_goes_with_everything_that_it_started() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn what_a_process_leaves_behind_does_not_keep_its_end_from_being_seen() {
-    let mut command = shell("sleep 300 & exit 3");
+    let mut told = Vec::new();
+    let mut command = shell("sleep 300 & echo $! >&2; exit 3");
     let within = Some(Duration::from_secs(60));
-    match run(&mut command, within, |_| {}).await.unwrap() {
+    let ended = run(&mut command, within, |line| told.push(line.to_owned())).await;
+    // It would hold our own stdout, and whoever waits for the end of that.
+    if let Some(left) = told
+        .first()
+        .and_then(|pid| Pid::from_raw(pid.parse().unwrap()))
+    {
+        rustix::process::kill_process(left, Signal::KILL).unwrap();
+    }
+    match ended.unwrap() {
         Ended::With(status) => assert_eq!(status.code(), Some(3)),
         Ended::TooLate => panic!("it was waited for what it had left behind"),
     }
