@@ -247,10 +247,13 @@ def show_fence(case):
 
 
 def release(case):
-    """Without force a fence is wanted, with it a reason."""
+    """Without force a fence is wanted, with it a reason and none."""
     take(case)
-    if isinstance(case.body, dict) and not case.body.get("force"):
-        show_fence(case)
+    if isinstance(case.body, dict):
+        if case.body.get("force"):
+            case.body.pop("fence", None)
+        else:
+            show_fence(case)
 
 
 def take(case):
