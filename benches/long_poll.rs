@@ -13,7 +13,6 @@ use std::{
     ffi::OsString,
     net::SocketAddr,
     process::ExitCode,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -30,17 +29,16 @@ use worker_runtime_benches::{
     ledger::APPENDED,
     payload::Payload,
     run,
+    served::child::observer,
     stats::{Phase, Series, Spread},
-    table::{Table, count, duration, note},
+    table::{Table, note},
 };
 use worker_runtime_core::{
-    Clock, Cursor, RunSink, Stream, SystemClock, SystemEntropy, WorkerId, cursor::From as Start,
-    run::StopReason,
+    Cursor, RunSink, Stream, WorkerId, cursor::From as Start, run::StopReason,
 };
 use worker_runtime_http::{
     client::{Client, ClientOptions},
-    server::{Server, ServerOptions, Tokens},
-    wire::{AccessScope, CreateToken},
+    server::{Server, ServerOptions},
 };
 
 const IDLE: usize = 500;
@@ -81,18 +79,13 @@ fn bench(bench: &Bench) -> Result<(), Failure> {
     }
     tokio.block_on(host.runtime.close())?;
 
-    let columns = ["", "n", "median", "p99", "times the durable append"];
-    let mut table = Table::new("one event at a time", &columns);
-    for series in [&durable, &answered] {
-        table.row([
-            series.name.clone(),
-            count(series.ops() as f64),
-            duration(series.latency(0.5)),
-            duration(series.latency(0.99)),
-            Spread::faster(&durable, series).to_string(),
-        ]);
-    }
-    table.print();
+    Table::of_two(
+        "one event at a time",
+        &durable,
+        &answered,
+        "times the durable append",
+    )
+    .print();
     note(&format!(
         "{IDLE} long-polls that wait: {woken:.1} wake-ups a second, of all threads of the server's process"
     ));
@@ -129,14 +122,7 @@ struct Served {
 }
 
 async fn serve(host: &Host) -> Result<(Served, oneshot::Sender<()>), Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let tokens = Arc::new(Tokens::in_memory(clock));
-    let request = CreateToken {
-        name: "bench".to_owned(),
-        scope: AccessScope::Observe,
-        expires_in_seconds: None,
-    };
-    let token = tokens.create(&request, &mut SystemEntropy)?.token;
+    let (tokens, token) = observer()?;
     let server = Server::bind(host.runtime.clone(), tokens, ServerOptions::default()).await?;
     let address = server.address();
     let url = format!("http://{address}");

@@ -64,18 +64,13 @@ async fn one(bench: &Bench, ours: &mut Served) -> Result<(), Failure> {
         durable.phases.push(told);
         received.phases.push(took);
     }
-    let columns = ["", "n", "median", "p99", "times the durable append"];
-    let mut table = Table::new("one that follows, 200 events a second", &columns);
-    for series in [&durable, &received] {
-        table.row([
-            series.name.clone(),
-            count(series.ops() as f64),
-            duration(series.latency(0.5)),
-            duration(series.latency(0.99)),
-            Spread::faster(&durable, series).to_string(),
-        ]);
-    }
-    table.print();
+    Table::of_two(
+        "one that follows, 200 events a second",
+        &durable,
+        &received,
+        "times the durable append",
+    )
+    .print();
     Ok(())
 }
 

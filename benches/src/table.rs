@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::stats::{Series, Spread};
+
 /// A table: aligned columns, the first one to the left.
 #[derive(Debug)]
 pub struct Table {
@@ -21,6 +23,21 @@ impl Table {
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// How long what follows takes, beside what it follows: a table of both.
+    pub fn of_two(title: &str, first: &Series, second: &Series, times: &str) -> Self {
+        let mut table = Self::new(title, &["", "n", "median", "p99", times]);
+        for series in [first, second] {
+            table.row([
+                series.name.clone(),
+                count(series.ops() as f64),
+                duration(series.latency(0.5)),
+                duration(series.latency(0.99)),
+                Spread::faster(first, series).to_string(),
+            ]);
+        }
+        table
     }
 
     /// Prints it.

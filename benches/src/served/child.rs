@@ -35,14 +35,7 @@ pub async fn serve(dir: &Path) -> Result<(), Failure> {
     let (Some(worker_id), Some(sink)) = (workers.first(), sinks.into_iter().next()) else {
         return Err(Failure::new("there is no Worker"));
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let tokens = Arc::new(Tokens::in_memory(clock));
-    let request = CreateToken {
-        name: "bench".to_owned(),
-        scope: AccessScope::Observe,
-        expires_in_seconds: None,
-    };
-    let token = tokens.create(&request, &mut SystemEntropy)?.token;
+    let (tokens, token) = observer()?;
     let options = ServerOptions {
         limits: HttpLimits {
             waiting_max: STREAMS_MAX,
@@ -59,6 +52,22 @@ pub async fn serve(dir: &Path) -> Result<(), Failure> {
     };
     tokio::spawn(server.run(std::future::pending()));
     answer(&listening, Durably(sink)).await
+}
+
+/// An access token for whoever observes, and those that a server takes.
+///
+/// # Errors
+/// When there is no randomness.
+pub fn observer() -> Result<(Arc<Tokens>, String), Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let tokens = Arc::new(Tokens::in_memory(clock));
+    let request = CreateToken {
+        name: "bench".to_owned(),
+        scope: AccessScope::Observe,
+        expires_in_seconds: None,
+    };
+    let token = tokens.create(&request, &mut SystemEntropy)?.token;
+    Ok((tokens, token))
 }
 
 /// One that keeps what a bench tells.
