@@ -334,22 +334,23 @@ impl Observer {
     /// Reads the next page: what it holds, and where to go on after it.
     async fn read(&self, until: Position) -> Result<(Vec<Observed>, Position), ReadError> {
         let (observation, stream, mut after) = (self.observation.clone(), self.stream, self.after);
-        let (size, filter) = (self.options.page, self.options.filter.clone());
-        if let Some(page) = observation.recent_page(stream, after, until, size, &filter) {
+        let mut request = observation.request(stream, after, until, self.options.page);
+        if let Some(page) = observation.recent_page(&request, &self.options.filter) {
             let next = page.next.position();
             let events = page.events.into_iter();
             let observed = events.map(|(cursor, event)| Observed::Event(cursor, event));
             return Ok((observed.collect(), next));
         }
+        let filter = self.options.filter.clone();
         let read = move || {
             let bounds = observation
                 .shared
                 .reader
                 .bounds(stream)
                 .map_err(Unavailable::from)?;
-            observation
-                .page(stream, after.max(bounds.trimmed_to), until, size, &filter)
-                .map(|page| (page, bounds.trimmed_to))
+            request.after = after.max(bounds.trimmed_to);
+            let page = observation.page(request, &filter)?;
+            Ok::<_, ReadError>((page, bounds.trimmed_to))
         };
         let read = sync::spawn_blocking(read).await;
         let (page, trimmed_to) = read.map_err(|error| Unavailable::Bug {

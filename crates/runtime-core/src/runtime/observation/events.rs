@@ -115,7 +115,7 @@ impl Observation {
         filter: &EventFilter,
     ) -> Result<EventPage, ReadError> {
         let (after, until) = self.start(stream, start)?;
-        self.page(stream, after, until, size, filter)
+        self.page(self.request(stream, after, until, size), filter)
     }
 
     /// As [`events_that`](Self::events_that), but a page without anything is given only when `until`
@@ -161,53 +161,38 @@ impl Observation {
         }
     }
 
+    /// A page of the store's, or of what memory holds of it. As long as a filter leaves nothing of what was read,
+    /// more is read.
     pub(in crate::runtime) fn page(
         &self,
-        stream: Stream,
-        after: Position,
-        until: Position,
-        size: PageSize,
+        mut request: ReplayRequest,
         filter: &EventFilter,
     ) -> Result<EventPage, ReadError> {
-        let mut after = after;
-        for _ in 1..FILTERED_PAGES_MAX {
-            let page = self.one_page(stream, after, until, size, filter)?;
-            if !page.events.is_empty() || page.gap.is_some() || page.up_to_date {
+        let mut looks_left = FILTERED_PAGES_MAX;
+        loop {
+            looks_left = looks_left.saturating_sub(1);
+            let page = self.shared.replay(&request).map_err(Unavailable::from)?;
+            let page = self.page_of(&request, page, filter);
+            let has_any = !page.events.is_empty() || page.gap.is_some();
+            if has_any || page.up_to_date || looks_left == 0 {
                 return Ok(page);
             }
-            after = page.next.position();
+            request.after = page.next.position();
         }
-        self.one_page(stream, after, until, size, filter)
-    }
-
-    fn one_page(
-        &self,
-        stream: Stream,
-        after: Position,
-        until: Position,
-        size: PageSize,
-        filter: &EventFilter,
-    ) -> Result<EventPage, ReadError> {
-        let request = self.request(stream, after, until, size);
-        let page = self.shared.replay(&request).map_err(Unavailable::from)?;
-        Ok(self.page_of(&request, page, filter))
     }
 
     /// A page of what memory holds; `None` when the store is to be read.
     pub(in crate::runtime) fn recent_page(
         &self,
-        stream: Stream,
-        after: Position,
-        until: Position,
-        size: PageSize,
+        request: &ReplayRequest,
         filter: &EventFilter,
     ) -> Option<EventPage> {
-        let request = self.request(stream, after, until, size);
-        let page = self.shared.replay_recent(&request)?;
-        Some(self.page_of(&request, page, filter))
+        let page = self.shared.replay_recent(request)?;
+        Some(self.page_of(request, page, filter))
     }
 
-    fn request(
+    /// What is asked of a stream, within the Runtime's limits.
+    pub(in crate::runtime) fn request(
         &self,
         stream: Stream,
         after: Position,
