@@ -118,6 +118,7 @@ async fn a_lease_whose_record_is_damaged_holds_nothing_and_is_named_until_it_is_
             table: "lease",
             worker_id: None,
             lease_id: Some(ID),
+            operation_id: None,
             seq: None,
             detail: "the checksum does not fit".to_owned(),
         });

@@ -109,6 +109,7 @@ async fn a_scope_whose_record_was_damaged_is_held_under_a_new_fence() {
             table: "allocation",
             worker_id: Some(worker_id),
             lease_id: None,
+            operation_id: None,
             seq: None,
             detail: "the test wants it".into(),
         });
@@ -141,6 +142,7 @@ async fn a_scope_whose_record_names_nobody_any_more_is_held_by_its_worker() {
             table: "allocation",
             worker_id: Some(WorkerId::from_bytes([9; 16])),
             lease_id: None,
+            operation_id: None,
             seq: None,
             detail: "the test wants it".into(),
         });
@@ -203,6 +205,7 @@ async fn an_input_whose_record_is_damaged_is_interrupted_and_the_next_one_runs()
             table: "unfinished",
             worker_id: Some(worker_id),
             lease_id: None,
+            operation_id: None,
             seq: Some(seq),
             detail: "the test wants it".into(),
         });
@@ -241,6 +244,7 @@ async fn what_a_deleted_worker_was_is_not_shown_again_when_its_record_is_damaged
             table: "worker",
             worker_id: Some(worker_id),
             lease_id: None,
+            operation_id: None,
             seq: None,
             detail: "the test wants it".into(),
         });

@@ -41,6 +41,7 @@ mod lifecycle;
 mod lost;
 mod management;
 mod observe;
+mod operations;
 mod outcomes;
 mod quiet_ends;
 mod races;

@@ -87,6 +87,7 @@ impl Exit {
             Code::ScopeUndelegated | Code::ScopeDenied | Code::ScopeLent => Self::Failed,
             Code::ScopeInUse | Code::ScopeNotHeld | Code::FenceStale => Self::Failed,
             Code::LeaseUnknown | Code::LeaseExists | Code::LeaseLimit => Self::Failed,
+            Code::OperationUnknown => Self::Failed,
             Code::RunUnknown | Code::RunStale | Code::RunUnproven => Self::Failed,
             Code::RunStartFailed | Code::ConfinementUnavailable => Self::Failed,
             Code::Unknown => Self::Failed,

@@ -7,8 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use worker_runtime_core::{
     Event, Position, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, LeaseRecord, ReceiptRecord, RuntimeRecord,
-        UnfinishedRecord, WorkerRecord,
+        AllocationRecord, IncarnationRecord, LeaseRecord, OperationRecord, ReceiptRecord,
+        RuntimeRecord, UnfinishedRecord, WorkerRecord,
     },
 };
 
@@ -16,8 +16,8 @@ use crate::{
     codec,
     cut::Cut,
     layout::{
-        Table, allocation, history, in_flight, incarnation, input, lease, log, meta, pin, stream,
-        unfinished, worker,
+        Table, allocation, history, in_flight, incarnation, input, lease, log, meta, operation,
+        pin, stream, unfinished, worker,
     },
     pack::{self, Body, Header, Kind, Pack},
 };
@@ -26,7 +26,7 @@ const KEY: &[u8] = b"any key";
 const WORKER: WorkerId = WorkerId::from_bytes([7; 16]);
 
 /// How many kinds of stored value there are.
-pub const KINDS: u8 = 15;
+pub const KINDS: u8 = 16;
 
 /// The payload of a stored value of this kind: it is decoded or refused, never a panic; what decodes
 /// is the same after it was stored again.
@@ -46,7 +46,8 @@ pub fn value(kind: u8, payload: &[u8]) {
         11 => record::<in_flight::Piece>(in_flight::TABLE, payload),
         12 => packed(Kind::Log, payload),
         13 => packed(Kind::History, payload),
-        _ => record::<LeaseRecord>(lease::TABLE, payload),
+        14 => record::<LeaseRecord>(lease::TABLE, payload),
+        _ => record::<OperationRecord>(operation::TABLE, payload),
     }
 }
 

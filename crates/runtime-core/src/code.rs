@@ -66,6 +66,7 @@ codes! {
     LeaseExists = "WR-LEASE-EXISTS";
     LeaseLimit = "WR-LEASE-LIMIT";
     FenceStale = "WR-FENCE-STALE";
+    OperationUnknown = "WR-OPERATION-UNKNOWN";
     InputBusy = "WR-INPUT-BUSY";
     InputQueueFull = "WR-INPUT-QUEUE-FULL";
     InputTooLarge = "WR-INPUT-TOO-LARGE";

@@ -177,6 +177,10 @@ ordinal!(
     Revision
 );
 ordinal!(
+    /// The number of an operation within the Runtime, dense, from 1.
+    OperationId
+);
+ordinal!(
     /// One life of a Worker: `restore` starts the next one.
     Epoch
 );

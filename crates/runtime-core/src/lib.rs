@@ -5,6 +5,7 @@
 //! - [`event`], [`cursor`]: durable facts, and the token that says *after this position*
 //! - [`worker`], [`profile`], [`input`], [`run`]: what is asked for, and how it ends
 //! - [`lease`]: what others than Workers ask to hold, for a time
+//! - [`operation`]: who asked for which change
 //! - [`record`]: what the store keeps beside events
 //! - [`scope`]: what a Worker may touch, and whether two Workers meet
 //! - [`backend`]: the trait of what runs a Worker's input
@@ -28,6 +29,7 @@ pub mod id;
 pub mod input;
 pub mod lease;
 pub mod limits;
+pub mod operation;
 pub mod patience;
 pub mod profile;
 pub mod record;
@@ -60,7 +62,7 @@ pub use event::{
 };
 pub use id::{
     ActionId, BlockId, Epoch, Fence, Generation, IdError, Incarnation, InputId, ItemIndex, LeaseId,
-    Position, Revision, RunId, RuntimeId, Seq, WorkerId,
+    OperationId, Position, Revision, RunId, RuntimeId, Seq, WorkerId,
 };
 pub use runtime::{
     Allocations, Catalog, Delta, DeltaOp, EndOptions, Interaction, ListOrder, Management,

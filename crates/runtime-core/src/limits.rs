@@ -26,6 +26,10 @@ pub struct Limits {
     pub workers_max: usize,
     /// Leases that are held at a time.
     pub leases_max: usize,
+    /// Operations that are kept; the oldest go when there are more.
+    pub operations_max: usize,
+    /// About how many bytes of operations are kept.
+    pub operations_bytes_max: usize,
     /// One input's segments, as JSON.
     pub input_bytes_max: usize,
     /// Inputs of one Worker that wait or run.
@@ -89,6 +93,8 @@ impl Default for Limits {
         Self {
             workers_max: 100_000,
             leases_max: 1_000,
+            operations_max: 10_000,
+            operations_bytes_max: 4 << 20,
             input_bytes_max: 1 << 20,
             inputs_unfinished_max: 64,
             inputs_per_worker_max: 1_000_000,

@@ -4,7 +4,11 @@
 //! They are written with a codec that is not self-describing, so every type here is plain: no
 //! tagged or flattened serde forms, no JSON values. What clients see are views (`crate::view`).
 
+mod operation;
+
 use std::{collections::BTreeMap, sync::Arc};
+
+pub use operation::OperationRecord;
 
 use serde::{Deserialize, Serialize};
 

@@ -5,124 +5,21 @@
 //! and never wait for it. A reader may see more than is published: every caller passes the
 //! published position and gets nothing beyond it (I1).
 
+mod batch;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
 use std::{ops::Range, sync::Arc};
 
-use bytes::Bytes;
+pub use batch::{Batch, BlockKind, Change, Checkpoint, InFlightBlock};
 
 use crate::{
-    BlockId, Code, Event, ItemIndex, LeaseId, Position, Seq, Stream, Timestamp, WorkerId,
+    Code, Event, ItemIndex, LeaseId, OperationId, Position, Seq, Stream, Timestamp, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, LeaseRecord, ReceiptRecord, RuntimeRecord,
-        UnfinishedRecord, WentBackRecord, WorkerRecord,
+        AllocationRecord, IncarnationRecord, LeaseRecord, OperationRecord, ReceiptRecord,
+        RuntimeRecord, UnfinishedRecord, WentBackRecord, WorkerRecord,
     },
 };
-
-/// One change of a record, committed with the events that tell of it (I3).
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// The Runtime's own record.
-    Runtime(RuntimeRecord),
-    /// A Worker's record.
-    Worker(Arc<WorkerRecord>),
-    /// A Worker holds this scope.
-    Allocation(Arc<AllocationRecord>),
-    /// A Worker holds nothing any more.
-    Release(WorkerId),
-    /// Somebody who is no Worker holds this scope, for a time.
-    Lease(Arc<LeaseRecord>),
-    /// That has ended.
-    EndLease(LeaseId),
-    /// An accepted input's receipt, under the digest of its id.
-    Receipt(WorkerId, [u8; 16], ReceiptRecord),
-    /// An accepted input without an outcome, new or changed.
-    Unfinished(Arc<UnfinishedRecord>),
-    /// That input has its outcome.
-    Finished(WorkerId, Seq),
-    /// New bytes of a block that has not ended.
-    Checkpoint(Checkpoint),
-    /// The block ended or was folded into an event: its checkpoints go.
-    Fold(WorkerId, BlockId),
-    /// Every event of this Worker up to and including this one goes (retention or purge).
-    Trim(WorkerId, Seq),
-    /// This Worker was deleted: its receipts and blocks that had not ended go. Its record and where its
-    /// stream goes on stay, and so do the places of its events in the Runtime's stream; where what they
-    /// said has gone, `{}` is read.
-    Forget(WorkerId),
-    /// As [`Forget`](Self::Forget), and every byte that this Worker was sent or wrote before this batch
-    /// goes: its history, its inputs, and the data of its events in the Runtime's stream, where their
-    /// places stay and `{}` is read. Its record is the caller's to rewrite. Bytes may stay in pages
-    /// that the store has freed until they are used again.
-    Purge(WorkerId),
-}
-
-/// New bytes of a block that has not ended.
-#[derive(Debug, Clone)]
-pub struct Checkpoint {
-    /// Whose.
-    pub worker_id: WorkerId,
-    /// Which block.
-    pub block: BlockId,
-    /// What kind of block, as its event will say.
-    pub kind: BlockKind,
-    /// The block it is part of.
-    pub parent: Option<BlockId>,
-    /// Where the bytes go. An offset of 0 replaces what was there.
-    pub offset_bytes: u64,
-    /// The bytes; the pieces of a block join to UTF-8.
-    pub bytes: Bytes,
-}
-
-/// What a block holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum BlockKind {
-    /// Words for whoever asked.
-    Text,
-    /// Thought.
-    Thinking,
-    /// A call of a tool.
-    ToolCall,
-    /// What a tool gave back.
-    ToolResult,
-    /// A plan.
-    Plan,
-}
-
-/// A block that had not ended when it was last checkpointed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InFlightBlock {
-    /// Which block.
-    pub block: BlockId,
-    /// What it holds.
-    pub kind: BlockKind,
-    /// The block it is part of.
-    pub parent: Option<BlockId>,
-    /// Its bytes so far.
-    pub bytes: Bytes,
-}
-
-/// Everything that becomes durable at once.
-#[derive(Debug, Clone, Default)]
-pub struct Batch {
-    /// Events in command order; positions are dense and continue the store's.
-    pub events: Vec<Event>,
-    /// Changes of records, in order; a later one of the same record wins.
-    pub changes: Vec<Change>,
-    /// It ends or frees something (an outcome, a stop, a delete), so it is not refused for lack of
-    /// room while the store has any reserve left.
-    pub must_happen: bool,
-}
-
-impl Batch {
-    /// Whether there is nothing to commit.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.changes.is_empty()
-    }
-}
 
 /// A record that can't be trusted. It is named and left alone; others are served (I7).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +30,8 @@ pub struct DamagedRecord {
     pub worker_id: Option<WorkerId>,
     /// Which lease, when the key tells.
     pub lease_id: Option<LeaseId>,
+    /// Which operation, when the key tells.
+    pub operation_id: Option<OperationId>,
     /// Which of its inputs, when the key tells.
     pub seq: Option<Seq>,
     /// What is wrong.
@@ -153,6 +52,8 @@ pub struct Loaded {
     pub allocations: Vec<Arc<AllocationRecord>>,
     /// Every scope that others than Workers hold for a time, by its id.
     pub leases: Vec<Arc<LeaseRecord>>,
+    /// The operations that are kept, by number.
+    pub operations: Vec<Arc<OperationRecord>>,
     /// Every accepted input without an outcome, by Worker and then by acceptance.
     pub unfinished: Vec<Arc<UnfinishedRecord>>,
     /// The newest position.

@@ -3,8 +3,8 @@
 use std::{env, error::Error, fs, path::Path};
 
 use worker_runtime_core::{
-    Cursor, Generation, LeaseId, Position, RuntimeId, Seq, Stream,
-    store::conformance::{Script, lease_record, receipt_record, unfinished_record, worker_record},
+    Cursor, Generation, LeaseId, OperationId, Position, RuntimeId, Seq, Stream,
+    store::conformance::{Script, lease_record, operation_record, receipt_record, unfinished_record, worker_record},
 };
 use worker_runtime_persist::fuzzing::{sample_pack, sample_record};
 
@@ -45,6 +45,7 @@ fn records() -> Vec<Vec<u8>> {
             14,
             sample_record(&lease_record(LeaseId::from_bytes([3; 16]))),
         ),
+        with(15, sample_record(&operation_record(OperationId(3)))),
         with(
             20,
             [ids[0].to_bytes().as_slice(), &7_u64.to_be_bytes()].concat(),

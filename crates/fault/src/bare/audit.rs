@@ -139,6 +139,12 @@ fn rest(
     all_same(records, "leases", &loaded.leases, state.leases.values())?;
     all_same(
         records,
+        "operations",
+        &loaded.operations,
+        state.operations.values(),
+    )?;
+    all_same(
+        records,
         "unfinished",
         &loaded.unfinished,
         state.unfinished.values(),

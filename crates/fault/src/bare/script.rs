@@ -1,5 +1,7 @@
 //! Random batches, as the Runtime's writer would make them, from a seed.
 
+mod operation;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
@@ -97,8 +99,14 @@ impl Script {
                 let seq = Seq(self.rng.u64(0..=last.0 + 2));
                 making.change(Change::Trim(worker_id, seq));
             }
-            28 => self.record(making, worker_id, |record| record.paused = !record.paused),
-            29 if self.rng.bool() => self.hold(making, worker_id),
+            28 => {
+                self.record(making, worker_id, |record| record.paused = !record.paused);
+                self.operation(making, worker_id);
+            }
+            29 if self.rng.bool() => {
+                self.hold(making, worker_id);
+                self.operation(making, worker_id);
+            }
             29 => self.lease(making),
             30 => {
                 let mut runtime = making.state.runtime.clone();

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use worker_runtime_core::{
-    BlockId, Event, LeaseId, Position, Seq, Stream, WorkerId,
+    BlockId, Event, LeaseId, OperationId, Position, Seq, Stream, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, LeaseRecord, Lifecycle, ReceiptRecord, RuntimeRecord,
-        UnfinishedRecord, WorkerRecord,
+        AllocationRecord, IncarnationRecord, LeaseRecord, Lifecycle, OperationRecord,
+        ReceiptRecord, RuntimeRecord, UnfinishedRecord, WorkerRecord,
     },
     store::{Batch, Change, InFlightBlock, StreamBounds, WorkerHead},
 };
@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
     pub(super) allocations: BTreeMap<WorkerId, Arc<AllocationRecord>>,
     pub(super) leases: BTreeMap<LeaseId, Arc<LeaseRecord>>,
+    pub(super) operations: BTreeMap<OperationId, Arc<OperationRecord>>,
     pub(super) unfinished: BTreeMap<(WorkerId, Seq), Arc<UnfinishedRecord>>,
     pub(super) receipts: BTreeMap<(WorkerId, [u8; 16]), ReceiptRecord>,
     pub(super) blocks: BTreeMap<(WorkerId, BlockId), InFlightBlock>,
@@ -62,6 +63,7 @@ impl State {
             workers: BTreeMap::new(),
             allocations: BTreeMap::new(),
             leases: BTreeMap::new(),
+            operations: BTreeMap::new(),
             unfinished: BTreeMap::new(),
             receipts: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -119,6 +121,13 @@ impl State {
             }
             Change::EndLease(lease_id) => {
                 self.leases.remove(lease_id);
+            }
+            Change::Operation(record) => {
+                self.operations
+                    .insert(record.operation_id, Arc::clone(record));
+            }
+            Change::ForgetOperation(operation_id) => {
+                self.operations.remove(operation_id);
             }
             Change::Receipt(worker_id, key, record) => {
                 self.receipts.insert((*worker_id, *key), *record);

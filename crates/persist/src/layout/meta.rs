@@ -61,8 +61,9 @@ pub(crate) struct State {
     pub(crate) sums: [TableSum; SUM_COUNT],
 }
 
-/// The sums as they are stored. That of a table which was added later is behind them, and there only
-/// when it is not zero: what an older program wrote is read, and it reads what holds nothing of the table.
+/// The sums as they are stored. Those of tables which were added later are behind them, and each is there
+/// only when it or a later one is not zero: what an older program wrote is read, and it reads what holds
+/// nothing of those tables.
 mod sums {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use worker_runtime_core::trailing;
@@ -75,26 +76,38 @@ mod sums {
     struct Stored {
         first: [TableSum; FIRST_COUNT],
         #[serde(default, with = "trailing")]
-        lease: Option<TableSum>,
+        later: Option<Later>,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    struct Later {
+        lease: TableSum,
+        #[serde(default, with = "trailing")]
+        operation: Option<TableSum>,
     }
 
     pub(super) fn serialize<S: Serializer>(
         sums: &[TableSum; SUM_COUNT],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let [first @ .., lease] = *sums;
-        let lease = Some(lease).filter(|lease| *lease != TableSum::default());
-        Stored { first, lease }.serialize(serializer)
+        let [first @ .., lease, operation] = *sums;
+        let some = |sum: TableSum| Some(sum).filter(|sum| *sum != TableSum::default());
+        let operation = some(operation);
+        let is_later = operation.is_some() || some(lease).is_some();
+        let later = is_later.then_some(Later { lease, operation });
+        Stored { first, later }.serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<[TableSum; SUM_COUNT], D::Error> {
-        let Stored { first, lease } = Stored::deserialize(deserializer)?;
+        let Stored { first, later } = Stored::deserialize(deserializer)?;
         let mut sums = [TableSum::default(); SUM_COUNT];
         let (of_first, of_later) = sums.split_at_mut(FIRST_COUNT);
         of_first.copy_from_slice(&first);
-        of_later.fill(lease.unwrap_or_default());
+        if let Some(Later { lease, operation }) = later {
+            of_later.copy_from_slice(&[lease, operation.unwrap_or_default()]);
+        }
         Ok(sums)
     }
 }

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | `meta` | name | format, state, the Runtime's record | at open |
 //! | `incarnation` | number | when it began | at open |
-//! | `worker`, `allocation`, `lease`, `unfinished`, `pin` | id | record | at open, as a whole |
+//! | `worker`, `allocation`, `lease`, `operation`, `unfinished`, `pin` | id | record | at open, as a whole |
 //! | `input` | Worker, digest of the input id | receipt | on read |
 //! | `log`, `history` | (Worker,) first position | pack | on read |
 //! | `age` | first position of a history pack | its Worker | on read |
@@ -25,6 +25,7 @@ pub(crate) mod large;
 pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod meta;
+pub(crate) mod operation;
 pub(crate) mod pin;
 pub(crate) mod stream;
 pub(crate) mod unfinished;
@@ -54,7 +55,7 @@ impl Table {
 
     /// Whether there are files without it: what was made before it was thought of. It is empty there.
     pub(crate) fn came_later(self) -> bool {
-        self == lease::TABLE
+        self == lease::TABLE || self == operation::TABLE
     }
 
     pub(crate) const fn definition(self) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
@@ -63,10 +64,10 @@ impl Table {
 }
 
 /// How many tables have a sum.
-pub(crate) const SUM_COUNT: usize = 13;
+pub(crate) const SUM_COUNT: usize = 14;
 
 /// Every table.
-pub(crate) const TABLES: [Table; 14] = [
+pub(crate) const TABLES: [Table; 15] = [
     meta::TABLE,
     incarnation::TABLE,
     worker::TABLE,
@@ -81,4 +82,5 @@ pub(crate) const TABLES: [Table; 14] = [
     in_flight::TABLE,
     stream::TABLE,
     lease::TABLE,
+    operation::TABLE,
 ];

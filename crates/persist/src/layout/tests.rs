@@ -5,12 +5,14 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use worker_runtime_core::{BlockId, Generation, LeaseId, Position, Seq, Stream, WorkerId};
+use worker_runtime_core::{
+    BlockId, Generation, LeaseId, OperationId, Position, Seq, Stream, WorkerId,
+};
 
 use super::{
     SUM_COUNT, TABLES, age, allocation, history, in_flight, incarnation, input,
     large::{self, Owner},
-    lease, log, pin, stream, unfinished, worker,
+    lease, log, operation, pin, stream, unfinished, worker,
 };
 
 fn id() -> impl Strategy<Value = WorkerId> {
@@ -59,6 +61,9 @@ proptest! {
         prop_assert_eq!(lease_a.as_bytes().cmp(lease_b.as_bytes()), a.0.cmp(&b.0));
         let (held_a, held_b) = (allocation::key(a.0), allocation::key(b.0));
         prop_assert_eq!(held_a.as_bytes().cmp(held_b.as_bytes()), a.0.cmp(&b.0));
+        let number = |of: u64| operation::key(OperationId(of));
+        let (number_a, number_b) = (number(a.1), number(b.1));
+        prop_assert_eq!(number_a.as_bytes().cmp(number_b.as_bytes()), a.1.cmp(&b.1));
         for number in [incarnation::key, pin::key] {
             prop_assert_eq!(number(a.1).as_bytes().cmp(number(b.1).as_bytes()), a.1.cmp(&b.1));
         }

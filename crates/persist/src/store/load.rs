@@ -7,10 +7,10 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use worker_runtime_core::{
-    LeaseId, Seq, WorkerId,
+    LeaseId, OperationId, Seq, WorkerId,
     record::{
-        AllocationRecord, IncarnationRecord, LeaseRecord, RuntimeRecord, UnfinishedRecord,
-        WorkerRecord,
+        AllocationRecord, IncarnationRecord, LeaseRecord, OperationRecord, RuntimeRecord,
+        UnfinishedRecord, WorkerRecord,
     },
     sabotage::{self, Sabotage},
     store::{DamagedRecord, Loaded, StoreError},
@@ -23,6 +23,7 @@ use crate::{
     layout::{
         Table, allocation, incarnation, lease,
         meta::{self, State, TableSum},
+        operation,
         pin::{self, Pin},
         unfinished, worker,
     },
@@ -41,6 +42,8 @@ pub(crate) fn load_all(rows: &mut impl Rows, state: &State) -> Result<Loaded, St
     let allocations: Vec<Arc<AllocationRecord>> =
         load_table(rows, allocation::TABLE, state, &mut damaged)?;
     let leases: Vec<Arc<LeaseRecord>> = load_table(rows, lease::TABLE, state, &mut damaged)?;
+    let operations: Vec<Arc<OperationRecord>> =
+        load_table(rows, operation::TABLE, state, &mut damaged)?;
     let unfinished: Vec<Arc<UnfinishedRecord>> =
         load_table(rows, unfinished::TABLE, state, &mut damaged)?;
     // Pins concern retention alone; a damaged one is named here all the same.
@@ -51,6 +54,7 @@ pub(crate) fn load_all(rows: &mut impl Rows, state: &State) -> Result<Loaded, St
         workers,
         allocations,
         leases,
+        operations,
         unfinished,
         position: state.position,
         at: state.at,
@@ -86,6 +90,7 @@ pub(super) fn load_table<T: DeserializeOwned>(
                     table: table.name,
                     worker_id: worker_of(table, key),
                     lease_id: lease_of(table, key),
+                    operation_id: operation_of(table, key),
                     seq: seq_of(table, key),
                     detail: damage.to_string(),
                 });
@@ -101,6 +106,7 @@ pub(super) fn load_table<T: DeserializeOwned>(
             table: table.name,
             worker_id: None,
             lease_id: None,
+            operation_id: None,
             seq: None,
             detail: format!(
                 "{} rows were written last and {} are there, or a row is of an older commit",
@@ -120,6 +126,11 @@ fn worker_of(table: Table, key: &[u8]) -> Option<WorkerId> {
 fn lease_of(table: Table, key: &[u8]) -> Option<LeaseId> {
     let id = Cut::new(key).array().ok()?;
     (table == lease::TABLE).then(|| LeaseId::from_bytes(id))
+}
+
+fn operation_of(table: Table, key: &[u8]) -> Option<OperationId> {
+    let id = Cut::new(key).array().ok()?;
+    (table == operation::TABLE).then(|| OperationId(u64::from_be_bytes(id)))
 }
 
 /// Which input a row is about.

@@ -118,6 +118,7 @@ fn named(loss: &Loss) -> DamagedRecord {
         table: log::TABLE.name,
         worker_id: None,
         lease_id: None,
+        operation_id: None,
         seq: None,
         detail: format!(
             "the events at positions {} to {} are lost",
@@ -229,6 +230,7 @@ impl Settling<'_> {
                         table,
                         worker_id,
                         lease_id: None,
+                        operation_id: None,
                         seq: None,
                         detail,
                     });

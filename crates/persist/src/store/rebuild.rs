@@ -141,6 +141,7 @@ impl<'a> Rebuilding<'a> {
                             table,
                             worker_id: Some(place.worker_id),
                             lease_id: None,
+                            operation_id: None,
                             seq: None,
                             detail,
                         });

@@ -10,7 +10,7 @@ use crate::{
     layout::{
         allocation,
         in_flight::{self, Piece},
-        input, lease, meta, unfinished, worker,
+        input, lease, meta, operation, unfinished, worker,
     },
 };
 
@@ -40,6 +40,14 @@ pub(super) fn apply(rows: &mut Writing<'_>, change: &Change) -> Result<(), Store
         Change::EndLease(lease_id) => {
             let key = lease::key(*lease_id);
             rows.remove(lease::TABLE, key.as_bytes()).map(|_| ())
+        }
+        Change::Operation(record) => {
+            let key = operation::key(record.operation_id);
+            rows.put_record(operation::TABLE, key.as_bytes(), record)
+        }
+        Change::ForgetOperation(operation_id) => {
+            let key = operation::key(*operation_id);
+            rows.remove(operation::TABLE, key.as_bytes()).map(|_| ())
         }
         Change::Receipt(worker_id, digest, record) => {
             let key = input::key(*worker_id, *digest);

@@ -7,4 +7,5 @@ mod damage;
 mod forget;
 #[cfg(shuttle)]
 mod handover;
+mod operations;
 mod retention;

@@ -12,8 +12,8 @@ use crate::{
     },
     input::InputReceipt,
     state::{
-        AllocationOp, LeaseEnd, LifecycleOp, PreparedCreate, PreparedInput, PreparedLease, Renewal,
-        SinkOp,
+        AllocationOp, Asked, LeaseEnd, LifecycleOp, PreparedCreate, PreparedInput, PreparedLease,
+        Renewal, SinkOp,
     },
     view::{
         AllocationReceipt, CancelReceipt, CreateReceipt, LeaseReceipt, LeaseReleased,
@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Answer(WorkerId, RunId, ActionId, String, Reply<Position, RunError>),
     /// A change of one Worker, to be made only if that is as it has to be.
     OnlyIf(Condition, Box<Self>),
+    /// A change that somebody is named for: recorded with what it changes.
+    Operated(Box<Asked>, Box<Self>),
     Sink(SinkMessage),
     /// A process of a Worker's backend is dead, whichever run started it.
     ProcessEnded(WorkerId, Vec<u8>, Reply<(), SinkError>),
@@ -154,7 +156,7 @@ impl Command {
             | Self::Renew(..)
             | Self::Answer(..)
             | Self::StartRuntime(_) => false,
-            Self::OnlyIf(_, command) => command.must_happen(),
+            Self::OnlyIf(_, command) | Self::Operated(_, command) => command.must_happen(),
             Self::Sink(message) => message.op.must_happen(),
             Self::Lifecycle(_, op, _) => op.must_happen(),
             Self::Allocation(_, op, _) => op.must_happen(),
@@ -190,7 +192,7 @@ impl Command {
             Self::Would(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::CancelRun(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::Answer(_, _, _, _, reply) => drop(reply.send(Err(failure.into()))),
-            Self::OnlyIf(_, command) => command.refuse(&failure),
+            Self::OnlyIf(_, command) | Self::Operated(_, command) => command.refuse(&failure),
             Self::Sink(message) => drop(message.reply.send(Err(failure.into()))),
             Self::ProcessEnded(_, _, reply) => drop(reply.send(Err(failure.into()))),
             Self::StopRuntime { reply, .. }

@@ -14,6 +14,7 @@ use crate::{
     backend::{BackendFactory, NoSecrets, SecretResolver},
     error::{OpenError, Unavailable},
     limits::Limits,
+    operation::Attribution,
     profile::NamedProfiles,
     state::Dispatch,
     store::Store,
@@ -60,7 +61,11 @@ impl Default for RuntimeOptions {
 /// [`close`](Self::close) it: that ends what runs and leaves a store that opens fast. When the last
 /// handle is dropped instead, the store is closed and what ran is ended by the next opening.
 #[derive(Clone)]
-pub struct Runtime(Arc<Inner>);
+pub struct Runtime {
+    inner: Arc<Inner>,
+    /// Who asks, when somebody is named for what is changed.
+    said: Option<Arc<Attribution>>,
+}
 
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
@@ -85,11 +90,22 @@ impl Runtime {
     }
 
     pub(crate) fn new(inner: Inner) -> Self {
-        Self(Arc::new(inner))
+        Self {
+            inner: Arc::new(inner),
+            said: None,
+        }
     }
 
     pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+        &self.inner
+    }
+
+    /// The same, asked by somebody.
+    pub(super) fn attributed(&self, said: Attribution) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            said: Some(Arc::new(said)),
+        }
     }
 
     /// The Runtime itself: status, diagnostics, stop and start.
@@ -114,7 +130,7 @@ impl Runtime {
 
     /// Status, events, transcripts; nothing here changes anything.
     pub fn observation(&self) -> Observation {
-        Observation::new(self.0.shared.clone())
+        Observation::new(self.inner.shared.clone())
     }
 
     /// Ends what runs, waits until it is quiet (30 seconds at most), and closes the store clean.
@@ -126,7 +142,7 @@ impl Runtime {
     pub async fn close(&self) -> Result<(), Unavailable> {
         let result = self.ask(Command::Close).await;
         let thread = self
-            .0
+            .inner
             .thread
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -144,9 +160,13 @@ impl Runtime {
         command: impl FnOnce(Reply<T, E>) -> Command,
     ) -> Result<T, E> {
         let (reply, answer) = oneshot::channel();
-        self.0
+        let command = match &self.said {
+            Some(said) => command(reply).operated_by(said),
+            None => command(reply),
+        };
+        self.inner
             .commands
-            .send(command(reply))
+            .send(command)
             .await
             .map_err(|_| Unavailable::Closed)?;
         // Dropped without an answer: the writer stopped in the middle.

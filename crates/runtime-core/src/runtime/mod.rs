@@ -34,6 +34,7 @@ mod management;
 mod observation;
 mod observe;
 mod open;
+mod operated;
 mod prepare;
 mod redact;
 mod shared;

@@ -3,12 +3,14 @@
 //!
 //! - here: the Runtime's status, diagnostics, Workers
 //! - `allocations`, `leases`: what is held, and what a fence is good for
+//! - `operations`: who asked for which change
 //! - `events`: pages of a stream
 //! - `transcript`: pages of what was said
 
 mod allocations;
 mod events;
 mod leases;
+mod operations;
 mod transcript;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -18,6 +18,7 @@ use crate::{
     error::{CreateError, FieldInvalid, LeaseError, SubmitError, Unavailable},
     input::{Input, KnownSegment, Segment, SubmitInput},
     lease::AcquireLease,
+    operation::Operator,
     state::{CheckedCreate, Grant, PreparedCreate, PreparedInput, PreparedLease},
     worker::{BackendSelection, CreateWorker, UpdateWorker},
 };
@@ -245,6 +246,10 @@ impl Inner {
     pub(super) fn check_reason(&self, reason: Option<&String>) -> Result<(), FieldInvalid> {
         let bytes_max = self.shared.limits.reason_bytes_max;
         check_len("reason", reason.map_or(0, String::len), bytes_max)
+    }
+
+    pub(super) fn check_operator(&self, by: &Operator) -> Result<(), FieldInvalid> {
+        check_text("by", by.name(), self.shared.limits.text_bytes_max)
     }
 
     /// An answer to an action, whatever that offers.

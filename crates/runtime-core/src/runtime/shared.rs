@@ -10,7 +10,7 @@ mod news;
 mod recent;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -21,13 +21,16 @@ pub(crate) use news::NewsOf;
 
 use super::{Backends, LiveRuns, Observation};
 use crate::{
-    Cursor, CursorError, Event, EventType, Fence, Incarnation, LeaseId, Position, RuntimeId,
-    Stream, Timestamp, WorkerId,
+    Cursor, CursorError, Event, EventType, Fence, Incarnation, LeaseId, OperationId, Position,
+    RuntimeId, Stream, Timestamp, WorkerId,
     backend::BackendFactory,
     error::{OpenError, WorkerError},
     holdings::Holdings,
     limits::Limits,
-    record::{IncarnationRecord, Lifecycle, RuntimeRecord, UnfinishedRecord, WorkerRecord},
+    record::{
+        IncarnationRecord, Lifecycle, OperationRecord, RuntimeRecord, UnfinishedRecord,
+        WorkerRecord,
+    },
     sabotage::{self, Sabotage},
     state::{State, Touched, WorkerState, hold_undamaged, void_at_opening},
     store::{DamagedRecord, Loaded, ReplayPage, ReplayRequest, StoreError, StoreReader, WentBack},
@@ -61,6 +64,7 @@ pub(crate) struct Snapshot {
     pub(crate) holdings: Holdings,
     /// When the time of each lease is over, as far as is known; none is on a store that nobody runs.
     pub(crate) leases_expire_at: HashMap<LeaseId, Timestamp>,
+    pub(crate) operations: BTreeMap<OperationId, Arc<OperationRecord>>,
     /// Those of them that were deleted.
     pub(crate) deleted: HashSet<WorkerId>,
     pub(crate) damaged: Vec<DamagedRecord>,
@@ -141,6 +145,8 @@ impl Shared {
             .map(|worker| worker.record.worker_id)
             .chain(buried(&damaged, &*reader, position))
             .collect();
+        let operations = loaded.operations.into_iter();
+        let operations = operations.map(|record| (record.operation_id, record));
         let incarnation = loaded
             .incarnations
             .last()
@@ -163,6 +169,7 @@ impl Shared {
                 workers,
                 holdings,
                 leases_expire_at: HashMap::new(),
+                operations: operations.collect(),
                 deleted,
                 damaged,
                 went_back,
@@ -198,9 +205,16 @@ impl Shared {
             }
         }
         snapshot.damaged.retain(|record| {
-            let cleared = |lease_id| touched.leases.contains(&lease_id);
-            !record.lease_id.is_some_and(cleared)
+            let is_ended = |lease_id| touched.leases.contains(&lease_id);
+            let is_forgotten = |operation_id| touched.operations.contains(&operation_id);
+            !record.lease_id.is_some_and(is_ended) && !record.operation_id.is_some_and(is_forgotten)
         });
+        for operation_id in &touched.operations {
+            match state.operations.kept.get(operation_id) {
+                Some(kept) => drop(snapshot.operations.insert(*operation_id, kept.clone())),
+                None => drop(snapshot.operations.remove(operation_id)),
+            }
+        }
         snapshot.show_expiry(state, touched.leases.iter().copied());
         for worker_id in &touched.workers {
             if let Some(worker) = state.workers.get(worker_id) {
@@ -231,6 +245,8 @@ impl Shared {
         let all = Touched {
             workers: state.workers.keys().copied().collect(),
             leases: held.collect(),
+            // They are taken over as they are.
+            operations: BTreeSet::new(),
         };
         {
             let mut snapshot = self
@@ -242,6 +258,7 @@ impl Shared {
                 .retain(|worker_id, _| state.workers.contains_key(worker_id));
             snapshot.damaged.clone_from(&state.damaged);
             snapshot.holdings.clone_from(&state.holdings);
+            snapshot.operations.clone_from(&state.operations.kept);
             snapshot.leases_expire_at.clear();
         }
         self.publish(state, &all, Vec::new());

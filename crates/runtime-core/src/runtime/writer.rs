@@ -88,7 +88,7 @@ impl StoreTime {
 
 /// What the loop does next.
 #[derive(PartialEq)]
-enum Turn {
+pub(super) enum Turn {
     GoOn,
     End,
 }
@@ -133,7 +133,7 @@ impl Writer {
         self.close();
     }
 
-    fn apply(&mut self, command: Command) -> Turn {
+    pub(super) fn apply(&mut self, command: Command) -> Turn {
         let now = Now {
             at: self.time.at(self.clock.monotonic()),
         };
@@ -207,6 +207,7 @@ impl Writer {
                     None => Turn::GoOn,
                 };
             }
+            Command::Operated(asked, command) => return self.operate(*asked, *command),
             Command::StopRuntime {
                 end_runs,
                 reason,

@@ -57,6 +57,7 @@ pub(crate) fn hold_undamaged<'a>(
                 table: "allocation",
                 worker_id: Some(worker_id),
                 lease_id: None,
+                operation_id: None,
                 seq: None,
                 detail: "it is missing, and its Worker holds a scope".to_owned(),
             });
@@ -75,6 +76,7 @@ pub(super) fn name_lost(damaged: &mut Vec<DamagedRecord>, ownerless: BTreeSet<Wo
                 table: "worker",
                 worker_id: Some(worker_id),
                 lease_id: None,
+                operation_id: None,
                 seq: None,
                 detail: "it is missing, and other records of the Worker are there".to_owned(),
             });
@@ -104,6 +106,7 @@ pub(super) fn set_aside(
                     table,
                     worker_id: Some(*worker_id),
                     lease_id: None,
+                    operation_id: None,
                     seq: None,
                     detail,
                 });

@@ -17,6 +17,7 @@ mod dispatch;
 mod lease;
 mod lifecycle;
 mod manage;
+mod operation;
 mod recover;
 mod sink;
 mod submit;
@@ -34,14 +35,17 @@ pub(crate) use damage::{FENCE_LOST, hold_undamaged};
 pub(crate) use dispatch::{RunEnd, phase_of};
 pub(crate) use lease::{LeaseEnd, Leasing, PreparedLease, Renewal, no_lease, void_at_opening};
 pub(crate) use lifecycle::LifecycleOp;
+pub(crate) use operation::Asked;
 pub(crate) use recover::{ProvenWorker, partial_blocks};
 pub(crate) use sink::{ActionRequest, FinishedBlock, SinkOp};
 pub(crate) use submit::PreparedInput;
 pub(crate) use taking::Taking;
 
+use operation::Operations;
+
 use crate::{
-    Cursor, Digest, Entropy, EventDraft, EventType, Fence, ItemIndex, LeaseId, Position, RunId,
-    Seq, Stream, Timestamp, WorkerId,
+    Cursor, Digest, Entropy, EventDraft, EventType, Fence, ItemIndex, LeaseId, OperationId,
+    Position, RunId, Seq, Stream, Timestamp, WorkerId,
     backend::ActionAnswer,
     error::{Unavailable, WorkerError},
     holdings::Holdings,
@@ -136,6 +140,7 @@ pub(crate) struct Surroundings {
 pub(crate) struct Touched {
     pub(crate) workers: BTreeSet<WorkerId>,
     pub(crate) leases: BTreeSet<LeaseId>,
+    pub(crate) operations: BTreeSet<OperationId>,
 }
 
 /// The working state.
@@ -150,6 +155,7 @@ pub(crate) struct State {
     /// What is held, also by Workers whose records are damaged: nobody else is granted it (I6).
     pub(crate) holdings: Holdings,
     pub(crate) leasing: Leasing,
+    pub(crate) operations: Operations,
     pub(crate) dispatch: Dispatch,
     pub(crate) around: Surroundings,
     /// What the batch changes: its published views are made anew.
@@ -216,7 +222,9 @@ impl State {
         let records = workers.values().map(|worker| &*worker.record);
         damage::hold_undamaged(records, &mut holdings, &mut damaged);
         damaged.append(&mut damage::set_aside(&mut workers, &*around.reader));
+        let operations = Operations::new(loaded.operations, &damaged, &around.limits);
         Self {
+            operations,
             leasing: Leasing::after(loaded.runtime.fence),
             runtime: loaded.runtime,
             incarnations: Arc::new(loaded.incarnations),

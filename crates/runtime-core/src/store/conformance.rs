@@ -19,7 +19,8 @@ mod streams;
 use super::Store;
 
 pub use script::{
-    Script, all_items, assert_same, lease_record, receipt_record, unfinished_record, worker_record,
+    Script, all_items, assert_same, lease_record, operation_record, receipt_record,
+    unfinished_record, worker_record,
 };
 
 /// How a store is made for one check.
@@ -44,6 +45,10 @@ pub const CHECKS: &[Check] = &[
         records::unfinished,
     ),
     ("a lease is loaded until it has ended", records::leases),
+    (
+        "an operation is loaded until it is forgotten",
+        records::operations,
+    ),
     ("checkpoints join and fold", records::in_flight),
     (
         "a damaged order of events is refused and changes nothing",

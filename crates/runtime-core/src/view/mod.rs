@@ -5,11 +5,13 @@
 //! - `receipt`: what a command is answered
 //! - `runtime`: the Runtime's status, and what an operator should know
 //! - `page`: pages of a stream and of a transcript
+//! - `operation`: a change, and who asked for it
 //! - `allocation`, `lease`: what is held, and what a fence is good for; `owner`: who holds a scope
 
 mod allocation;
 mod derive;
 mod lease;
+mod operation;
 mod owner;
 mod page;
 mod receipt;
@@ -21,6 +23,7 @@ pub use allocation::{
 };
 pub(crate) use derive::phase;
 pub use lease::{LeaseList, LeaseReceipt, LeaseReleased, LeaseVerified, LeaseView};
+pub use operation::OperationView;
 pub use owner::{Holder, Owners, ScopeOwner};
 pub(crate) use owner::{wire_rule, wire_scope};
 pub use page::{EventPage, TranscriptItem, TranscriptPage, UnfinishedBlock};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Cursor, LeaseId, Position, RuntimeId, Timestamp, WorkerId,
+    Code, Cursor, LeaseId, OperationId, Position, RuntimeId, Timestamp, WorkerId,
     record::Lifecycle,
     store::{DamagedRecord, WentBack},
 };
@@ -66,6 +66,9 @@ pub struct DamagedView {
     /// Which lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_id: Option<LeaseId>,
+    /// Which operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<OperationId>,
     /// What is wrong.
     pub detail: String,
 }
@@ -76,6 +79,7 @@ impl From<&DamagedRecord> for DamagedView {
             table: record.table.to_owned(),
             worker_id: record.worker_id,
             lease_id: record.lease_id,
+            operation_id: record.operation_id,
             detail: record.detail.clone(),
         }
     }

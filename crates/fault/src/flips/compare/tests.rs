@@ -66,6 +66,7 @@ fn damaged(table: &str, worker_id: Option<WorkerId>) -> DamagedView {
         table: table.to_owned(),
         worker_id,
         lease_id: None,
+        operation_id: None,
         detail: "it is".to_owned(),
     }
 }

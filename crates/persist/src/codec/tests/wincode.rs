@@ -212,6 +212,12 @@ fn the_state_has_the_same_bytes() {
     state.sums[12] = lease;
     bytes.push(1);
     bytes.extend(wincode::serialize(&(lease.rows, lease.digest)).unwrap());
+    assert_eq!(bytes, payload(&state), "without an operation, as before");
+    assert_eq!(back::<State>(&bytes), state);
+    let operation = TableSum { rows: 4, digest: 3 };
+    state.sums[13] = operation;
+    bytes.push(1);
+    bytes.extend(wincode::serialize(&(operation.rows, operation.digest)).unwrap());
     assert_eq!(bytes, payload(&state));
     assert_eq!(back::<State>(&bytes), state);
 }

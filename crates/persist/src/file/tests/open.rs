@@ -10,10 +10,10 @@ use std::{
 
 use redb::{ReadableDatabase, ReadableTableMetadata};
 use worker_runtime_core::{
-    Code, LeaseId, Position, Stream,
+    Code, LeaseId, OperationId, Position, Stream,
     store::{
         Batch, Change, Store, WentBack,
-        conformance::{Script, lease_record, worker_record},
+        conformance::{Script, lease_record, operation_record, worker_record},
     },
 };
 
@@ -23,6 +23,7 @@ use crate::{
     layout::{
         incarnation, lease,
         meta::{self, FORMAT_VERSION, Format},
+        operation,
     },
 };
 
@@ -76,6 +77,33 @@ fn a_file_that_was_made_before_there_were_leases_is_read_and_takes_them() {
     close(store);
     let loaded = ReadStore::open(directory.path()).unwrap().load().unwrap();
     assert_eq!((loaded.leases, loaded.damaged), (vec![held], Vec::new()));
+}
+
+#[test]
+fn a_file_that_was_made_before_there_were_operations_is_read_and_takes_them() {
+    let directory = tempfile::tempdir().unwrap();
+    close(open(directory.path()));
+    let db = redb::Database::open(directory.path().join("runtime.redb")).unwrap();
+    let write = db.begin_write().unwrap();
+    assert!(write.delete_table(operation::TABLE.definition()).unwrap());
+    write.commit().unwrap();
+    drop(db);
+    let loaded = ReadStore::open(directory.path()).unwrap().load().unwrap();
+    assert!(loaded.operations.is_empty() && loaded.damaged.is_empty());
+    let mut store = open(directory.path());
+    assert!(store.load().unwrap().damaged.is_empty());
+    let kept = Arc::new(operation_record(OperationId(1)));
+    let batch = Batch {
+        changes: vec![Change::Operation(kept.clone())],
+        ..Batch::default()
+    };
+    store.commit(&batch).unwrap();
+    close(store);
+    let loaded = ReadStore::open(directory.path()).unwrap().load().unwrap();
+    assert_eq!(
+        (loaded.operations, loaded.damaged),
+        (vec![kept], Vec::new())
+    );
 }
 
 /// How many openings for writing the file tells of.

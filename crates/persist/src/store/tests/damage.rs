@@ -69,7 +69,7 @@ fn filled(options: StoreOptions) -> Filled {
 }
 
 /// All rows of a table whose key begins like this.
-fn keys(store: &MemoryStore, table: Table, prefix: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn keys(store: &MemoryStore, table: Table, prefix: &[u8]) -> Vec<Vec<u8>> {
     let mut keys = Vec::new();
     let last = [u8::MAX; 40];
     let engine = &store.packed().shared().engine;
@@ -99,7 +99,7 @@ fn rewrite(store: &MemoryStore, table: Table, key: &[u8], change: impl FnOnce(&m
         .unwrap();
 }
 
-fn flip(store: &MemoryStore, table: Table, key: &[u8], bit: usize) {
+pub(super) fn flip(store: &MemoryStore, table: Table, key: &[u8], bit: usize) {
     rewrite(store, table, key, |value| {
         let at = (bit / 8) % value.len();
         value[at] ^= 1 << (bit % 8);

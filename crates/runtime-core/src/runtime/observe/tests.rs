@@ -102,6 +102,7 @@ fn observation_of(workers: u16, reader: Arc<dyn StoreReader>) -> Observation {
         table: "worker",
         worker_id: Some(worker(number)),
         lease_id: None,
+        operation_id: None,
         seq: None,
         detail: String::new(),
     });
@@ -117,6 +118,7 @@ fn observation_of(workers: u16, reader: Arc<dyn StoreReader>) -> Observation {
         workers: Vec::new(),
         allocations: Vec::new(),
         leases: Vec::new(),
+        operations: Vec::new(),
         unfinished: Vec::new(),
         position: Position(0),
         at: Timestamp::from_unix_ms(0),

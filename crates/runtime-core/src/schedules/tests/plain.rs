@@ -46,6 +46,7 @@ impl Plain {
             workers: Vec::new(),
             allocations: Vec::new(),
             leases: Vec::new(),
+            operations: Vec::new(),
             unfinished: Vec::new(),
             position: Position(0),
             at,

@@ -38,6 +38,7 @@ impl Run {
             table: "worker",
             worker_id: Some(WORKER),
             lease_id: None,
+            operation_id: None,
             seq: None,
             detail: String::new(),
         };

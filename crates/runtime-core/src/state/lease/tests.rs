@@ -74,6 +74,7 @@ fn open(leases: Vec<Arc<LeaseRecord>>, fence: Fence) -> State {
         workers: Vec::new(),
         allocations: Vec::new(),
         leases,
+        operations: Vec::new(),
         unfinished: Vec::new(),
         position: Position(0),
         at: at(0),

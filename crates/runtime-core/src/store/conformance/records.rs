@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Harness, Script, lease_record, receipt_record, unfinished_record, worker_record};
+use super::{
+    Harness, Script, lease_record, operation_record, receipt_record, unfinished_record,
+    worker_record,
+};
 use crate::{
-    BlockId, EventType, Generation, LeaseId, Position, Seq,
+    BlockId, EventType, Generation, LeaseId, OperationId, Position, Seq,
     store::{Batch, BlockKind, Change, Checkpoint, StoreError},
 };
 
@@ -111,6 +114,24 @@ pub(super) fn leases(harness: &mut dyn Harness) {
     store.commit(&changes(vec![ended])).unwrap();
     let loaded = store.load().unwrap();
     assert_eq!(loaded.leases, [records[0].clone()]);
+    assert_eq!(loaded.damaged, []);
+}
+
+pub(super) fn operations(harness: &mut dyn Harness) {
+    let mut store = harness.open();
+    let records = [1, 2, 300].map(|id| Arc::new(operation_record(OperationId(id))));
+    let put = records.clone().map(Change::Operation);
+    store.commit(&changes(put.into())).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.operations, records, "by number");
+    assert_eq!(loaded.damaged, []);
+    let mut store = harness.reopen(store).unwrap_or_else(|| harness.open());
+    let put = records.clone().map(Change::Operation);
+    store.commit(&changes(put.into())).unwrap();
+    let forgotten = Change::ForgetOperation(OperationId(1));
+    store.commit(&changes(vec![forgotten])).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.operations, records[1..]);
     assert_eq!(loaded.damaged, []);
 }
 

@@ -6,11 +6,15 @@ use bytes::Bytes;
 
 use crate::{
     AsJson, Digest, Epoch, Event, EventType, Fence, Generation, HeldRule, HeldScope, InputId,
-    ItemIndex, LeaseId, Permission, Position, Revision, RunId, SeededEntropy, Seq, Stream,
-    Timestamp, WorkerId, WorkerPlace,
+    ItemIndex, LeaseId, OperationId, Permission, Position, Revision, RunId, SeededEntropy, Seq,
+    Stream, Timestamp, WorkerId, WorkerPlace,
     input::{Budget, Input, InputKind, InputMode, Segment},
+    operation::{OperationKind, Operator},
     profile::{NamedProfiles, ProfileSelector},
-    record::{LeaseRecord, Lifecycle, ReceiptRecord, Recorded, UnfinishedRecord, WorkerRecord},
+    record::{
+        LeaseRecord, Lifecycle, OperationRecord, ReceiptRecord, Recorded, UnfinishedRecord,
+        WorkerRecord,
+    },
     run::Usage,
     store::{Batch, KeepItems, ReplayRequest, Store, StoreReader, TranscriptRequest},
     worker::{CreateWorker, Intent},
@@ -270,6 +274,26 @@ pub fn lease_record(lease_id: LeaseId) -> LeaseRecord {
         shown: Some(Fence(2)),
         granted_at: Timestamp::from_unix_ms(1_700_000_000_000),
         reason: Some("to tidy up".into()),
+    }
+}
+
+/// An operation.
+pub fn operation_record(operation_id: OperationId) -> OperationRecord {
+    OperationRecord {
+        operation_id,
+        at: Timestamp::from_unix_ms(9),
+        by: AsJson(Operator::User {
+            name: "ana".to_owned(),
+            pid: 12,
+        }),
+        kind: OperationKind::WorkerPause,
+        worker_id: Some(WorkerId::from_bytes([4; 16])),
+        run_id: None,
+        lease_id: None,
+        reason: Some("it loops".to_owned()),
+        before: Some("active".to_owned()),
+        after: Some("active, paused".to_owned()),
+        position: Position(3),
     }
 }
 
