@@ -51,6 +51,7 @@ fn renamed(name: &str) -> UpdateWorker {
     UpdateWorker {
         display_name: Some(name.to_owned()),
         labels: [("team".to_owned(), Some("secret".to_owned()))].into(),
+        reason: None,
     }
 }
 

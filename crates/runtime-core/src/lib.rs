@@ -72,4 +72,6 @@ pub use runtime::{
 };
 pub use scope::{HeldRule, HeldScope, Mounts, Permission, Scope, ScopeError, ScopeRule};
 pub use state::Dispatch;
-pub use time::{Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, Timestamp};
+pub use time::{
+    Clock, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy, TimeInvalid, Timestamp,
+};

@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -42,6 +43,27 @@ impl<'de> Deserialize<'de> for Timestamp {
             u64::deserialize(deserializer).map(Self)
         }
     }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimeInvalid;
+
+    /// RFC 3339. A moment before the Unix epoch is taken for the epoch: nothing here is older.
+    fn from_str(text: &str) -> Result<Self, TimeInvalid> {
+        let at: jiff::Timestamp = text.parse().map_err(|_| TimeInvalid {
+            text: text.chars().take(64).collect(),
+        })?;
+        let ms = u64::try_from(at.as_millisecond());
+        Ok(Self(ms.unwrap_or_default()))
+    }
+}
+
+/// A text that is no moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no moment as RFC 3339 has it, such as 2026-01-31T08:00:00Z")]
+pub struct TimeInvalid {
+    /// What was given.
+    pub text: String,
 }
 
 impl Timestamp {

@@ -105,6 +105,10 @@ pub struct CreateWorker {
     /// `initial`, so that the same request again gives its receipt again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_input: Option<SubmitInput>,
+    /// Why it is made, for the record of the operation. It is no part of what is compared.
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::REASON_BYTES_MAX)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What it is for and what it needs.
     #[serde(flatten)]
     pub spec: WorkerSpecFields,
@@ -156,6 +160,7 @@ impl CreateWorker {
             delegation: Scope::default(),
             backend: None,
             initial_input: None,
+            reason: None,
             spec: WorkerSpecFields {
                 intent,
                 profile: ProfileSelector::default(),
@@ -187,6 +192,7 @@ impl CreateWorker {
         let mut value = serde_json::to_value(self)?;
         if let Some(fields) = value.as_object_mut() {
             fields.remove("worker_id");
+            fields.remove("reason");
         }
         Ok(Digest::of(value.to_string().as_bytes()))
     }
@@ -219,6 +225,10 @@ pub struct UpdateWorker {
     )]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Option<String>>,
+    /// Why, for the record of the operation.
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::limits::REASON_BYTES_MAX)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::{env, error::Error, fs, path::Path};
 
 use worker_runtime_core::{
     Cursor, Generation, LeaseId, OperationId, Position, RuntimeId, Seq, Stream,
-    store::conformance::{Script, lease_record, operation_record, receipt_record, unfinished_record, worker_record},
+    store::conformance::{
+        Script, lease_record, operation_record, receipt_record, unfinished_record, worker_record,
+    },
 };
 use worker_runtime_persist::fuzzing::{sample_pack, sample_record};
 

@@ -276,6 +276,7 @@ impl Client {
                 LifeChange::Update(UpdateWorker {
                     display_name: self.rng.bool().then(|| self.words(10)),
                     labels: BTreeMap::from([(name, label)]),
+                    reason: None,
                 })
             }
             (Lifecycle::Active, 46..66) => LifeChange::Stop,

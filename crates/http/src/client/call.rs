@@ -58,6 +58,7 @@ impl ClientOptions {
 pub struct Client {
     inner: Arc<Inner>,
     only_if: Option<EntityTag>,
+    pub(super) reason: Option<String>,
 }
 
 /// What a Worker was seen as: it has another one as soon as anything that is shown of it is another.
@@ -173,6 +174,7 @@ impl Client {
         Ok(Self {
             inner: Arc::new(inner),
             only_if: None,
+            reason: None,
         })
     }
 
@@ -184,8 +186,18 @@ impl Client {
     #[must_use]
     pub fn only_if(&self, seen: &EntityTag) -> Self {
         Self {
-            inner: Arc::clone(&self.inner),
             only_if: Some(seen.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The same, for changes that are asked for because of this, where their request has no field for it:
+    /// it is kept in the record of the operation. Reads are as ever.
+    #[must_use]
+    pub fn because(&self, reason: Option<String>) -> Self {
+        Self {
+            reason,
+            ..self.clone()
         }
     }
 

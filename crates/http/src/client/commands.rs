@@ -19,7 +19,7 @@ use super::{
     call::{Call, escaped},
 };
 use crate::wire::{
-    AnswerAction, ChangeAllocation, CreateToken, EndWorker, PositionBody, ReleaseLease,
+    AnswerAction, Because, ChangeAllocation, CreateToken, EndWorker, PositionBody, ReleaseLease,
     StopRuntime, TakeAllocation, TokenCreated, WouldAcquire, WouldChange, WouldCreate,
     WouldReclaim, WouldRelease, WouldRestore,
 };
@@ -27,6 +27,16 @@ use crate::wire::{
 type Result<T> = std::result::Result<T, ClientError>;
 
 impl Client {
+    /// A request that says nothing but why.
+    fn with_reason(&self, path: impl Into<String>) -> Call {
+        match &self.reason {
+            Some(_) => Call::post(path).json(&Because {
+                reason: self.reason.clone(),
+            }),
+            None => Call::post(path),
+        }
+    }
+
     /// Makes a Worker. With a `worker_id` it can be repeated safely.
     ///
     /// # Errors
@@ -62,10 +72,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn cancel_run(&self, worker_id: WorkerId, run_id: RunId) -> Result<CancelReceipt> {
-        self.call(Call::post(format!(
-            "/v1/workers/{worker_id}/runs/{run_id}/cancel"
-        )))
-        .await
+        let path = format!("/v1/workers/{worker_id}/runs/{run_id}/cancel");
+        self.call(self.with_reason(path)).await
     }
 
     /// Answers an action that a run waits for.
@@ -132,8 +140,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn pause_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
-        self.call(Call::post(format!("/v1/workers/{worker_id}/pause")))
-            .await
+        let path = format!("/v1/workers/{worker_id}/pause");
+        self.call(self.with_reason(path)).await
     }
 
     /// Dispatches again.
@@ -141,8 +149,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn resume_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
-        self.call(Call::post(format!("/v1/workers/{worker_id}/resume")))
-            .await
+        let path = format!("/v1/workers/{worker_id}/resume");
+        self.call(self.with_reason(path)).await
     }
 
     /// Puts an ended Worker away.
@@ -150,8 +158,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn archive_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
-        self.call(Call::post(format!("/v1/workers/{worker_id}/archive")))
-            .await
+        let path = format!("/v1/workers/{worker_id}/archive");
+        self.call(self.with_reason(path)).await
     }
 
     /// Starts the next epoch of a stopped Worker.
@@ -159,8 +167,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn restore_worker(&self, worker_id: WorkerId) -> Result<LifecycleReceipt> {
-        self.call(Call::post(format!("/v1/workers/{worker_id}/restore")))
-            .await
+        let path = format!("/v1/workers/{worker_id}/restore");
+        self.call(self.with_reason(path)).await
     }
 
     /// Whether [`restore_worker`](Self::restore_worker) would change anything now; nothing is changed.
@@ -181,7 +189,11 @@ impl Client {
         worker_id: WorkerId,
         purge: bool,
     ) -> Result<LifecycleReceipt> {
-        let path = format!("/v1/workers/{worker_id}?purge={purge}");
+        let mut path = format!("/v1/workers/{worker_id}?purge={purge}");
+        if let Some(reason) = &self.reason {
+            path.push_str("&reason=");
+            path.push_str(&escaped(reason));
+        }
         self.call(Call::new(Method::DELETE, path)).await
     }
 
@@ -350,7 +362,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn start_runtime(&self) -> Result<Position> {
         Ok(self
-            .call::<PositionBody>(Call::post("/v1/runtime/start"))
+            .call::<PositionBody>(self.with_reason("/v1/runtime/start"))
             .await?
             .position)
     }

@@ -3,13 +3,15 @@
 use std::{fmt::Write as _, time::Duration};
 
 use worker_runtime_core::{
-    Cursor, EventFilter, LeaseId, ListOrder, Permission, ReceivedEvent, RuntimeId, Stream,
-    TranscriptFrom, WorkerFilter, WorkerId,
+    Cursor, EventFilter, LeaseId, ListOrder, OperationId, Permission, ReceivedEvent, RuntimeId,
+    Stream, TranscriptFrom, WorkerFilter, WorkerId,
     cursor::From as Start,
+    operation::{OperationList, OperationOrder, OperationsRequest},
     profile::ResolvedProfile,
     view::{
         AllocationList, AllocationView, Diagnostic, FenceVerified, LeaseList, LeaseVerified,
-        LeaseView, Place, PlaceHolders, RuntimeStatus, TranscriptPage, VerifyFence, WorkerView,
+        LeaseView, OperationView, Place, PlaceHolders, RuntimeStatus, TranscriptPage, VerifyFence,
+        WorkerView,
     },
 };
 
@@ -293,6 +295,38 @@ impl Client {
     pub async fn leases(&self, offset: usize, count_max: usize) -> Result<LeaseList> {
         let limit = count_max.clamp(1, 1_000);
         let path = format!("/v1/leases?offset={offset}&limit={limit}");
+        self.call(Call::get(path)).await
+    }
+
+    /// Who changed what, when and why: a page, from either end.
+    ///
+    /// # Errors
+    /// [`ClientError`]; it needs scope `operate`.
+    pub async fn operations(&self, request: &OperationsRequest) -> Result<OperationList> {
+        let order = match request.order {
+            OperationOrder::Newest => "newest",
+            OperationOrder::Oldest => "oldest",
+        };
+        let limit = request.count_max.clamp(1, 1_000);
+        let mut path = format!("/v1/operations?order={order}&limit={limit}");
+        if let Some(worker_id) = request.worker_id {
+            let _ = write!(path, "&worker_id={worker_id}");
+        }
+        if let Some(since) = request.since {
+            let _ = write!(path, "&since={since}");
+        }
+        if let Some(after) = request.after {
+            let _ = write!(path, "&after={after}");
+        }
+        self.call(Call::get(path)).await
+    }
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn operation(&self, operation_id: OperationId) -> Result<OperationView> {
+        let path = format!("/v1/operations/{operation_id}");
         self.call(Call::get(path)).await
     }
 

@@ -11,8 +11,9 @@ use axum::{
 use worker_runtime_core::{
     Code, CursorError, ScopeError,
     error::{
-        AllocationError, CreateError, FenceError, LeaseError, LifecycleError, ManageError, NoLease,
-        ReadError, RunError, ScopeRefusal, SubmitError, Unavailable, WorkerError,
+        AllocationError, CreateError, FenceError, FieldInvalid, LeaseError, LifecycleError,
+        ManageError, NoLease, NoOperation, ReadError, RunError, ScopeRefusal, SubmitError,
+        Unavailable, WorkerError,
     },
 };
 
@@ -264,6 +265,18 @@ impl From<LeaseError> for Refusal {
             LeaseError::Field(field) => told.with_field(field.field),
             _ => told,
         }
+    }
+}
+
+impl From<FieldInvalid> for Refusal {
+    fn from(error: FieldInvalid) -> Self {
+        Self::new(Code::FieldInvalid, error.to_string()).with_field(error.field)
+    }
+}
+
+impl From<NoOperation> for Refusal {
+    fn from(error: NoOperation) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

@@ -20,7 +20,7 @@ pub use answer::{
 pub use frame::{BusyBody, EndBody, EndReason, EventFrame, Frame, ReachedBody, StartedBody};
 pub use problem::Problem;
 pub use request::{
-    AnswerAction, ChangeAllocation, CheckAllocation, CreateToken, EndWorker, ReleaseLease,
+    AnswerAction, Because, ChangeAllocation, CheckAllocation, CreateToken, EndWorker, ReleaseLease,
     StopRuntime, TakeAllocation,
 };
 pub use token::{AccessScope, TokenCreated, TokenView};

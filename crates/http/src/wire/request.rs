@@ -89,6 +89,16 @@ fn optional_fence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<F
     Ok(whole::optional(deserializer)?.map(Fence))
 }
 
+/// Why something is changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Because {
+    /// Why, for the record of the operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = REASON_BYTES_MAX))]
+    pub reason: Option<String>,
+}
+
 /// Why the Runtime is stopped or drained.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

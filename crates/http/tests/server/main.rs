@@ -13,6 +13,7 @@
 //! - `streams`, `streams_end`: SSE and WebSockets, one suite for both; `watch`: their client
 //! - `previews`: what has not ended, in streams and in transcripts
 //! - `document`: the OpenAPI document against the routes and what they answer
+//! - `operations`: who changed what, and why
 //! - `metrics`: what is counted
 //! - `connections`: slow and many clients, and the end in order
 
@@ -38,6 +39,7 @@ mod host;
 mod leases;
 mod metrics;
 mod observe;
+mod operations;
 mod paths;
 mod previews;
 mod refusals;

@@ -78,7 +78,7 @@ fn leads_to<'a>(
 /// What a route says to an id that is none, at the end of its path.
 fn refusal_of_id(route: &Listed, trick: &str) -> (u16, &'static str) {
     match route.template.rsplit('/').next().unwrap() {
-        "{worker_id}" | "{lease_id}" => (400, "WR-FIELD-INVALID"),
+        "{worker_id}" | "{lease_id}" | "{operation_id}" => (400, "WR-FIELD-INVALID"),
         "{code}" if trick.ends_with("%ff") => (400, "WR-FIELD-INVALID"),
         "{code}" => (404, "WR-ROUTE-UNKNOWN"),
         // It is no text at all.

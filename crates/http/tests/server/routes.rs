@@ -57,6 +57,7 @@ fn listed(row: &str, document: &Value) -> Listed {
         .replace("{run_id}", "019c0000-0000-7000-8000-000000000002")
         .replace("{action_id}", "which")
         .replace("{token_id}", "none")
+        .replace("{operation_id}", "7")
         .replace("{code}", "WR-BUG");
     assert!(
         !path.contains('{'),

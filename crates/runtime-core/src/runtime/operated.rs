@@ -90,10 +90,12 @@ impl Command {
 
     fn told(&self) -> Option<Told> {
         match self {
-            Self::Create(prepared, _) => Some(Told {
-                worker_id: prepared.request.worker_id,
-                ..Told::new(OperationKind::WorkerCreate)
-            }),
+            Self::Create(prepared, _) => {
+                let request = &prepared.request;
+                let told = Told::new(OperationKind::WorkerCreate).because(request.reason.as_ref());
+                let worker_id = request.worker_id;
+                Some(Told { worker_id, ..told })
+            }
             Self::Lifecycle(worker_id, op, _) => Some(of_life(*worker_id, op)),
             Self::Allocation(worker_id, op, _) => Some(of_scope(*worker_id, op)),
             Self::Acquire(prepared, _) => {
@@ -148,7 +150,7 @@ fn of_life(worker_id: WorkerId, op: &LifecycleOp) -> Told {
     match op {
         LifecycleOp::Update(update) => Told {
             after: Some(updated(update)),
-            ..told(OperationKind::WorkerUpdate)
+            ..told(OperationKind::WorkerUpdate).because(update.reason.as_ref())
         },
         LifecycleOp::Pause => told(OperationKind::WorkerPause),
         LifecycleOp::Resume => told(OperationKind::WorkerResume),

@@ -40,6 +40,7 @@ impl Inner {
     fn check_create(&self, request: &CreateWorker) -> Result<CheckedCreate, CreateError> {
         let limits = &self.shared.limits;
         check_intent(&request.spec.intent, limits.intent_bytes_max)?;
+        self.check_reason(request.reason.as_ref())?;
         if let Some(name) = &request.display_name {
             check_text("display_name", name, limits.text_bytes_max)?;
         }
@@ -263,6 +264,7 @@ impl Inner {
         if let Some(name) = &update.display_name {
             check_text("display_name", name, limits.text_bytes_max)?;
         }
+        self.check_reason(update.reason.as_ref())?;
         check_labels(
             update
                 .labels

@@ -108,6 +108,7 @@ impl Game {
                 ("team".to_owned(), None),
             ]
             .into(),
+            reason: None,
         }
     }
 

@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use worker_runtime_core::{Code, Timestamp};
+use worker_runtime_core::{Code, Runtime, Timestamp, operation::Operator};
 
 use super::tokens::Good;
 use crate::{
@@ -37,6 +37,22 @@ impl Access {
             self.good.scope
         );
         Err(Refusal::new(Code::TokenScope, detail).with_scope(needed))
+    }
+
+    /// The Runtime, for a change that this token's holder asks for, for this reason.
+    ///
+    /// # Errors
+    /// A reason that is too long.
+    pub(in crate::server) fn operate(
+        &self,
+        app: &App,
+        reason: Option<String>,
+    ) -> Result<Runtime, Refusal> {
+        let by = Operator::Token {
+            name: self.good.name.clone(),
+            scope: self.good.scope.to_string(),
+        };
+        Ok(app.0.runtime.operated_by(by, reason)?)
     }
 
     /// Whether the token is still good.

@@ -104,6 +104,7 @@ impl std::fmt::Debug for Tokens {
 #[derive(Debug, Clone)]
 pub(in crate::server) struct Good {
     pub(in crate::server) token_id: String,
+    pub(in crate::server) name: String,
     pub(in crate::server) scope: AccessScope,
     pub(in crate::server) expires_at: Option<Timestamp>,
 }
@@ -251,6 +252,7 @@ impl Tokens {
             if bool::from(is_it) {
                 found = Some(Good {
                     token_id: entry.view.token_id.clone(),
+                    name: entry.view.name.clone(),
                     scope: entry.view.scope,
                     expires_at: entry.view.expires_at,
                 });

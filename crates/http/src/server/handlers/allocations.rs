@@ -191,6 +191,7 @@ pub(in crate::server) async fn change(
     Path(worker_id): Path<WorkerId>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
     Body(request): Body<ChangeAllocation>,
 ) -> Result<Json<AllocationChange>, Refusal> {
     let ChangeAllocation {
@@ -198,7 +199,7 @@ pub(in crate::server) async fn change(
         delegation,
         reason,
     } = request;
-    let allocations = allocations(&app, &headers)?;
+    let allocations = allocations(&access.operate(&app, None)?, &headers)?;
     if query.dry_run {
         let would_change = allocations.would_change(worker_id, &scope, &delegation);
         let would_change = would_change.await?;
@@ -213,9 +214,10 @@ pub(in crate::server) async fn release(
     Path(worker_id): Path<WorkerId>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
     OptionalJson(request): OptionalJson<TakeAllocation>,
 ) -> Result<Json<AllocationRelease>, Refusal> {
-    let allocations = allocations(&app, &headers)?;
+    let allocations = allocations(&access.operate(&app, None)?, &headers)?;
     let TakeAllocation { reason, force } = said_by_force(request)?;
     if query.dry_run {
         let would_release = allocations.would_release(worker_id, reason, force).await?;
@@ -237,9 +239,10 @@ pub(in crate::server) async fn reclaim(
     Path(worker_id): Path<WorkerId>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
     OptionalJson(request): OptionalJson<TakeAllocation>,
 ) -> Result<Json<AllocationReclaim>, Refusal> {
-    let allocations = allocations(&app, &headers)?;
+    let allocations = allocations(&access.operate(&app, None)?, &headers)?;
     let TakeAllocation { reason, force } = said_by_force(request)?;
     if query.dry_run {
         let from = allocations.would_reclaim(worker_id, reason, force).await?;

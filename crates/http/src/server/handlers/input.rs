@@ -1,7 +1,7 @@
 //! Input, actions, and the end of runs.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{HeaderMap, StatusCode},
 };
@@ -14,11 +14,12 @@ use worker_runtime_core::{
 use crate::{
     server::{
         app::App,
-        extract::{Json as Body, Path, idempotency_key},
+        auth::Access,
+        extract::{Json as Body, OptionalJson, Path, idempotency_key},
         handlers::seen::interaction,
         refusal::Refusal,
     },
-    wire::{AnswerAction, PositionBody},
+    wire::{AnswerAction, Because, PositionBody},
 };
 
 pub(in crate::server) async fn send(
@@ -30,7 +31,7 @@ pub(in crate::server) async fn send(
     if request.input_id.is_none() {
         request.input_id = idempotency_key(&headers)?;
     }
-    let interaction = interaction(&app, &headers)?;
+    let interaction = interaction(&app.0.runtime, &headers)?;
     let receipt = interaction.send_input(worker_id, request).await?;
     let status = match receipt.repeated {
         true => StatusCode::OK,
@@ -43,8 +44,11 @@ pub(in crate::server) async fn cancel_run(
     State(app): State<App>,
     Path((worker_id, run_id)): Path<(WorkerId, RunId)>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<Because>,
 ) -> Result<(StatusCode, Json<CancelReceipt>), Refusal> {
-    let interaction = interaction(&app, &headers)?;
+    let runtime = access.operate(&app, request.reason)?;
+    let interaction = interaction(&runtime, &headers)?;
     let receipt = interaction.cancel_run(worker_id, run_id).await?;
     Ok((StatusCode::ACCEPTED, Json(receipt)))
 }
@@ -55,7 +59,7 @@ pub(in crate::server) async fn answer(
     headers: HeaderMap,
     Body(request): Body<AnswerAction>,
 ) -> Result<Json<PositionBody>, Refusal> {
-    let interaction = interaction(&app, &headers)?;
+    let interaction = interaction(&app.0.runtime, &headers)?;
     let position = interaction
         .answer(worker_id, run_id, action_id, request.option)
         .await?;

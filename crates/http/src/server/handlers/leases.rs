@@ -1,7 +1,7 @@
 //! Leases: taken, renewed and given back by those who are no Workers, and read.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     server::{
         app::App,
+        auth::Access,
         extract::{Json as Body, Named, Path, Query, idempotency_key, named_by},
         refusal::Refusal,
         routes::AnswerHeader,
@@ -56,6 +57,7 @@ pub(in crate::server) async fn acquire(
     State(app): State<App>,
     Query(query): Query<CreateQuery>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
     Body(mut request): Body<AcquireLease>,
 ) -> Result<Response, Refusal> {
     if request.lease_id.is_none() {
@@ -63,7 +65,7 @@ pub(in crate::server) async fn acquire(
         let named = idempotency_key(&headers)?.map(|key| named_by(&key, runtime_id, Named::Lease));
         request.lease_id = named.map(LeaseId::from_bytes);
     }
-    let allocations = app.0.runtime.allocations();
+    let allocations = access.operate(&app, None)?.allocations();
     if query.dry_run {
         let would_acquire = allocations.would_acquire(request).await?;
         return Ok(Json(WouldAcquire { would_acquire }).into_response());
@@ -95,9 +97,10 @@ pub(in crate::server) async fn release(
     State(app): State<App>,
     Path(lease_id): Path<LeaseId>,
     Query(query): Query<ChangeQuery>,
+    Extension(access): Extension<Access>,
     Body(request): Body<ReleaseLease>,
 ) -> Result<Json<LeaseRelease>, Refusal> {
-    let allocations = app.0.runtime.allocations();
+    let allocations = access.operate(&app, None)?.allocations();
     let ReleaseLease {
         fence,
         reason,

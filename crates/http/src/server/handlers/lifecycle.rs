@@ -3,17 +3,17 @@
 use axum::{Extension, Json, extract::State, http::HeaderMap};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use worker_runtime_core::{EndOptions, WorkerId, view::LifecycleReceipt};
+use worker_runtime_core::{EndOptions, WorkerId, limits::REASON_BYTES_MAX, view::LifecycleReceipt};
 
 use crate::{
     server::{
         app::App,
         auth::Access,
-        extract::{OptionalJson, Path, Query},
+        extract::{OptionalJson, Path, Query, present},
         handlers::{allocations::ChangeQuery, seen::catalog},
         refusal::Refusal,
     },
-    wire::{AccessScope, EndWorker, WorkerRestore, WouldRestore},
+    wire::{AccessScope, Because, EndWorker, WorkerRestore, WouldRestore},
 };
 
 /// What becomes of a deleted Worker's bytes.
@@ -22,6 +22,10 @@ use crate::{
 pub(in crate::server) struct DeleteQuery {
     /// Its text goes at once, from its history and from the Runtime's stream; needs scope `admin`
     purge: bool,
+    /// Why, for the record of the operation: a DELETE has no body
+    #[serde(deserialize_with = "present")]
+    #[schemars(length(max = REASON_BYTES_MAX))]
+    reason: Option<String>,
 }
 
 type Changed = Result<Json<LifecycleReceipt>, Refusal>;
@@ -46,9 +50,8 @@ pub(in crate::server) async fn stop(
     OptionalJson(request): OptionalJson<EndWorker>,
 ) -> Changed {
     let options = options(&access, request)?;
-    Ok(Json(
-        catalog(&app, &headers)?.stop(worker_id, options).await?,
-    ))
+    let catalog = catalog(&access.operate(&app, None)?, &headers)?;
+    Ok(Json(catalog.stop(worker_id, options).await?))
 }
 
 pub(in crate::server) async fn cancel(
@@ -59,33 +62,41 @@ pub(in crate::server) async fn cancel(
     OptionalJson(request): OptionalJson<EndWorker>,
 ) -> Changed {
     let options = options(&access, request)?;
-    Ok(Json(
-        catalog(&app, &headers)?.cancel(worker_id, options).await?,
-    ))
+    let catalog = catalog(&access.operate(&app, None)?, &headers)?;
+    Ok(Json(catalog.cancel(worker_id, options).await?))
 }
 
 pub(in crate::server) async fn pause(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<Because>,
 ) -> Changed {
-    Ok(Json(catalog(&app, &headers)?.pause(worker_id).await?))
+    let catalog = catalog(&access.operate(&app, request.reason)?, &headers)?;
+    Ok(Json(catalog.pause(worker_id).await?))
 }
 
 pub(in crate::server) async fn resume(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<Because>,
 ) -> Changed {
-    Ok(Json(catalog(&app, &headers)?.resume(worker_id).await?))
+    let catalog = catalog(&access.operate(&app, request.reason)?, &headers)?;
+    Ok(Json(catalog.resume(worker_id).await?))
 }
 
 pub(in crate::server) async fn archive(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<Because>,
 ) -> Changed {
-    Ok(Json(catalog(&app, &headers)?.archive(worker_id).await?))
+    let catalog = catalog(&access.operate(&app, request.reason)?, &headers)?;
+    Ok(Json(catalog.archive(worker_id).await?))
 }
 
 pub(in crate::server) async fn restore(
@@ -93,8 +104,10 @@ pub(in crate::server) async fn restore(
     Path(worker_id): Path<WorkerId>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<Because>,
 ) -> Result<Json<WorkerRestore>, Refusal> {
-    let catalog = catalog(&app, &headers)?;
+    let catalog = catalog(&access.operate(&app, request.reason)?, &headers)?;
     if query.dry_run {
         let would_restore = catalog.would_restore(worker_id).await?;
         return Ok(Json(WorkerRestore::Tried(WouldRestore { would_restore })));
@@ -113,6 +126,6 @@ pub(in crate::server) async fn delete(
     if query.purge {
         access.require(AccessScope::Admin)?;
     }
-    let catalog = catalog(&app, &headers)?;
+    let catalog = catalog(&access.operate(&app, query.reason)?, &headers)?;
     Ok(Json(catalog.delete(worker_id, query.purge).await?))
 }

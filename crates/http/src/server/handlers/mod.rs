@@ -7,6 +7,7 @@ pub(super) mod input;
 pub(super) mod leases;
 pub(super) mod lifecycle;
 pub(super) mod meta;
+pub(super) mod operations;
 pub(super) mod runtime;
 mod seen;
 pub(super) mod tokens;

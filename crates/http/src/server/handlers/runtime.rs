@@ -1,14 +1,14 @@
 //! The Runtime itself.
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use worker_runtime_core::{
     profile::ResolvedProfile,
     view::{Diagnostic, RuntimeStatus},
 };
 
 use crate::{
-    server::{app::App, extract::OptionalJson, refusal::Refusal},
-    wire::{BackendView, PositionBody, StopRuntime},
+    server::{app::App, auth::Access, extract::OptionalJson, refusal::Refusal},
+    wire::{BackendView, Because, PositionBody, StopRuntime},
 };
 
 pub(in crate::server) async fn status(State(app): State<App>) -> Json<RuntimeStatus> {
@@ -17,24 +17,31 @@ pub(in crate::server) async fn status(State(app): State<App>) -> Json<RuntimeSta
 
 pub(in crate::server) async fn stop(
     State(app): State<App>,
+    Extension(access): Extension<Access>,
     OptionalJson(request): OptionalJson<StopRuntime>,
 ) -> Result<Json<PositionBody>, Refusal> {
-    let position = app.0.runtime.management().stop(request.reason).await?;
+    let runtime = access.operate(&app, None)?;
+    let position = runtime.management().stop(request.reason).await?;
     Ok(Json(PositionBody { position }))
 }
 
 pub(in crate::server) async fn drain(
     State(app): State<App>,
+    Extension(access): Extension<Access>,
     OptionalJson(request): OptionalJson<StopRuntime>,
 ) -> Result<Json<PositionBody>, Refusal> {
-    let position = app.0.runtime.management().drain(request.reason).await?;
+    let runtime = access.operate(&app, None)?;
+    let position = runtime.management().drain(request.reason).await?;
     Ok(Json(PositionBody { position }))
 }
 
 pub(in crate::server) async fn start(
     State(app): State<App>,
+    Extension(access): Extension<Access>,
+    OptionalJson(request): OptionalJson<Because>,
 ) -> Result<Json<PositionBody>, Refusal> {
-    let position = app.0.runtime.management().start().await?;
+    let runtime = access.operate(&app, request.reason)?;
+    let position = runtime.management().start().await?;
     Ok(Json(PositionBody { position }))
 }
 

@@ -10,11 +10,10 @@ use axum::{
 };
 use serde::Serialize;
 use worker_runtime_core::{
-    Allocations, Catalog, Code, Cursor, Digest, Interaction, view::WorkerView,
+    Allocations, Catalog, Code, Cursor, Digest, Interaction, Runtime, view::WorkerView,
 };
 
 use crate::server::{
-    app::App,
     extract::{Header, Tags, tags},
     refusal::Refusal,
     routes::AnswerHeader,
@@ -24,8 +23,8 @@ use crate::server::{
 ///
 /// # Errors
 /// A condition that is none.
-pub(super) fn catalog(app: &App, headers: &HeaderMap) -> Result<Catalog, Refusal> {
-    let catalog = app.0.runtime.catalog();
+pub(super) fn catalog(runtime: &Runtime, headers: &HeaderMap) -> Result<Catalog, Refusal> {
+    let catalog = runtime.catalog();
     Ok(match wanted(headers)? {
         Some(wanted) => catalog.only_if(move |worker| is_one_of(worker, &wanted)),
         None => catalog,
@@ -36,8 +35,8 @@ pub(super) fn catalog(app: &App, headers: &HeaderMap) -> Result<Catalog, Refusal
 ///
 /// # Errors
 /// As [`catalog`].
-pub(super) fn interaction(app: &App, headers: &HeaderMap) -> Result<Interaction, Refusal> {
-    let interaction = app.0.runtime.interaction();
+pub(super) fn interaction(runtime: &Runtime, headers: &HeaderMap) -> Result<Interaction, Refusal> {
+    let interaction = runtime.interaction();
     Ok(match wanted(headers)? {
         Some(wanted) => interaction.only_if(move |worker| is_one_of(worker, &wanted)),
         None => interaction,
@@ -48,8 +47,8 @@ pub(super) fn interaction(app: &App, headers: &HeaderMap) -> Result<Interaction,
 ///
 /// # Errors
 /// As [`catalog`].
-pub(super) fn allocations(app: &App, headers: &HeaderMap) -> Result<Allocations, Refusal> {
-    let allocations = app.0.runtime.allocations();
+pub(super) fn allocations(runtime: &Runtime, headers: &HeaderMap) -> Result<Allocations, Refusal> {
+    let allocations = runtime.allocations();
     Ok(match wanted(headers)? {
         Some(wanted) => allocations.only_if(move |worker| is_one_of(worker, &wanted)),
         None => allocations,

@@ -182,7 +182,8 @@ pub(in crate::server) async fn create(
         let would_create = app.0.runtime.catalog().would_create(request).await?;
         return Ok(Json(WouldCreate { would_create }).into_response());
     }
-    let receipt = app.0.runtime.catalog().create(request).await?;
+    let catalog = access.operate(&app, None)?.catalog();
+    let receipt = catalog.create(request).await?;
     let status = match receipt.repeated {
         true => StatusCode::OK,
         false => StatusCode::CREATED,
@@ -215,9 +216,10 @@ pub(in crate::server) async fn update(
     State(app): State<App>,
     Path(worker_id): Path<WorkerId>,
     headers: HeaderMap,
+    Extension(access): Extension<Access>,
     Body(request): Body<UpdateWorker>,
 ) -> Result<Json<LifecycleReceipt>, Refusal> {
-    let catalog = catalog(&app, &headers)?;
+    let catalog = catalog(&access.operate(&app, None)?, &headers)?;
     let receipt = catalog.update(worker_id, request).await?;
     Ok(Json(receipt))
 }

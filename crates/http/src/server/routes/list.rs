@@ -9,7 +9,7 @@ use worker_runtime_core::{
     worker::{CreateWorker, UpdateWorker},
 };
 
-use super::{held, reading, route::Route, told::AnswerHeader};
+use super::{held, operations, reading, route::Route, told::AnswerHeader};
 use crate::{
     server::extract::Header,
     server::handlers::{
@@ -21,8 +21,8 @@ use crate::{
     },
     server::metrics::MEDIA_TYPE,
     wire::{
-        AccessScope, AnswerAction, BackendView, CreateToken, EndWorker, NotCreated, PositionBody,
-        ReadyBody, StopRuntime, TokenCreated, TokenView, WorkerRestore, WorkersBody,
+        AccessScope, AnswerAction, BackendView, Because, CreateToken, EndWorker, NotCreated,
+        PositionBody, ReadyBody, StopRuntime, TokenCreated, TokenView, WorkerRestore, WorkersBody,
     },
 };
 
@@ -36,6 +36,7 @@ pub(in crate::server) fn routes() -> Vec<Route> {
     routes.extend(held::of_allocations());
     routes.extend(held::of_leases());
     routes.extend(reading::of_reading());
+    routes.extend(operations::of_operations());
     routes.extend(of_tokens());
     routes.extend(of_the_server());
     routes
@@ -75,6 +76,7 @@ fn of_the_runtime() -> Vec<Route> {
             runtime::start,
         )
         .needing(AccessScope::Admin)
+        .optional_body::<Because>()
         .answers::<PositionBody>(OK, "It is started"),
         Route::get(
             "/v1/diagnostics",
@@ -184,6 +186,7 @@ fn of_workers() -> Vec<Route> {
             input::cancel_run,
         )
         .looks_at(&[Header::IfMatch])
+        .optional_body::<Because>()
         .answers::<CancelReceipt>(StatusCode::ACCEPTED, "It is asked for"),
         Route::post(
             "/v1/workers/{worker_id}/runs/{run_id}/actions/{action_id}",
@@ -225,6 +228,7 @@ fn of_lives() -> Vec<Route> {
             lifecycle::pause,
         )
         .looks_at(&[Header::IfMatch])
+        .optional_body::<Because>()
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
             "/v1/workers/{worker_id}/resume",
@@ -233,6 +237,7 @@ fn of_lives() -> Vec<Route> {
             lifecycle::resume,
         )
         .looks_at(&[Header::IfMatch])
+        .optional_body::<Because>()
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
             "/v1/workers/{worker_id}/archive",
@@ -241,6 +246,7 @@ fn of_lives() -> Vec<Route> {
             lifecycle::archive,
         )
         .looks_at(&[Header::IfMatch])
+        .optional_body::<Because>()
         .answers::<LifecycleReceipt>(OK, changed),
         Route::post(
             "/v1/workers/{worker_id}/restore",
@@ -249,6 +255,7 @@ fn of_lives() -> Vec<Route> {
             lifecycle::restore,
         )
         .looks_at(&[Header::IfMatch])
+        .optional_body::<Because>()
         .query::<ChangeQuery>()
         .answers::<WorkerRestore>(OK, "It is so; with `dry_run`, what would become of it"),
     ]

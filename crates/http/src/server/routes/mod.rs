@@ -1,7 +1,7 @@
 //! The one list of routes. The router, the OpenAPI document and the table in the docs are made from
 //! it, so none of them can forget one or say something else.
 //!
-//! - `list`, `held`, `reading`: the routes themselves
+//! - `list`, `held`, `reading`, `operations`: the routes themselves
 //! - `route`: what is said of one
 //! - `told`: headers of answers
 //! - `openapi`: the document
@@ -10,6 +10,7 @@
 mod held;
 mod list;
 mod openapi;
+mod operations;
 mod reading;
 mod route;
 mod router;
