@@ -1,16 +1,65 @@
 //! The Runtime itself: stop and start, status, lists of Workers.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
 use serde_json::json;
 use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
-    EndOptions, EventType, ListOrder, WorkerFilter, WorkerId,
+    Clock, Code, EndOptions, EventType, ListOrder, Runtime, RuntimeOptions, SystemClock, Timestamp,
+    WorkerFilter, WorkerId,
     error::SinkError,
     run::{OutcomeKind, StopReason},
     view::Phase,
     worker::CreateWorker,
 };
 
-use crate::support::{Host, Say, assistant, input, queued, scripted};
+use worker_runtime_persist::{MemoryStore, StoreOptions};
+
+use crate::support::{Host, Say, assistant, input, queued, scripted, within};
+
+/// A clock that panics whoever looks at it on the writer's thread, once it is broken.
+#[derive(Default)]
+struct Breaks(SystemClock, AtomicBool);
+
+impl Clock for Breaks {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        let is_writer = std::thread::current().name() == Some("worker-runtime-writer");
+        assert!(
+            !is_writer || !self.1.load(Ordering::Relaxed),
+            "it is broken"
+        );
+        self.0.monotonic()
+    }
+}
+
+#[tokio::test]
+async fn a_runtime_whose_writer_died_is_closed_and_says_so() {
+    let clock = Arc::new(Breaks::default());
+    let options = RuntimeOptions {
+        clock: clock.clone(),
+        ..RuntimeOptions::default()
+    };
+    let store = MemoryStore::new(StoreOptions::memory()).unwrap();
+    let runtime = Runtime::open(Box::new(store), options).await.unwrap();
+    assert!(!runtime.is_closed());
+    clock.1.store(true, Ordering::Relaxed);
+    let stop = runtime.management().stop(None).await;
+    assert_eq!(stop.unwrap_err().code(), Code::OutcomeUnknown);
+    within("that it is closed", runtime.closed()).await;
+    assert!(runtime.is_closed());
+    let start = runtime.management().start().await;
+    assert_eq!(start.unwrap_err().code(), Code::RuntimeClosed);
+}
 
 #[tokio::test]
 async fn a_stop_interrupts_what_runs_and_a_start_runs_what_waits_and_old_sinks_are_refused_and_counted()

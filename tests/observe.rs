@@ -51,7 +51,7 @@ impl Screen {
             }
             Observed::Delta(delta) => self.delta(delta),
             Observed::Started(cursor) => self.at = cursor.position().0,
-            Observed::UpToDate(_) => {}
+            Observed::UpToDate(_) | Observed::Reached(_) => {}
             Observed::Gap(_, gap) => panic!("a gap: {gap:?}"),
         }
     }
@@ -377,4 +377,37 @@ async fn the_stream_of_a_worker_that_is_deleted_ends_after_it_was_told() {
         assert!(rest.iter().all(Result::is_ok), "{rest:?}");
         host.end().await;
     }
+}
+
+#[tokio::test]
+async fn who_asks_while_a_long_stretch_of_nothing_is_looked_through_is_told_how_far_that_is() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    // More than the newest events in memory.
+    for index in 0..600 {
+        host.complete(worker_id, &format!("{index}")).await;
+    }
+    let options = ObserveOptions {
+        filter: EventFilter {
+            types: vec!["usage".parse().unwrap()],
+            run_id: None,
+        },
+        ..ObserveOptions::default()
+    };
+    let tail = host.view(worker_id).cursor;
+    let observation = host.observation();
+    let stream = observation.observe(Stream::Worker(worker_id), Start::Beginning, options);
+    let mut stream = stream.unwrap();
+    stream.ask();
+    let Observed::Started(start) = stream.observed().await else {
+        panic!("it begins with its start");
+    };
+    let Observed::Reached(reached) = stream.observed().await else {
+        panic!("it was asked");
+    };
+    assert!(start < reached && reached < tail, "{reached} of {tail}");
+    assert_eq!(stream.observed().await, Observed::UpToDate(tail));
+    stream.ask();
+    assert_eq!(stream.observed().await, Observed::Reached(tail));
+    host.end().await;
 }

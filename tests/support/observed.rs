@@ -47,7 +47,10 @@ impl Told for ObserveStream {
             match self.observed().await {
                 Observed::Event(_, event) => return event,
                 Observed::Gap(_, gap) => panic!("a gap: {gap:?}"),
-                Observed::Started(_) | Observed::UpToDate(_) | Observed::Delta(_) => {}
+                Observed::Started(_)
+                | Observed::UpToDate(_)
+                | Observed::Reached(_)
+                | Observed::Delta(_) => {}
             }
         }
     }

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use peak_alloc::PeakAlloc;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
@@ -100,10 +101,13 @@ pub struct Used {
     pub cpu: Duration,
     /// The memory that it holds now, in bytes: Linux' `VmRSS`.
     pub memory_bytes: u64,
+    /// The most that was allocated since this was asked for the last time, in bytes: 0 but where
+    /// [`PeakAlloc`] allocates.
+    pub allocated_max_bytes: u64,
 }
 
 impl Used {
-    /// By this process.
+    /// By this process. What is allocated at most is counted anew from here.
     ///
     /// # Errors
     /// When the system does not tell.
@@ -114,7 +118,10 @@ impl Used {
             kib.parse::<u64>().ok()
         });
         let unknown = || Failure::new("the system does not tell how much memory a process has");
+        let allocated_max_bytes = u64::try_from(PeakAlloc.peak_usage())?;
+        PeakAlloc.reset_peak_usage();
         Ok(Self {
+            allocated_max_bytes,
             cpu: Duration::from_nanos(in_nanoseconds(ClockId::ProcessCPUTime)),
             memory_bytes: resident.ok_or_else(unknown)? * 1024,
         })

@@ -269,6 +269,12 @@ async fn until_asked(
     }));
     tokio::select! {
         () = &mut served => {}
+        () = runtime.closed() => {
+            // Whoever asks is told so until now; then it is better not to be there than to refuse for ever.
+            let _ = end.send(());
+            served.await;
+            return Err(ended_by_itself().into());
+        }
         asked = signals.next() => {
             let how = match asked {
                 Asked::Interrupt => "Ctrl-C once more ends it at once",
@@ -292,6 +298,13 @@ async fn until_asked(
     }
     voice.good("closed", "the store is closed clean");
     Ok(Exit::Done)
+}
+
+/// Nobody closed the Runtime, and it takes nothing any more.
+fn ended_by_itself() -> CliError {
+    let message =
+        "the Runtime ended by itself, and so does its server; what was acknowledged is durable";
+    CliError::new(Code::Bug, message).hint(Suggestion::serve_here())
 }
 
 impl From<TokensError> for CliError {

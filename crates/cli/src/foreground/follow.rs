@@ -199,6 +199,7 @@ impl<'a> Follow<'a> {
                 }
             }
             Observed::UpToDate(_) => self.up_to_date().await?,
+            Observed::Reached(cursor) => self.cursor = cursor,
             Observed::Delta(delta) => self.delta(&delta),
         }
         self.follow_previews();

@@ -3,11 +3,12 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use worker_runtime_core::{Cursor, Position, Stream, WorkerId};
 
 use crate::{
     serving::Serving,
-    support::{Place, Running, snapshot},
+    support::{Place, Running, snapshot, until},
 };
 
 /// What the store keeps of one Worker: some packs, no more.
@@ -199,7 +200,7 @@ fn a_filter_leaves_out_the_same_of_a_store_and_of_a_server() {
     let ran = place.run(&["run", "--name", "three", "--", "true"]);
     assert_eq!(ran.code, Some(0), "{ran}");
     assert!(tail.line().contains("run.finished"));
-    tail.signal(rustix::process::Signal::INT);
+    tail.signal(Signal::INT);
     let (code, rest, stderr) = tail.wait();
     assert_eq!((code, rest.len()), (Some(130), 0), "{stderr}");
     assert!(
@@ -227,4 +228,81 @@ fn what_is_no_filter_is_refused() {
         ]),
     ];
     snapshot(&place, "filters", &calls);
+}
+
+/// A copy that was taken while a server ran is put back: what that server told after the copy is a history
+/// that this store does not have.
+#[test]
+fn a_cursor_from_after_a_copy_that_was_put_back_is_forked_and_one_from_before_it_goes_on() {
+    let place = Place::new();
+    let ran = place.run(&["run", "--name", "long", "--", "sh", "-c", "cat; echo"]);
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let send = |text: &str| {
+        let ran = place.run(&["worker", "send", "long", text]);
+        assert_eq!(ran.code, Some(0), "{ran}");
+    };
+    let copy = place.state().with_extension("copy");
+    let server = Serving::start(&place);
+    send("before");
+    let before = cursor_of(&place, &["--worker", "long"], "now");
+    // As a snapshot of a filesystem is: at one moment.
+    server.signal(Signal::STOP);
+    until("it has stopped", || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T')
+    });
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(place.state()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+    }
+    server.signal(Signal::CONT);
+    send("after");
+    let after = cursor_of(&place, &["--worker", "long"], "now");
+    assert_eq!(after.incarnation_id(), before.incarnation_id());
+    server.end();
+    fs::remove_dir_all(place.state()).unwrap();
+    fs::rename(&copy, place.state()).unwrap();
+    send("instead");
+    let told = |cursor: Cursor| {
+        let ran = place.run(&[
+            "event",
+            "ls",
+            "long",
+            "--after",
+            &cursor.to_string(),
+            "-o",
+            "jsonl",
+        ]);
+        let (code, stdout, stderr) = (ran.code, ran.stdout.clone(), ran.stderr.clone());
+        (code, stdout, stderr)
+    };
+    let check = || {
+        let (code, stdout, stderr) = told(after);
+        assert_eq!((code, &*stdout), (Some(1), ""), "{stderr}");
+        let error: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+        assert_eq!(error["code"], "WR-CURSOR-FORKED");
+        let hint = error["hint"]
+            .as_str()
+            .unwrap()
+            .strip_prefix("worker-runtime ");
+        let args: Vec<&str> = hint.unwrap().split(' ').collect();
+        let from_the_fork = place.run(&[&*args, &["-o", "jsonl"]].concat());
+        assert_eq!(from_the_fork.code, Some(0), "{from_the_fork}");
+        let (code, from_before, stderr) = told(before);
+        assert_eq!(code, Some(0), "{stderr}");
+        for stdout in [&from_before, &from_the_fork.stdout] {
+            assert!(
+                stdout.contains("instead") && !stdout.contains("\"after"),
+                "{stdout}"
+            );
+        }
+        from_before
+    };
+    let offline = check();
+    let server = Serving::start(&place);
+    assert!(check().starts_with(&offline));
+    server.end();
 }

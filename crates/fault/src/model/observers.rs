@@ -267,7 +267,9 @@ impl Observer {
 
     fn told(&mut self, observed: Observed, plain: &Plain, figures: &mut Figures) -> Played<()> {
         match observed {
-            Observed::Started(cursor) | Observed::UpToDate(cursor) => self.moved(cursor, plain),
+            Observed::Started(cursor) | Observed::UpToDate(cursor) | Observed::Reached(cursor) => {
+                self.moved(cursor, plain)
+            }
             Observed::Delta(delta) => {
                 figures.deltas += 1;
                 ensure(

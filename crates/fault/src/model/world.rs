@@ -241,7 +241,7 @@ impl World {
                     return Ok(Ok(event));
                 }
                 Some(Ok(Observed::Gap(_, gap))) => return Ok(Err(gap)),
-                Some(Ok(Observed::UpToDate(_) | Observed::Started(_))) => {}
+                Some(Ok(Observed::UpToDate(_) | Observed::Reached(_) | Observed::Started(_))) => {}
                 other => {
                     let detail = format!("an observer was told {other:?}");
                     return broken("I10 a stream goes on", detail);

@@ -84,7 +84,7 @@ impl Client {
         let next = self.journal.told_to().next();
         let told_at = (self.options.meter)();
         let (cursor, from) = match &observed {
-            Observed::Started(cursor) | Observed::UpToDate(cursor) => {
+            Observed::Started(cursor) | Observed::UpToDate(cursor) | Observed::Reached(cursor) => {
                 self.cursor = Some(*cursor);
                 return;
             }

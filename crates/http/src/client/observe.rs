@@ -119,7 +119,7 @@ impl Client {
     /// Observes a stream from `start` on, for as long as the result is kept. Needs a tokio runtime.
     ///
     /// A cursor that was trimmed begins with a gap and goes on from the earliest event left. Where a filter leaves
-    /// events out, [`Observed::UpToDate`] comes again and again, with a cursor that is behind them.
+    /// events out, [`Observed::Reached`] comes with a cursor that is behind them.
     ///
     /// # Errors
     /// [`ClientError`] when the Worker is unknown, or the cursor is ahead, foreign or forked.
@@ -248,9 +248,11 @@ impl Observer {
         }
         let events = page.events.into_iter();
         observed.extend(events.map(|event| Observed::Event(event.cursor, event.event)));
-        if page.up_to_date && (!self.told_up_to_date || is_passed) {
+        if page.up_to_date && !self.told_up_to_date {
             self.told_up_to_date = true;
             observed.push(Observed::UpToDate(page.next));
+        } else if is_passed {
+            observed.push(Observed::Reached(page.next));
         }
         Step {
             start: page.start,

@@ -260,6 +260,19 @@ async fn the_runtime_is_stopped_and_started_by_an_admin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_runtime_is_closed_is_not_ready_and_refuses_what_changes() {
+    let host = Host::start().await;
+    let worker = host.worker().await;
+    host.runtime.close().await.unwrap();
+    let ready = host.ask(Method::GET, "/readyz").send().await;
+    assert_eq!(is(&ready, 503)["reason"], "the Runtime is closed");
+    is(&host.ask(Method::GET, "/healthz").send().await, 200);
+    let input = format!("/v1/workers/{worker}/input");
+    let refused = host.post(&input, text("one", "hello")).await;
+    refused.refused(503, "WR-RUNTIME-CLOSED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_filtered_sorted_and_paged() {
     let host = Host::start().await;
     for (name, labels) in [

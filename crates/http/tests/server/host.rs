@@ -16,7 +16,11 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
 use worker_runtime_core::{
     Clock, Mounts, RunId, RunSink, Runtime, RuntimeOptions, SystemClock, SystemEntropy, Timestamp,
     backend::{
@@ -38,8 +42,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// What is said before `drip` is.
 const DROPS: [&str; 5] = ["dr", "o", "p é ", "by", " drop "];
 
-/// Says what it was sent in capitals, `drip` in drops and `trickle` for longer; keeps `wait` running, and asks about `ask`.
-pub(crate) struct Shout(&'static str);
+/// Says what it was sent in capitals, `drip` in drops and `trickle` for longer, both until it is let go on; keeps
+/// `wait` running, and asks about `ask`.
+pub(crate) struct Shout(&'static str, Arc<Notify>);
 
 #[async_trait]
 impl BackendFactory for Shout {
@@ -48,13 +53,14 @@ impl BackendFactory for Shout {
     }
 
     async fn start(&self, _start: StartWorker) -> Result<Box<dyn ExecutionBackend>, BackendError> {
-        Ok(Box::new(Shout(self.0)))
+        Ok(Box::new(Shout(self.0, self.1.clone())))
     }
 }
 
 #[async_trait]
 impl ExecutionBackend for Shout {
     async fn submit(&self, run: RunRequest, sink: RunSink) -> Submitted {
+        let go_on = self.1.clone();
         tokio::spawn(async move {
             let text = run.input.text();
             if text == "ask" {
@@ -81,6 +87,9 @@ impl ExecutionBackend for Shout {
                 }
             }
             sink.append(block, &text.to_uppercase()).await.unwrap();
+            if times > 0 {
+                go_on.notified().await;
+            }
             let _ = sink.finish(StopReason::EndTurn, None).await;
         });
         Submitted::Accepted
@@ -118,6 +127,8 @@ pub(crate) struct Host {
     pub(crate) observe: String,
     pub(crate) operate: String,
     pub(crate) admin: String,
+    /// Lets what drips end.
+    pub(crate) go_on: Arc<Notify>,
     end: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<()>>,
 }
@@ -136,6 +147,14 @@ impl Host {
         let mut store = StoreOptions::memory();
         store.retention.worker_bytes_max = 64 << 10;
         store.retention.runtime_bytes_max = 128 << 10;
+        store.retention.log_bytes_max = 64 << 10;
+        Self::over(HttpLimits::default(), store).await
+    }
+
+    /// Over a store that keeps less of each Worker than of them all.
+    pub(crate) async fn small_workers() -> Self {
+        let mut store = StoreOptions::memory();
+        store.retention.worker_bytes_max = 64 << 10;
         Self::over(HttpLimits::default(), store).await
     }
 
@@ -152,8 +171,12 @@ impl Host {
         let mut mounts = Mounts::default();
         // Nothing is ever made there: scopes are compared as names.
         mounts.set("repo", "/nonexistent/repo").unwrap();
+        let go_on = Arc::new(Notify::new());
         let runtime = RuntimeOptions {
-            backends: vec![Arc::new(Shout("shout")), Arc::new(Shout("exec"))],
+            backends: vec![
+                Arc::new(Shout("shout", go_on.clone())),
+                Arc::new(Shout("exec", go_on.clone())),
+            ],
             mounts,
             ..RuntimeOptions::default()
         };
@@ -193,6 +216,7 @@ impl Host {
             observe,
             operate,
             admin,
+            go_on,
             end: Some(end),
             served: Some(served),
         }

@@ -444,5 +444,5 @@ async fn a_filter_takes_its_reader_past_what_it_leaves_out() {
     assert!(matches!(next().await, Observed::UpToDate(_)));
     host.made().await;
     let tail = host.runtime.observation().runtime().cursor;
-    assert_eq!(next().await, Observed::UpToDate(tail));
+    assert_eq!(next().await, Observed::Reached(tail));
 }

@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 use crate::{
     host::{Host, text},
     streams::{check_ids, open},
-    watch::{BOTH, Frame},
+    watch::{BOTH, Frame, Watch},
 };
+
+/// What `drip` says in all.
+const DRIPPED: &str = "dro\u{70} \u{e9} by drop DRIP";
 
 /// Joins what previews say to what is known of a block already.
 fn join(live: &mut String, delta: &Value) {
@@ -21,6 +24,23 @@ fn join(live: &mut String, delta: &Value) {
         "replace" => text.clone_into(live),
         other => panic!("{other}"),
     }
+}
+
+/// Frames until what previews say, joined to what was known, is all that will be said.
+async fn until_said(watch: &mut Watch, live: &mut String, whole: &str) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while live != whole {
+        let frame = watch.next().await.expect("the stream goes on");
+        assert_ne!(
+            frame.data["type"], "block.finished",
+            "{live:?} of {whole:?}"
+        );
+        if frame.name == "delta" {
+            join(live, &frame.data);
+        }
+        frames.push(frame);
+    }
+    frames
 }
 
 async fn transcript(host: &Host, worker: &str) -> Value {
@@ -39,28 +59,22 @@ async fn previews_join_to_the_text_and_have_no_id() {
         watch.until("up_to_date").await;
         host.post(&format!("/v1/workers/{worker}/input"), text("drip", "drip"))
             .await;
-        let ended = |frame: &Frame| frame.data["type"] == "block.finished";
-        let frames = watch.until_that(ended).await;
-        check_ids(&frames, transport);
         let mut live = String::new();
-        let deltas: Vec<_> = frames
-            .iter()
-            .filter(|frame| frame.name == "delta")
-            .collect();
-        for delta in &deltas {
-            if delta.data["op"] == "append" {
-                assert_eq!(delta.data["offset_bytes"], json!(live.len()), "{frames:?}");
-            }
-            join(&mut live, &delta.data);
+        let frames = until_said(&mut watch, &mut live, DRIPPED).await;
+        check_ids(&frames, transport);
+        let deltas = frames.iter().filter(|frame| frame.name == "delta");
+        let mut len = 0;
+        for delta in deltas.clone().filter(|delta| delta.data["op"] == "append") {
+            assert_eq!(delta.data["offset_bytes"], json!(len), "{frames:?}");
+            len += delta.data["text"].as_str().unwrap().len();
         }
-        let event = &frames.last().unwrap().data;
+        assert!(deltas.count() >= 2, "{frames:?}");
+        host.go_on.notify_one();
+        let ended = |frame: &Frame| frame.data["type"] == "block.finished";
+        let rest = watch.until_that(ended).await;
+        let event = &rest.last().unwrap().data;
         let whole = event["data"]["text"].as_str().unwrap();
-        assert_eq!(whole, "dro\u{70} \u{e9} by drop DRIP");
-        // The end of a block is told by its event: the last drops may be in nothing but that.
-        assert!(
-            deltas.len() >= 2 && whole.starts_with(&live),
-            "{live:?} of {whole:?}"
-        );
+        assert_eq!(whole, live);
         let page = transcript(&host, &worker).await;
         let items = page["items"].as_array().unwrap();
         let said = items
@@ -94,25 +108,20 @@ async fn a_transcript_in_mid_block_goes_on_with_the_previews_that_follow() {
         let cursor = page["cursor"].as_str().unwrap();
         let path = format!("/v1/workers/{worker}/events?deltas=true&cursor={cursor}");
         let mut watch = open(&host, &path, transport).await;
-        let first = watch.until("delta").await;
+        let whole_then = format!("{}TRICKLE", DRIPPED.trim_end_matches("DRIP").repeat(10));
+        for frame in until_said(&mut watch, &mut joined, &whole_then).await {
+            if frame.name == "delta" {
+                assert_eq!(frame.data["block"], open_block["block"], "{page}");
+            }
+        }
+        host.go_on.notify_one();
         let frames = watch
             .until_that(|frame| frame.data["type"] == "block.finished")
             .await;
-        let deltas = first
-            .iter()
-            .chain(&frames)
-            .filter(|frame| frame.name == "delta");
-        for delta in deltas {
-            assert_eq!(delta.data["block"], open_block["block"], "{page}");
-            join(&mut joined, &delta.data);
-        }
         let whole = frames.last().unwrap().data["data"]["text"]
             .as_str()
             .unwrap();
-        assert!(
-            whole.starts_with(&joined) && joined.len() > 3,
-            "{joined:?} of {whole:?}"
-        );
+        assert_eq!(whole, joined);
         let ended = transcript(&host, &worker).await;
         assert_eq!(ended["unfinished"], json!([]));
         let last = ended["items"].as_array().unwrap().last().unwrap();

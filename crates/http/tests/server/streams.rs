@@ -196,42 +196,124 @@ async fn a_cursor_that_can_not_be_followed_is_one_gap_and_the_stream_goes_on() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_trimmed_is_one_gap_and_the_rest_follows() {
-    let host = Host::small().await;
-    let worker = host.worker().await;
-    let path = format!("/v1/workers/{worker}/events");
-    let first = polled(&host, &path).await[0]["cursor"]
+/// Has a Worker say so much, so often, until what is after its first cursor in this stream is trimmed: that
+/// cursor.
+pub(crate) async fn trim(host: &Host, path: &str, worker: &str, each_bytes: usize) -> String {
+    let first = host.get(&format!("{path}?limit=1")).await.json()["next"]
         .as_str()
         .unwrap()
         .to_owned();
     // What can be packed smaller would be kept.
     let mut random = fastrand::Rng::with_seed(1);
-    let is_trimmed = async || {
+    for _ in 0..1_000 {
+        let said: String = (0..each_bytes).map(|_| random.alphanumeric()).collect();
+        say(host, worker, &said).await;
         let asked = host.get(&format!("{path}?cursor={first}&limit=1")).await;
-        asked.status == StatusCode::GONE
-    };
-    for _ in 0..200 {
-        let said: String = (0..8 << 10).map(|_| random.alphanumeric()).collect();
-        say(&host, &worker, &said).await;
-        if is_trimmed().await {
+        if asked.status == StatusCode::GONE {
+            return first;
+        }
+    }
+    panic!("nothing of {path} is trimmed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_trimmed_is_one_gap_and_the_rest_follows() {
+    let host = Host::small().await;
+    let worker = host.worker().await;
+    // What is larger than 2 KiB is kept with its Worker, also for the Runtime's stream: nothing is, here.
+    for (path, each_bytes) in [
+        (format!("/v1/workers/{worker}/events"), 8 << 10),
+        ("/v1/events".to_owned(), 1 << 10),
+    ] {
+        let first = trim(&host, &path, &worker, each_bytes).await;
+        let expired = host.get(&format!("{path}?cursor={first}")).await;
+        let earliest = expired.refused(410, "WR-CURSOR-EXPIRED").earliest.unwrap();
+        let known = polled(&host, &format!("{path}?cursor={earliest}")).await;
+        for transport in BOTH {
+            let mut watch = open(&host, &format!("{path}?cursor={first}"), transport).await;
+            let frames = watch.until("up_to_date").await;
+            let names: Vec<&str> = frames.iter().take(3).map(|frame| &*frame.name).collect();
+            assert_eq!(names, ["started", "gap", "event"], "{path}");
+            // Who is cut off before the gap comes back with this, and is told again.
+            assert_eq!(frames[0].cursor(), first);
+            assert_eq!(frames[1].data["cause"], "retention");
+            assert_eq!(frames[1].cursor(), earliest.to_string());
+            assert_eq!(events(&frames), known, "{path}");
+            check_ids(&frames, transport);
+        }
+    }
+}
+
+/// The log of all keeps what is small longer than a Worker keeps what is large.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_runtimes_stream_a_large_event_that_its_worker_trimmed_is_a_gap_between_the_others()
+{
+    let host = Host::small_workers().await;
+    let worker = host.worker().await;
+    let beginning = host.get("/v1/events?limit=1").await.json();
+    let first = beginning["next"].as_str().unwrap().to_owned();
+    let own = format!("/v1/workers/{worker}/events");
+    // Until some of them are trimmed.
+    for _ in 0..4 {
+        trim(&host, &own, &worker, 8 << 10).await;
+    }
+    /// What a stream told: events by position, and what is missing in between.
+    #[derive(Debug, Default, PartialEq)]
+    struct Told {
+        events: Vec<u64>,
+        missing: Vec<(u64, u64)>,
+    }
+    impl Told {
+        fn gap(&mut self, gap: &Value) {
+            assert_eq!(gap["cause"], "retention");
+            let of = |name: &str| gap[name].as_u64().unwrap();
+            self.missing.push((of("from"), of("to")));
+        }
+        fn event(&mut self, event: &Value) {
+            self.events.push(event["position"].as_u64().unwrap());
+        }
+    }
+    let mut polled = Told::default();
+    let mut cursor = first.clone();
+    loop {
+        let page = host
+            .get(&format!("/v1/events?cursor={cursor}&limit=1000"))
+            .await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text());
+        let page = page.json();
+        if !page["gap"].is_null() {
+            polled.gap(&page["gap"]);
+        }
+        for event in page["events"].as_array().unwrap() {
+            polled.event(event);
+        }
+        cursor = page["next"].as_str().unwrap().to_owned();
+        if page["up_to_date"] == json!(true) {
             break;
         }
     }
-    let expired = host.get(&format!("{path}?cursor={first}")).await;
-    let earliest = expired.refused(410, "WR-CURSOR-EXPIRED").earliest.unwrap();
-    let known = polled(&host, &format!("{path}?cursor={earliest}")).await;
+    let tail = cursor.parse::<Cursor>().unwrap().position().0;
+    // Each is one of the large ones alone, and nothing is missing but what is told.
+    let mut all = polled.events.clone();
+    for (from, to) in &polled.missing {
+        assert_eq!(from, to, "{polled:?}");
+        all.push(*from);
+    }
+    all.sort_unstable();
+    assert_eq!(all, (2..=tail).collect::<Vec<_>>());
+    assert!(polled.missing.len() > 1 && polled.events.len() > 10);
     for transport in BOTH {
-        let mut watch = open(&host, &format!("{path}?cursor={first}"), transport).await;
-        let frames = watch.until("up_to_date").await;
-        let names: Vec<&str> = frames.iter().take(3).map(|frame| &*frame.name).collect();
-        assert_eq!(names, ["started", "gap", "event"]);
-        // Who is cut off before the gap comes back with this, and is told again.
-        assert_eq!(frames[0].cursor(), first);
-        assert_eq!(frames[1].data["cause"], "retention");
-        assert_eq!(frames[1].cursor(), earliest.to_string());
-        assert_eq!(events(&frames), known);
-        check_ids(&frames, transport);
+        let path = format!("/v1/events?cursor={first}");
+        let mut watch = open(&host, &path, transport).await;
+        let mut streamed = Told::default();
+        for frame in watch.until("up_to_date").await {
+            match &*frame.name {
+                "event" => streamed.event(&frame.data),
+                "gap" => streamed.gap(&frame.data),
+                _ => {}
+            }
+        }
+        assert_eq!(streamed, polled, "{transport:?}");
     }
 }
 

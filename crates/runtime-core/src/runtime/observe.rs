@@ -40,9 +40,11 @@ pub enum Observed {
     Event(Cursor, Event),
     /// A stretch is missing; the stream goes on after this cursor.
     Gap(Cursor, Gap),
-    /// Everything there was is delivered; what follows is news. Told once, and whenever it is
-    /// [asked for](ObserveStream::ask).
+    /// Everything there was is delivered; what follows is news. Told once.
     UpToDate(Cursor),
+    /// How far was looked, also where nothing was delivered of it: told when it is
+    /// [asked for](ObserveStream::ask).
+    Reached(Cursor),
     /// A preview of a block that has not ended.
     Delta(Arc<Delta>),
 }
@@ -54,7 +56,8 @@ impl Observed {
             Self::Started(cursor)
             | Self::Event(cursor, _)
             | Self::Gap(cursor, _)
-            | Self::UpToDate(cursor) => Some(*cursor),
+            | Self::UpToDate(cursor)
+            | Self::Reached(cursor) => Some(*cursor),
             Self::Delta(_) => None,
         }
     }
@@ -84,8 +87,8 @@ pub struct ObserveStream {
 }
 
 impl ObserveStream {
-    /// Has [`Observed::UpToDate`] follow, once everything that is published now is delivered: its cursor is
-    /// behind everything that was looked through, also where nothing was delivered of it.
+    /// Has [`Observed::Reached`] follow soon, also while a long stretch is looked through of which nothing is
+    /// delivered: its cursor is behind what was looked through so far.
     pub fn ask(&self) {
         self.asked.notify_one();
     }
@@ -296,7 +299,7 @@ impl Observer {
                 self.send(Observed::Delta(delta)).await?;
             }
             if is_asked {
-                self.send(Observed::UpToDate(self.cursor(self.after)))
+                self.send(Observed::Reached(self.cursor(self.after)))
                     .await?;
             }
         }
@@ -317,8 +320,11 @@ impl Observer {
             // Room first, so that what is read does not wait beside what waits already.
             let room = self.sender.reserve().await.map_err(|_| Gone)?;
             match self.read(until).await {
-                Ok((observed, after)) => {
+                Ok((mut observed, after)) => {
                     self.after = after;
+                    if self.is_asked().await {
+                        observed.push(Observed::Reached(self.cursor(after)));
+                    }
                     if !observed.is_empty() {
                         room.send(Ok(observed));
                     }
@@ -328,6 +334,15 @@ impl Observer {
                     return Err(Gone);
                 }
             }
+        }
+    }
+
+    /// Whether it was asked how far this is; that is then answered.
+    async fn is_asked(&self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.asked.notified() => true,
+            () = std::future::ready(()) => false,
         }
     }
 

@@ -24,13 +24,13 @@ pub(in crate::server) async fn health() -> Json<ReadyBody> {
 }
 
 pub(in crate::server) async fn ready(State(app): State<App>) -> (StatusCode, Json<ReadyBody>) {
-    let status = app.0.runtime.management().status();
+    let runtime = &app.0.runtime;
     let reason = if app.is_draining() {
         Some("the server is about to end")
-    } else if status.stopped {
-        Some("a user stopped the Runtime")
-    } else if !status.live {
+    } else if runtime.is_closed() {
         Some("the Runtime is closed")
+    } else if runtime.management().status().stopped {
+        Some("a user stopped the Runtime")
     } else {
         None
     };

@@ -71,7 +71,6 @@ struct Open {
     over: Pin<Box<dyn Future<Output = Over> + Send>>,
     /// What came of that.
     ended: Option<Over>,
-    was_up_to_date: bool,
     _place: Waiting,
     _counted: Counted,
 }
@@ -118,7 +117,6 @@ impl Frames {
             heartbeat,
             over: Box::pin(async move { over(&watched, &token).await }),
             ended: None,
-            was_up_to_date: false,
             _place: place,
             _counted: app.0.metrics.stream(transport),
             app: app.clone(),
@@ -280,20 +278,19 @@ impl Open {
                 batch.bytes = batch.bytes.saturating_add(text.len());
                 Frame::Delta(delta)
             }
-            Observed::UpToDate(cursor) => {
-                let reached = ReachedBody {
-                    cursor,
-                    tail: self.tail(cursor),
-                    at: self.app.0.clock.now(),
-                };
-                match std::mem::replace(&mut self.was_up_to_date, true) {
-                    false => Frame::UpToDate(reached),
-                    true => Frame::Heartbeat(reached),
-                }
-            }
+            Observed::UpToDate(cursor) => Frame::UpToDate(self.reached(cursor)),
+            Observed::Reached(cursor) => Frame::Heartbeat(self.reached(cursor)),
         };
         batch.frames.push(frame);
         Ok(())
+    }
+
+    fn reached(&self, cursor: Cursor) -> ReachedBody {
+        ReachedBody {
+            cursor,
+            tail: self.tail(cursor),
+            at: self.app.0.clock.now(),
+        }
     }
 
     /// The newest cursor; where the stream is, when nothing will follow.
