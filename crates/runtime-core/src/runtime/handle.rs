@@ -156,12 +156,12 @@ impl Runtime {
 
     /// Whether nothing is taken any more: it was closed, or it ended by itself after a contradiction inside.
     pub fn is_closed(&self) -> bool {
-        self.0.commands.is_closed()
+        self.inner.commands.is_closed()
     }
 
     /// Waits until it [is closed](Self::is_closed), by whomever.
     pub async fn closed(&self) {
-        self.0.commands.closed().await;
+        self.inner.commands.closed().await;
     }
 
     /// Sends a command and waits for its answer, which comes after its commit.
