@@ -44,7 +44,14 @@ fn a_host_killed_twenty_times_loses_nothing_and_runs_nothing_twice() {
     for _ in 0..KILLS {
         live_and_be_killed(&place, &mut dice);
     }
-    waiting_inputs_still_wait(&place);
+    // On a busy machine the last life may be too short for anything to wait.
+    let shown = (0..KILLS).any(|_| {
+        waiting_inputs_still_wait(&place) || {
+            live_and_be_killed(&place, &mut dice);
+            false
+        }
+    });
+    assert!(shown, "nothing is shown without waiting inputs");
     let drained = drain(&place);
     nothing_left(&place.tag);
 
@@ -90,8 +97,8 @@ fn live_and_be_killed(place: &Place, dice: &mut Dice) {
     }
 }
 
-/// Opens without dispatching anything: an input that was accepted and had not begun waits.
-fn waiting_inputs_still_wait(place: &Place) {
+/// Opens without dispatching anything: an input that was accepted and had not begun waits. Whether there was any.
+fn waiting_inputs_still_wait(place: &Place) -> bool {
     let threads = tokio::runtime::Runtime::new().unwrap();
     let waiting = threads.block_on(async {
         let store = FileStore::open(&place.state(), FileOptions::default()).unwrap();
@@ -120,17 +127,16 @@ fn waiting_inputs_still_wait(place: &Place) {
             assert!(left.iter().all(|input| !story.has_run(worker_id, input)));
             waiting.extend(left);
         }
-        let count = waiting.len();
-        assert!(count > 0, "the test shows nothing without waiting inputs");
-        println!("{count} inputs still waited");
+        println!("{} inputs still waited", waiting.len());
         runtime.close().await.unwrap();
         waiting.into_iter().cloned().collect::<Vec<_>>()
     });
     // A command of the life before may have noted late that it began; none of these may have.
-    for input in waiting {
-        assert_eq!(place.executions(&input), 0, "{input} began");
+    for input in &waiting {
+        assert_eq!(place.executions(input), 0, "{input} began");
     }
     assert_eq!(tagged(&place.tag).len(), 0);
+    !waiting.is_empty()
 }
 
 /// Lets everything end; the position at which nothing was left.
