@@ -154,7 +154,7 @@ async fn listen(observation: Observation, blocks: u64) {
                 assert!(PIECES.concat().starts_with(&text), "{text}");
                 open = Some((delta.block, text));
             }
-            Observed::Started(_) | Observed::UpToDate(_) => {}
+            Observed::Started(_) | Observed::UpToDate(_) | Observed::Reached(_) => {}
             Observed::Gap(_, gap) => panic!("nothing is missing: {gap:?}"),
         }
     }
