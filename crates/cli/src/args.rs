@@ -164,6 +164,9 @@ pub(crate) enum Command {
     /// What Workers hold: who may write where, given back and taken back
     #[command(subcommand)]
     Lock(commands::lock::LockCommand),
+    /// Who changed what, when and why
+    #[command(subcommand)]
+    Op(commands::op::OpCommand),
     /// What was said
     #[command(subcommand)]
     Transcript(TranscriptCommand),

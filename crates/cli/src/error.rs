@@ -8,8 +8,9 @@ use std::io;
 use worker_runtime_core::{
     Code, CursorError, CursorMalformed, IdError, ScopeError,
     error::{
-        AllocationError, CreateError, FenceError, LeaseError, LifecycleError, NoLease, OpenError,
-        ReadError, RunError, ScopeRefusal, SubmitError, Unavailable, WorkerError,
+        AllocationError, CreateError, FenceError, FieldInvalid, LeaseError, LifecycleError,
+        NoLease, NoOperation, OpenError, ReadError, RunError, ScopeRefusal, SubmitError,
+        Unavailable, WorkerError,
     },
     store::StoreError,
     view::{Holder, Phase},
@@ -193,6 +194,18 @@ impl From<LeaseError> for CliError {
             LeaseError::Limit { .. } => told.hint(Suggestion::lock_ls()),
             _ => told.hint(Suggestion::help(&["lock", "acquire"])),
         }
+    }
+}
+
+impl From<NoOperation> for CliError {
+    fn from(error: NoOperation) -> Self {
+        Self::new(error.code(), error.to_string()).hint(Suggestion::op_log(None))
+    }
+}
+
+impl From<FieldInvalid> for CliError {
+    fn from(error: FieldInvalid) -> Self {
+        Self::new(Code::FieldInvalid, error.to_string()).hint(Suggestion::help(&[]))
     }
 }
 

@@ -6,6 +6,7 @@
 //!   `worker_name`: which Worker is meant
 //! - `config`: the operator's configuration file
 //! - `here`: the directory in which the command is started, as a mount
+//! - `operator`: who runs this, for the record of what it changes
 //! - `rehearsal`: a change tried on a copy in memory
 //! - `foreground`: one input, followed to its outcome, and streams, followed until the user ends them;
 //!   here or at a server
@@ -25,6 +26,7 @@ mod foreground;
 mod here;
 mod input_text;
 mod logging;
+mod operator;
 mod output;
 mod place_arg;
 mod rehearsal;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use worker_runtime_core::{
-    Code, Cursor, Fence, InputId, LeaseId, ScopeRule, WorkerId, view::Holder,
+    Code, Cursor, Fence, InputId, LeaseId, OperationId, ScopeRule, WorkerId, view::Holder,
 };
 use worker_runtime_http::wire::AccessScope;
 
@@ -168,6 +168,18 @@ impl Suggestion {
     pub(crate) fn lock_reclaim_by_force(worker_id: WorkerId) -> Self {
         let worker_id = worker_id.to_string();
         Self::new(&["lock", "reclaim", &worker_id, "--force", "--reason", TEXT])
+    }
+
+    /// Who changed what, of one Worker or at all.
+    pub(crate) fn op_log(worker_id: Option<WorkerId>) -> Self {
+        match worker_id {
+            Some(worker_id) => Self::new(&["op", "log", "--worker", &worker_id.to_string()]),
+            None => Self::new(&["op", "log"]),
+        }
+    }
+
+    pub(crate) fn op_show(operation_id: OperationId) -> Self {
+        Self::new(&["op", "show", &operation_id.to_string()])
     }
 
     pub(crate) fn worker_resume(worker_id: WorkerId) -> Self {

@@ -20,6 +20,9 @@ pub(crate) struct AcceptOlderArgs {
     /// Say that what is gone may stay gone
     #[arg(short, long)]
     yes: bool,
+    /// Why, for the record of the operation
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// Only say whether anything would change; exit 23 if so
     #[arg(long)]
     dry_run: bool,
@@ -56,6 +59,7 @@ pub(crate) fn run(
             .into());
     }
     let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
+    let writing = writing.because(args.reason.clone());
     let position = target::change(global, false, writing, printer, async |runtime| {
         Ok(runtime.management().acknowledge_went_back().await?)
     })?;

@@ -10,6 +10,7 @@ pub(crate) mod event_ls;
 pub(crate) mod event_tail;
 pub(crate) mod lock;
 pub(crate) mod man;
+pub(crate) mod op;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod state_info;
@@ -40,7 +41,7 @@ pub(crate) fn run(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     if printer.format() == Format::Name && !has_names(&command) {
-        let message = "-o name is for commands that print ids: worker ls, worker show, worker create and the commands that change one, the lock commands, event ls and event tail, token ls and token revoke";
+        let message = "-o name is for commands that print ids: worker ls, worker show, worker create and the commands that change one, the lock commands, op log and op show, event ls and event tail, token ls and token revoke";
         return Err(CliError::usage(message, &[]).into());
     }
     match command {
@@ -48,6 +49,7 @@ pub(crate) fn run(
         Command::Serve(args) => serve::run(args, global, printer),
         Command::Worker(command) => worker::run(command, global, printer),
         Command::Lock(command) => lock::run(command, global, printer),
+        Command::Op(command) => op::run(command, global, printer),
         Command::Transcript(TranscriptCommand::Show(args)) => {
             transcript_show::run(&args, global, printer)
         }
@@ -75,7 +77,8 @@ pub(crate) fn run(
 const fn has_names(command: &Command) -> bool {
     use worker::WorkerCommand;
     match command {
-        Command::Event(EventCommand::Ls(_) | EventCommand::Tail(_)) | Command::Lock(_) => true,
+        Command::Event(EventCommand::Ls(_) | EventCommand::Tail(_)) => true,
+        Command::Lock(_) | Command::Op(_) => true,
         Command::Worker(command) => !matches!(
             command,
             WorkerCommand::Send(_) | WorkerCommand::Run(_) | WorkerCommand::Attach(_)

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use clap::Parser;
-use worker_runtime_core::{Code, Fence, InputId, Permission, ScopeRule};
+use worker_runtime_core::{Code, Fence, InputId, OperationId, Permission, ScopeRule};
 use worker_runtime_http::wire::AccessScope;
 
 use super::{Suggestion, Whose};
@@ -100,6 +100,8 @@ fn each() -> Vec<(&'static str, Suggestion)> {
             "lock_reclaim_by_force",
             Suggestion::lock_reclaim_by_force(worker_id),
         ),
+        ("op_log", Suggestion::op_log(Some(worker_id))),
+        ("op_show", Suggestion::op_show(OperationId(7))),
         ("worker_resume", Suggestion::worker_resume(worker_id)),
         ("worker_run", Suggestion::worker_run(worker_id)),
         ("worker_attach", Suggestion::worker_attach(worker_id)),

@@ -65,6 +65,11 @@ impl About {
         }
     }
 
+    /// Whether it is about the operation log.
+    fn is_of_operations(&self) -> bool {
+        self.command.first() == Some(&"op")
+    }
+
     pub(crate) const fn of(self, command: &'static [&'static str]) -> Self {
         Self { command, ..self }
     }
@@ -187,6 +192,8 @@ impl Remote {
             Code::RecordDamaged if let Some(lease_id) = about.lease_id => {
                 told.hint(Suggestion::lock_release_by_force(lease_id))
             }
+            Code::OperationUnknown => told.hint(Suggestion::op_log(None)),
+            Code::RecordDamaged if about.is_of_operations() => told.hint(Suggestion::op_log(None)),
             Code::LeaseUnknown | Code::LeaseLimit => told.hint(Suggestion::lock_ls()),
             Code::ScopeNotHeld => told.hint(Suggestion::lock_ls()),
             Code::ScopeInUse | Code::ScopeLent | Code::ScopeDenied => {

@@ -5,7 +5,8 @@
 //!   whichever is there by now; `token`: the access token
 //! - `answered`: what a server refused; `again`: what is asked again when its answer was lost; `answer`:
 //!   an answer to what a run asks for; `once`: a change of what is held
-//! - `reads`: what is read, the same from a store and from a server; `held`: of that, what Workers hold
+//! - `reads`: what is read, the same from a store and from a server; `held`: of that, what Workers hold;
+//!   `operations`: who changed what
 //! - `store`: the store, opened by this process; `refused`: why it can't be
 //!
 //! A read goes through [`open`], which changes no byte and makes nothing (I12). A change asks the
@@ -18,6 +19,7 @@ mod answered;
 mod current;
 mod held;
 mod once;
+mod operations;
 mod place;
 mod reads;
 mod refused;

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     error::{CliError, Failure},
     here::Here,
+    operator::operator,
     output::Printer,
 };
 
@@ -64,6 +65,8 @@ pub(crate) struct Writing {
     pub(crate) here: Here,
     /// What the operator configured.
     pub(crate) config: Config,
+    /// Why, where what is called has no field for it.
+    pub(crate) reason: Option<String>,
 }
 
 impl Writing {
@@ -76,7 +79,13 @@ impl Writing {
             dispatch,
             here,
             config: Config::load(global)?,
+            reason: None,
         })
+    }
+
+    /// The same, for this reason.
+    pub(crate) fn because(self, reason: Option<String>) -> Self {
+        Self { reason, ..self }
     }
 }
 
@@ -118,7 +127,7 @@ pub(super) fn waiting<T>(
 }
 
 /// Opens the store to change it, with whatever recovery finds recorded, and tells if it is not
-/// what it was. Needs a tokio runtime.
+/// what it was. What is changed is recorded as asked for by whoever runs this. Needs a tokio runtime.
 ///
 /// # Errors
 /// When the store can't be read or written.
@@ -134,7 +143,13 @@ pub(crate) async fn open_write(
     };
     let runtime = Runtime::open(Box::new(store), options).await?;
     warn_if_went_back(&runtime, printer);
-    Ok(runtime)
+    match runtime.operated_by(operator(), writing.reason) {
+        Ok(operated) => Ok(operated),
+        Err(error) => {
+            runtime.close().await?;
+            Err(error.into())
+        }
+    }
 }
 
 /// Tells if acknowledged state is gone.

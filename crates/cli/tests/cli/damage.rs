@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Changes one byte of a text wherever it stands in the store and the byte before says so.
-fn flip(place: &Place, text: &str, chosen: impl Fn(u8) -> bool) {
+pub(crate) fn flip(place: &Place, text: &str, chosen: impl Fn(u8) -> bool) {
     let path = place.state().join("runtime.redb");
     let mut bytes = fs::read(&path).unwrap();
     let places: Vec<usize> = (1..bytes.len() - text.len())

@@ -34,6 +34,8 @@ const MISTAKES: &[&[&str]] = &[
     &["lock", "change", "w", "--scope", "write:../src"],
     &["lock", "release", "ended"],
     &["lock", "reclaim", "nobody"],
+    &["op", "log", "--worker", "nobody"],
+    &["op", "show", "999"],
     &["transcript", "show", "nobody"],
     &["transcript", "tail", "nobody"],
     &["event", "ls", "--after", "nowhere"],

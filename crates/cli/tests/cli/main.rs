@@ -30,6 +30,7 @@ mod locks;
 mod made_of;
 mod mistakes;
 mod open_files;
+mod operations;
 mod pipes;
 mod reads;
 mod releases;

@@ -23,6 +23,8 @@ const READS: &[&[&str]] = &[
     &["lock", "ls"],
     &["lock", "show", "killed"],
     &["lock", "who", "."],
+    &["op", "log"],
+    &["op", "show", "1"],
     &["state", "info"],
     &["status"],
 ];

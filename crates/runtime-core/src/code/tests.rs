@@ -39,6 +39,8 @@ const COMMANDS: &[&str] = &[
     "lock show",
     "lock verify",
     "lock who",
+    "op log",
+    "op show",
     "run --",
     "serve",
     "state accept-older",

@@ -23,7 +23,7 @@ use crate::{
     Code, Position, RuntimeId, Stream, WorkerId,
     error::WorkerError,
     record::{AllocationRecord, Lifecycle, WorkerRecord},
-    store::StoreError,
+    store::{DamagedRecord, StoreError},
     sync::atomic::Ordering,
     view::{DamagedView, Diagnostic, Phase, RuntimeStatus, WorkerView, phase},
 };
@@ -116,15 +116,7 @@ impl Observation {
                 "a record of table {} is damaged: {}",
                 record.table, record.detail
             ),
-            command: match (record.worker_id, record.lease_id) {
-                (Some(worker_id), _) => {
-                    Some(format!("worker-runtime event ls --worker {worker_id}"))
-                }
-                (None, Some(lease_id)) => Some(format!(
-                    "worker-runtime lock release {lease_id} --force --reason damaged"
-                )),
-                (None, None) => None,
-            },
+            command: helps(record),
         }));
         let mut workers: Vec<_> = snapshot.workers.values().collect();
         workers.sort_by_key(|worker| worker.record.worker_id);
@@ -255,6 +247,20 @@ impl Observation {
                 Err(StoreError::Damaged { .. })
             )
     }
+}
+
+/// What to type for a damaged record.
+fn helps(record: &DamagedRecord) -> Option<String> {
+    if let Some(worker_id) = record.worker_id {
+        return Some(format!("worker-runtime event ls --worker {worker_id}"));
+    }
+    if let Some(lease_id) = record.lease_id {
+        return Some(format!(
+            "worker-runtime lock release {lease_id} --force --reason damaged"
+        ));
+    }
+    let operation = record.operation_id;
+    operation.map(|_| "worker-runtime op log".to_owned())
 }
 
 /// A Worker, and what it holds.

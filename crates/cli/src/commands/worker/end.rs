@@ -10,9 +10,6 @@ use crate::{args::Global, error::Failure, exit::Exit, output::Printer};
 pub(crate) struct StopArgs {
     #[command(flatten)]
     common: LifecycleArgs,
-    /// Why, for whoever reads its events
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -30,7 +27,7 @@ pub(crate) fn stop(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let verb = Verb::Stop(EndOptions {
-        reason: args.reason.clone(),
+        reason: args.common.reason.clone(),
         assume_dead: false,
     });
     run(verb, &args.common, global, printer)
@@ -42,7 +39,7 @@ pub(crate) fn cancel(
     printer: &mut Printer,
 ) -> Result<Exit, Failure> {
     let verb = Verb::Cancel(EndOptions {
-        reason: args.stop.reason.clone(),
+        reason: args.stop.common.reason.clone(),
         assume_dead: args.assume_dead,
     });
     run(verb, &args.stop.common, global, printer)

@@ -31,6 +31,9 @@ use worker_runtime_http::{
 pub(crate) struct LifecycleArgs {
     /// The Worker: its id, the first digits of it, or its name
     pub(super) worker: String,
+    /// Why, for the record of the operation
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     /// Only say whether anything would change; exit 23 if so
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -215,7 +218,7 @@ pub(super) fn run_confirmed(
     let (worker_id, call) = (worker.worker_id, verb.clone());
     let receipt = match &server {
         Some(server) => {
-            let client = &server.remote.client;
+            let client = &server.remote.client.because(args.reason.clone());
             let call = async || call.clone().ask(client, worker_id).await;
             let done = async |code| verb.done_before(client, &worker, code).await;
             let about = About::worker(worker_id);
@@ -227,6 +230,7 @@ pub(super) fn run_confirmed(
         }
         None => {
             let writing = Writing::new(global, Dispatch::None, Here::current()?)?;
+            let writing = writing.because(args.reason.clone());
             target::change(global, false, writing, printer, async |runtime| {
                 Ok(call.call(runtime, worker_id).await?)
             })?

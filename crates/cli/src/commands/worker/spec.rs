@@ -47,6 +47,9 @@ pub(crate) struct SpecArgs {
     workspace: Option<(String, String)>,
     #[command(flatten)]
     rules: Rules,
+    /// Why it is made, for the record of the operation
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// Only say what would be made; exit 23 if anything would
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -151,6 +154,7 @@ impl SpecArgs {
         request.spec.parent = parent.map(|text| id_of("--parent", text)).transpose()?;
         request.spec.workspace = Some(here.workspace());
         request.backend = chosen.backend;
+        request.reason.clone_from(&self.reason);
         Ok(request)
     }
 
