@@ -18,7 +18,7 @@ use worker_runtime_core::{
     input::SubmitInput,
     worker::{BackendSelection, CreateWorker, Intent},
 };
-use worker_runtime_persist::ReadStore;
+use worker_runtime_persist::{CheckDepth, CheckWatcher, Finding, ReadStore, check};
 
 use super::{
     order::{Answer, Order, Part, Request, Said},
@@ -105,9 +105,26 @@ impl Place {
         wait_until(&format!("{name} to be noted"), || path.exists());
     }
 
-    /// The store, read as it is.
+    /// The store, read as it is; whatever ended its last process, nothing of it is damaged.
     pub(crate) fn read(&self) -> ReadStore {
+        assert_clean(&self.state());
         ReadStore::open(&self.state()).unwrap()
+    }
+}
+
+/// That a check of a stopped store finds nothing, to whatever depth.
+#[track_caller]
+fn assert_clean(state: &Path) {
+    struct Told(Vec<Finding>);
+    impl CheckWatcher for Told {
+        fn found(&mut self, finding: Finding) {
+            self.0.push(finding);
+        }
+    }
+    for depth in [CheckDepth::Quick, CheckDepth::Full] {
+        let mut told = Told(Vec::new());
+        check(state, depth, &mut told).unwrap();
+        assert_eq!(told.0, [], "{depth:?}");
     }
 }
 

@@ -234,6 +234,8 @@ pub(crate) enum CursorCommand {
 pub(crate) enum StateCommand {
     /// Print what the state directory holds
     Info,
+    /// Look for damage in a store that nobody runs
+    Check(commands::state_check::CheckArgs),
     /// Go on with a state that is older than what was acknowledged
     AcceptOlder(commands::accept_older::AcceptOlderArgs),
 }

@@ -54,8 +54,12 @@ exits! {
     NewerSchema = 13, "newer schema";
     /// No server answers.
     Unreachable = 14, "unreachable";
+    /// Damage that a repair mends without loss.
+    Repairable = 20, "damage that repair mends without loss";
     /// Damage that a repair would pay for with data.
     Damaged = 21, "damage that repair would pay for with data";
+    /// A check could not look at everything.
+    CheckUnfinished = 22, "check could not finish";
     /// A dry run: there would be changes.
     WouldChange = 23, "dry run: there would be changes";
     /// Acknowledged state is gone.
@@ -116,6 +120,10 @@ impl Exit {
             Code::WorkerDamaged | Code::RecordDamaged => Self::Damaged,
             Code::EventDamaged | Code::StateDamaged => Self::Damaged,
             Code::StateWentBack => Self::WentBack,
+            Code::CheckCopy | Code::CheckDerived => Self::Repairable,
+            Code::CheckLeftover | Code::CheckHolding => Self::Repairable,
+            Code::CheckStructure => Self::Damaged,
+            Code::CheckUnfinished => Self::CheckUnfinished,
             Code::Bug => Self::Bug,
             Code::InputBusy | Code::InputQueueFull => Self::TryAgain,
             Code::OutcomeUnknown | Code::RuntimeClosed => Self::TryAgain,

@@ -293,6 +293,11 @@ impl Suggestion {
         Self::new(&["state", "info"])
     }
 
+    /// The whole store looked at.
+    pub(crate) fn state_check() -> Self {
+        Self::new(&["state", "check"])
+    }
+
     pub(crate) fn accept_older() -> Self {
         Self::new(&["state", "accept-older", "--yes"])
     }

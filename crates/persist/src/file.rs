@@ -32,11 +32,12 @@ use worker_runtime_core::{
 pub use crate::fs::DirectorySynced;
 pub use address::PublicAddress;
 pub use closed::ClosedStore;
+pub(crate) use read_only::open_stopped;
 pub use read_only::{Held, ReadStore, Serving, StoreAccount, held, serving};
 
 use crate::{
     OpenError, StoreOptions,
-    engine::{CommitMode, Engine, caught},
+    engine::{CommitMode, Engine, caught, is_in_file},
     error::ENGINE_FILE,
     fs::{
         BALLAST_BYTES_DEFAULT, Ballast, HeadFile, HeadRead, StagedStore, StateDir, Suspect, Synced,
@@ -341,13 +342,17 @@ fn open_database(
 
 fn not_opened(error: redb::DatabaseError) -> StoreError {
     let detail = error.to_string();
-    match error {
-        redb::DatabaseError::Storage(redb::StorageError::Corrupted(_))
-        | redb::DatabaseError::RepairAborted => StoreError::Damaged {
+    let is_damaged = match &error {
+        redb::DatabaseError::Storage(error) => is_in_file(error),
+        redb::DatabaseError::RepairAborted => true,
+        _ => false,
+    };
+    match is_damaged {
+        true => StoreError::Damaged {
             table: ENGINE_FILE,
             detail,
         },
-        _ => StoreError::Read { detail },
+        false => StoreError::Read { detail },
     }
 }
 

@@ -5,6 +5,7 @@
 //! - `FileStore`: a store in a state directory; `ReadStore`: a stopped one, read without changing a
 //!   byte (feature `fs-store`)
 //! - [`StoreOptions`], [`RetentionPolicy`]: every limit
+//! - `check`: a stopped store looked at as a whole, without changing a byte (feature `fs-store`)
 //! - `store`: open, commit, retention; `read`: replay, transcript, records
 //! - `pack`: the stored unit of many events; `layout`: every kind of stored row; `codec`: records as
 //!   bytes, and the seal on every value
@@ -15,6 +16,8 @@
 
 #![cfg(any(feature = "fs-store", feature = "memory-store"))]
 
+#[cfg(feature = "fs-store")]
+mod check;
 mod codec;
 mod cut;
 mod engine;
@@ -36,6 +39,10 @@ mod storage;
 mod store;
 mod sync;
 
+#[cfg(feature = "fs-store")]
+pub use check::{
+    CheckDepth, CheckWatcher, Checked, Cost, Finding, Structure, check, check_structure,
+};
 pub use engine::holds_panics;
 pub use error::OpenError;
 #[cfg(feature = "fs-store")]

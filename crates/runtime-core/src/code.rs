@@ -99,6 +99,12 @@ codes! {
     StateNewer = "WR-STATE-NEWER";
     StateDamaged = "WR-STATE-DAMAGED";
     StateWentBack = "WR-STATE-WENT-BACK";
+    CheckCopy = "WR-CHECK-COPY";
+    CheckDerived = "WR-CHECK-DERIVED";
+    CheckLeftover = "WR-CHECK-LEFTOVER";
+    CheckHolding = "WR-CHECK-HOLDING";
+    CheckStructure = "WR-CHECK-STRUCTURE";
+    CheckUnfinished = "WR-CHECK-UNFINISHED";
     StateIo = "WR-STATE-IO";
     OutputIo = "WR-OUTPUT-IO";
     Usage = "WR-USAGE";

@@ -13,6 +13,7 @@ pub(crate) mod man;
 pub(crate) mod op;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod state_check;
 pub(crate) mod state_info;
 pub(crate) mod status;
 pub(crate) mod token;
@@ -60,6 +61,7 @@ pub(crate) fn run(
         Command::Event(EventCommand::Tail(args)) => event_tail::run(&args, global, printer),
         Command::Event(EventCommand::Ls(args)) => event_ls::run(&args, global, printer),
         Command::State(StateCommand::Info) => state_info::run(global, printer),
+        Command::State(StateCommand::Check(args)) => state_check::run(&args, global, printer),
         Command::State(StateCommand::AcceptOlder(args)) => {
             accept_older::run(&args, global, printer)
         }

@@ -108,7 +108,7 @@ pub(crate) fn run(global: &Global, printer: &mut Printer) -> Result<Exit, Failur
 fn suggest(path: Option<&Path>, status: &RuntimeStatus, printer: &Printer) -> Exit {
     let copy = |suffix| path.map(|path| Suggestion::copy(path, suffix));
     if !status.damaged.is_empty() {
-        let then = [Suggestion::status()];
+        let then = [Suggestion::state_check()];
         let suggestions: Vec<_> = copy("damaged").into_iter().chain(then).collect();
         printer.next(
             "something is damaged and is not used; keep a copy, then see what it is",

@@ -136,6 +136,7 @@ fn each() -> Vec<(&'static str, Suggestion)> {
         ("serve", Suggestion::serve()),
         ("version", Suggestion::version()),
         ("state_info", Suggestion::state_info()),
+        ("state_check", Suggestion::state_check()),
         ("accept_older", Suggestion::accept_older()),
         ("status", Suggestion::status()),
         ("explain", Suggestion::explain(Code::Bug)),

@@ -39,9 +39,10 @@ pub(crate) use held::Asked;
 pub(crate) use once::Told;
 pub(crate) use place::{has_store, path};
 pub(crate) use reads::{Source, Target, open};
-pub(crate) use server::{Remote, Server, server};
+pub(crate) use server::{Remote, Server, is_named as is_server_named, server};
 pub(crate) use store::{
-    ReadTarget, Writing, change, closed_after, open_files, open_read, open_write, warn_if_went_back,
+    ReadTarget, Writing, change, closed_after, open_files, open_read, open_write, waiting,
+    warn_if_went_back,
 };
 
 use crate::{args::Global, config::Config, error::CliError, foreground::Signals, here::Here};

@@ -34,8 +34,8 @@ impl From<OpenError> for CliError {
                 ..
             } => locked(pid, address.is_some(), &detail),
             OpenError::Damaged { path, detail } => Self::new(code, detail)
-                .hint(Suggestion::state_info())
-                .hint(Suggestion::copy(&path, "damaged")),
+                .hint(Suggestion::copy(&path, "damaged"))
+                .hint(Suggestion::state_check()),
             OpenError::Foreign { detail, .. } => {
                 Self::new(code, detail).hint(Suggestion::other_state())
             }

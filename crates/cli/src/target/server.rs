@@ -206,6 +206,11 @@ fn still_holds(path: PathBuf, address: String) -> StillServes {
     })
 }
 
+/// Whether the user named a server, for a command that can't ask one.
+pub(crate) fn is_named(global: &Global) -> bool {
+    global.server.is_some() && (global.is_typed_server() || !global.is_typed_state())
+}
+
 /// The server that the user named.
 pub(super) fn named(global: &Global) -> Result<Option<Server>, CliError> {
     let Some(url) = &global.server else {

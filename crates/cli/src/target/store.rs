@@ -110,9 +110,9 @@ pub(crate) fn open_files(global: &Global, create: bool) -> Result<FileStore, Cli
 
 /// Tries again while another process holds the store, for as long as the user wants to wait. One that
 /// serves it holds it for long, and can be asked.
-pub(super) fn waiting<T>(
+pub(crate) fn waiting<T>(
     global: &Global,
-    open: impl Fn() -> Result<T, OpenError>,
+    mut open: impl FnMut() -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
     let wait = Duration::from_millis(global.wait.unwrap_or(0));
     let started = Instant::now();

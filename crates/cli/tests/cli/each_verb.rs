@@ -43,6 +43,7 @@ const MISTAKES: &[&[&str]] = &[
     &["cursor", "show", "nowhere"],
     &["state", "info", "--state", "nowhere"],
     &["state", "accept-older", "--state", "nowhere"],
+    &["state", "check", "--state", "nowhere"],
     &["token", "create", "--name", "", "--scope", "observe"],
     &["token", "ls", "--state", "nowhere"],
     &["token", "revoke", "nobodys"],

@@ -118,6 +118,7 @@ const NO_READS: &[&str] = &[
     "run",
     "serve",
     "state accept-older",
+    "state check",
     "token create",
     "token revoke",
     "transcript tail",

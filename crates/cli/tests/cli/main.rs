@@ -11,6 +11,7 @@
 
 mod again;
 mod changes;
+mod check;
 mod config;
 mod confine;
 mod crash;

@@ -181,6 +181,7 @@ pub(crate) fn snapshot(place: &Place, name: &str, calls: &[Ran]) {
         (r#""duration_ms": ?\d+"#, r#""duration_ms": [NUMBER]"#),
         (r"(project|gone)-[0-9a-f]{8}", "$1-[DIGEST]"),
         (r"\b(\d+)\.[0-9a-f]{8}\b", "$1.[INCARNATION]"),
+        (r"\d+ rows of \d+ bytes", "[ROWS] rows of [BYTES] bytes"),
         (r"process \d+", "process [PID]"),
         (r"\(pid \d+\)", "(pid [PID])"),
         (r"127\.0\.0\.1:[1-9]\d+", "[ADDRESS]"),

@@ -26,6 +26,7 @@ const READS: &[&[&str]] = &[
     &["op", "log"],
     &["op", "show", "1"],
     &["state", "info"],
+    &["state", "check", "--depth", "deep"],
     &["status"],
 ];
 

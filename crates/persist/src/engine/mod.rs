@@ -11,6 +11,8 @@ mod write;
 
 use std::mem::ManuallyDrop;
 
+#[cfg(feature = "fs-store")]
+use redb::DatabaseError;
 use redb::{Database, Durability, ReadableDatabase, StorageError};
 use worker_runtime_core::{
     sabotage::{self, Sabotage},
@@ -23,6 +25,8 @@ pub(crate) use read::Reading;
 pub(crate) use rows::{EachRow, End, Rows};
 pub(crate) use write::Writing;
 
+#[cfg(feature = "fs-store")]
+use crate::error::ENGINE_FILE;
 use crate::{
     layout::{SUM_COUNT, Table, meta::TableSum},
     sync::{PoisonError, RwLock, RwLockReadGuard},
@@ -75,6 +79,36 @@ impl Engine {
         if let Some(db) = self.take() {
             std::mem::forget(db);
         }
+    }
+
+    /// Whether it can be asked.
+    #[cfg(feature = "fs-store")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Has redb check the file, and gives whether it found nothing to mend. It mends what it finds, so
+    /// this is for a file whose writes go nowhere. The database is closed by it.
+    #[cfg(feature = "fs-store")]
+    pub(crate) fn check_integrity(&self) -> Result<bool, StoreError> {
+        let Some(mut db) = self.take().map(ManuallyDrop::new) else {
+            return Err(StoreError::Read {
+                detail: "the store is closed".to_owned(),
+            });
+        };
+        let damaged = |detail| StoreError::Damaged {
+            table: ENGINE_FILE,
+            detail,
+        };
+        // After a panic it is forgotten.
+        let checked = caught(|| db.check_integrity()).map_err(damaged)?;
+        let _ = caught(|| drop(ManuallyDrop::into_inner(db)));
+        checked.map_err(|error| match error {
+            DatabaseError::Storage(error) if is_in_file(&error) => damaged(error.to_string()),
+            other => StoreError::Read {
+                detail: other.to_string(),
+            },
+        })
     }
 
     /// One short read transaction.
@@ -184,9 +218,23 @@ fn unknown(error: &dyn std::fmt::Display) -> StoreError {
     }
 }
 
+/// Whether an error of the engine tells of the file and not of the system: a page that should be where
+/// the file has ended is damage too.
+pub(crate) fn is_in_file(error: &StorageError) -> bool {
+    match error {
+        StorageError::Corrupted(_) => true,
+        StorageError::Io(error) => error.kind() == std::io::ErrorKind::UnexpectedEof,
+        _ => false,
+    }
+}
+
 /// An error of the engine inside a read.
 fn unread(table: Table, error: StorageError) -> StoreError {
     match error {
+        error @ StorageError::Io(_) if is_in_file(&error) => StoreError::Damaged {
+            table: table.name,
+            detail: error.to_string(),
+        },
         StorageError::Corrupted(detail) => StoreError::Damaged {
             table: table.name,
             detail,

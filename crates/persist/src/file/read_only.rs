@@ -115,13 +115,7 @@ impl ReadStore {
             let _ = touch.and_then(|file| file.set_len(file.metadata()?.len()));
         }
         let witnessed = read_witness(&dir)?;
-        let file = File::open(dir.store()).map_err(io_error("the store's file"))?;
-        sync_what_is_left(&file, &Suspect::of(&dir));
-        let overlay = OverlayBackend::new(file, OVERLAY_BYTES_MAX).map_err(not_opened)?;
-        let cache_bytes = StoreOptions::file().cache_bytes;
-        let db = open_database(Arc::new(overlay), cache_bytes, None);
-        let db = db.map_err(|error| OpenError::from(error).of_file(&dir.store()))?;
-        let engine = Engine::new(db);
+        let engine = open_stopped(&dir)?;
         let (shared, state, damaged) = open_for_reading(engine)?;
         Ok(Self {
             went_back: went_back(&state, witnessed.as_ref()),
@@ -160,6 +154,17 @@ impl ReadStore {
     pub fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::new(Reader::new(Arc::clone(&self.shared)))
     }
+}
+
+/// The engine above the file of a stopped store, which the caller has locked for reading.
+pub(crate) fn open_stopped(dir: &StateDir) -> Result<Engine, OpenError> {
+    let file = File::open(dir.store()).map_err(io_error("the store's file"))?;
+    sync_what_is_left(&file, &Suspect::of(dir));
+    let overlay = OverlayBackend::new(file, OVERLAY_BYTES_MAX).map_err(not_opened)?;
+    let cache_bytes = StoreOptions::file().cache_bytes;
+    let db = open_database(Arc::new(overlay), cache_bytes, None);
+    let db = db.map_err(|error| OpenError::from(error).of_file(&dir.store()))?;
+    Ok(Engine::new(db))
 }
 
 /// Makes durable what the last writer had no time to.

@@ -59,8 +59,21 @@ pub(crate) enum Invalid {
     Missing,
     /// Shorter than a sector.
     CutOff,
+    /// Made, and never written.
+    Blank,
     /// Neither slot verifies.
     BothBad,
+}
+
+impl Invalid {
+    /// What is damaged; `None` where there was nothing yet.
+    pub(crate) fn damage(self) -> Option<&'static str> {
+        match self {
+            Self::Missing | Self::Blank => None,
+            Self::CutOff => Some("it is cut off"),
+            Self::BothBad => Some("no slot of it is what it was written as"),
+        }
+    }
 }
 
 /// The witness as the writer keeps it.
@@ -123,6 +136,7 @@ impl HeadFile {
         };
         Ok(match newest(&sector) {
             Some((_, witness)) => HeadRead::Valid(witness),
+            None if sector.iter().all(|byte| *byte == 0) => HeadRead::Invalid(Invalid::Blank),
             None => HeadRead::Invalid(Invalid::BothBad),
         })
     }

@@ -45,7 +45,7 @@ pub(crate) use load::load_all;
 pub(crate) use medium::{Medium, Witnessed};
 pub(crate) use open::{Opened, open_for_writing};
 #[cfg(feature = "fs-store")]
-pub(crate) use open::{create, open_for_reading, went_back};
+pub(crate) use open::{create, format_of, open_for_reading, rebuilt, went_back};
 
 #[cfg(all(test, feature = "fs-store"))]
 use crate::layout::meta::TableSum;

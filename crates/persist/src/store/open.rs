@@ -138,6 +138,31 @@ fn keys(rows: &mut impl Rows, table: Table) -> Result<Vec<u64>, StoreError> {
     Ok(keys)
 }
 
+/// The refusal of a format that this program does not know, if it is one.
+#[cfg(feature = "fs-store")]
+pub(crate) fn format_of(rows: &mut impl Rows) -> Result<Option<OpenError>, StoreError> {
+    match check_format(rows) {
+        Err(OpenError::Store(StoreError::Damaged { .. })) | Ok(()) => Ok(None),
+        Err(OpenError::Store(error)) => Err(error),
+        Err(newer) => Ok(Some(newer)),
+    }
+}
+
+/// Makes the tails anew as an opening would, and tells which can't be read.
+///
+/// # Errors
+/// When the part of the log is damaged that nothing else has, or the store can't be read.
+#[cfg(feature = "fs-store")]
+pub(crate) fn rebuilt(
+    rows: &mut impl Rows,
+    state: &State,
+) -> Result<Vec<DamagedRecord>, StoreError> {
+    let mut rebuilding = Rebuilding::new(state);
+    rebuilding.run(rows)?;
+    rebuilding.damaged.dedup();
+    Ok(rebuilding.damaged)
+}
+
 fn check_format(rows: &mut impl Rows) -> Result<(), OpenError> {
     let format = rows.get(meta::TABLE, meta::FORMAT, |value| match value {
         Some(value) => codec::open_record::<Format>(meta::TABLE, meta::FORMAT, value),

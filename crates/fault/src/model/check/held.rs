@@ -1,7 +1,7 @@
 //! What is held is shown as it was told, of the live store and of the stopped one, and a fence is good
 //! while its run goes on and never else (I6).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use serde_json::json;
 use worker_runtime_core::{
@@ -9,7 +9,7 @@ use worker_runtime_core::{
     view::{AllocationView, VerifyFence},
     worker::MountRef,
 };
-use worker_runtime_persist::ReadStore;
+use worker_runtime_persist::{CheckDepth, CheckWatcher, Finding, ReadStore, check};
 
 use super::Game;
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub(super) const SHOWN: &str = "I6 what is held is what the log tells";
+const CLEAN: &str = "a check finds nothing in a store that nothing damaged";
 const FENCED: &str = "I6 a fence is good while its run goes on";
 
 impl Game {
@@ -47,6 +48,7 @@ impl Game {
         let Some(directory) = self.world.stopped_at() else {
             return Ok(());
         };
+        self.check_is_clean(directory)?;
         let store = ReadStore::open(directory).doing("read the stopped store")?;
         let loaded = store.load().doing("read the stopped store")?;
         let limits = Default::default();
@@ -56,6 +58,19 @@ impl Game {
         self.check_leases_shown(&seen, false)?;
         self.count("allocations read of a stopped store");
         Ok(())
+    }
+
+    /// Nothing damaged it, so a check of it finds nothing.
+    fn check_is_clean(&self, directory: &Path) -> Played<()> {
+        struct Told(Vec<Finding>);
+        impl CheckWatcher for Told {
+            fn found(&mut self, finding: Finding) {
+                self.0.push(finding);
+            }
+        }
+        let mut told = Told(Vec::new());
+        check(directory, CheckDepth::Full, &mut told).doing("check the stopped store")?;
+        ensure(told.0.is_empty(), CLEAN, || format!("{:?}", told.0))
     }
 
     fn check_shown(&self, seen: &Observation, is_live: bool) -> Played<()> {

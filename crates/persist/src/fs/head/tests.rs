@@ -46,7 +46,7 @@ fn the_newest_witness_is_read_also_after_reopening_and_after_going_back() {
     let place = Place::new();
     assert_eq!(place.read(), HeadRead::Invalid(Invalid::Missing));
     let mut head = place.open();
-    assert_eq!(place.read(), HeadRead::Invalid(Invalid::BothBad));
+    assert_eq!(place.read(), HeadRead::Invalid(Invalid::Blank));
     // 5 after 900: a restored store goes on from an earlier position.
     for position in [1, 2, 900, 5, 6] {
         head.record(&witness(position)).unwrap();
