@@ -1,7 +1,7 @@
 //! Operations: who changed what, when and why.
 
 use axum::{Json, extract::State};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use worker_runtime_core::{
     OperationId, Timestamp, WorkerId,
@@ -30,9 +30,14 @@ pub(in crate::server) struct OperationsQuery {
     order: OperationOrder,
     /// Go on behind this one, in that order: the `next` of the page before
     #[serde(deserialize_with = "present")]
+    #[schemars(schema_with = "number")]
     after: Option<OperationId>,
     /// How many to give at most
     limit: Limit,
+}
+
+fn number(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })
 }
 
 /// Any moment: one from before there was anything is no mistake of whoever asks.

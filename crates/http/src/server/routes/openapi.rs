@@ -165,6 +165,9 @@ fn path_parameters(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value>
                 "lease_id" => generator.subschema_for::<LeaseId>(),
                 "run_id" => generator.subschema_for::<RunId>(),
                 "action_id" => generator.subschema_for::<ActionId>(),
+                "operation_id" => {
+                    json_schema!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })
+                }
                 "code" => {
                     let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
                     json_schema!({ "type": "string", "enum": known })
