@@ -380,6 +380,26 @@ async fn a_damaged_one_is_named_and_its_number_is_not_given_again() {
 }
 
 #[tokio::test]
+async fn one_that_is_missing_between_others_is_told() {
+    let host = Host::open().await;
+    let worker_id = host.worker().await;
+    let catalog = by_ana(&host).catalog();
+    for _ in 0..2 {
+        catalog.pause(worker_id).await.unwrap();
+        catalog.resume(worker_id).await.unwrap();
+    }
+    host.faults.find(|loaded| drop(loaded.operations.remove(1)));
+    let host = host.crash().await;
+    let list = listed(&host, OperationsRequest::default());
+    assert_eq!(list.damaged, [OperationId(2)]);
+    let error = host.observation().operation(OperationId(2)).unwrap_err();
+    assert_eq!(error.code(), Code::RecordDamaged, "{error}");
+    let never = host.observation().operation(OperationId(5)).unwrap_err();
+    assert_eq!(never.code(), Code::OperationUnknown, "{never}");
+    host.end().await;
+}
+
+#[tokio::test]
 async fn an_operator_has_a_name_and_a_reason_of_bounded_length() {
     let host = Host::open().await;
     let program = |name: String| Operator::Program { name };

@@ -151,7 +151,7 @@ pub struct OperationList {
     pub next: Option<OperationId>,
     /// The oldest one that is kept, of any Worker: those before it are gone.
     pub kept_from: Option<OperationId>,
-    /// Those whose records are damaged.
+    /// Those whose records are damaged, or missing between others.
     pub damaged: Vec<OperationId>,
     /// Where this is true, in the Runtime's stream.
     pub cursor: Cursor,

@@ -1,5 +1,10 @@
 //! Operations: the same of a live store and of a stopped one.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
 use super::{Observation, Snapshot};
 use crate::{
     OperationId, Stream,
@@ -29,13 +34,13 @@ impl Observation {
         let operations: Vec<_> = page.map(|record| self.operation_view(record)).collect();
         let more = wanted.next().is_some();
         let last = operations.last().map(|last| last.operation_id);
-        let mut damaged: Vec<_> = damaged(&snapshot).map(|(id, _)| id).collect();
-        damaged.sort_unstable();
+        let damaged = damaged(&snapshot).map(|(id, _)| id);
+        let damaged: BTreeSet<_> = damaged.chain(missing(kept)).collect();
         OperationList {
             next: last.filter(|_| more),
             operations,
             kept_from: kept.keys().next().copied(),
-            damaged,
+            damaged: damaged.into_iter().collect(),
             cursor: self.shared.cursor(Stream::Runtime, position),
         }
     }
@@ -55,6 +60,12 @@ impl Observation {
             return Err(NoOperation::Damaged {
                 operation_id,
                 detail,
+            });
+        }
+        if missing(&snapshot.operations).any(|id| id == operation_id) {
+            return Err(NoOperation::Damaged {
+                operation_id,
+                detail: "it is missing".to_owned(),
             });
         }
         match snapshot.operations.keys().next() {
@@ -79,6 +90,18 @@ impl OperationsRequest {
         self.since.is_none_or(|since| record.at >= since)
             && (self.worker_id.is_none() || record.worker_id == self.worker_id)
     }
+}
+
+/// Numbers without a record between those that have one: they are dense.
+fn missing(
+    kept: &BTreeMap<OperationId, Arc<OperationRecord>>,
+) -> impl Iterator<Item = OperationId> {
+    let mut next = kept.keys().next().copied().unwrap_or_default();
+    kept.keys().flat_map(move |id| {
+        let gap = next.0..id.0;
+        next = id.next();
+        gap.map(OperationId)
+    })
 }
 
 fn damaged(snapshot: &Snapshot) -> impl Iterator<Item = (OperationId, &str)> {
