@@ -179,6 +179,12 @@ pub(super) fn filled(left: Left) -> Filled {
     store.commit(&changes(last)).unwrap();
     store.pin(Position(1 << 40)).unwrap();
     store.commit(&script.batch(&ids[..4], 24, 250)).unwrap();
+    // The first waits for its turn to be flushed, and the second fills packs meanwhile.
+    let mut batch = script.batch(&ids[..1], 1, 50);
+    batch
+        .events
+        .extend(script.batch(&ids[1..2], 120, 300).events);
+    store.commit(&batch).unwrap();
     if left == Left::Closed {
         Box::new(store).close().unwrap();
         return Filled {

@@ -9,7 +9,8 @@ use worker_runtime_core::{
 };
 
 use super::{
-    allocation_of, of, put_allocation, put_worker, remove_one, reseal, reseal_log, worker_of,
+    allocation_of, of, put_allocation, put_worker, refolded, remove_one, reseal, reseal_last,
+    reseal_last_log, reseal_log, worker_of,
 };
 use crate::{
     codec,
@@ -25,7 +26,6 @@ use crate::{
         stream::Base,
         unfinished, worker,
     },
-    pack::{self, Pack},
 };
 
 pub(super) type Edit = fn(&mut Writing<'_>, &mut State, &[WorkerId]);
@@ -63,20 +63,33 @@ pub(super) const CASES: &[Case] = &[
         Code::EventDamaged,
         false,
         |rows, _, ids| {
-            let (key, value) = of(rows, history::TABLE, ids[2]).pop().unwrap();
-            let found = Pack::open_history(history::TABLE, &key, &value, ids[2]).unwrap();
-            let (mut header, mut entries) = (found.header, found.entries().to_vec());
-            entries[9] ^= 1;
-            let changed = Pack::of_tail(header, entries.clone().into(), ids[2]);
-            header.chain_after = changed.events().fold(header.chain_before, |chain, entry| {
-                let entry = entry.unwrap();
-                let body = pack::Body::of_entry(&entry);
-                let digest = pack::event_digest(&entry.event, body, &mut Vec::new()).unwrap();
-                pack::link(chain, digest)
+            reseal_last(rows, ids[2], |header, entries| {
+                entries[9] ^= 1;
+                header.chain_after = refolded(*header, entries, Some(ids[2]));
             });
-            let mut out = Vec::new();
-            pack::seal(history::TABLE, &key, &header, [&entries, &[]], &mut out);
-            rows.put(history::TABLE, &key, &out).unwrap();
+        },
+    ),
+    Case(
+        "a last pack that follows on another history",
+        Code::EventDamaged,
+        false,
+        |rows, _, ids| {
+            reseal_last(rows, ids[2], |header, entries| {
+                header.chain_before = Digest([5; 16]);
+                header.chain_after = refolded(*header, entries, Some(ids[2]));
+            });
+        },
+    ),
+    Case(
+        "a last pack that follows on another log",
+        Code::EventDamaged,
+        false,
+        |rows, state, _| {
+            reseal_last_log(rows, |header, entries| {
+                header.chain_before = Digest([5; 16]);
+                header.chain_after = refolded(*header, entries, None);
+                state.chain = header.chain_after;
+            });
         },
     ),
     Case(
