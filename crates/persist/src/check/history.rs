@@ -98,7 +98,7 @@ pub(super) fn walk(
     }
     waiting(rows, logged, &mut referred, look)?;
     referred.runtime = logged.runtime_pieces;
-    referred.is_runtime_unknown = logged.sum(WorkerId::from_bytes([0; 16])).is_none();
+    referred.is_runtime_unknown = !logged.is_whole();
     if referred.is_runtime_unknown {
         referred.unknown.extend(logged.workers());
     }

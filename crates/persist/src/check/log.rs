@@ -28,7 +28,7 @@ pub(super) struct Stretch {
     found: u64,
 }
 
-/// What the log has of one Worker that its history has too.
+/// Events, whatever their order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     count: u64,
@@ -46,7 +46,10 @@ impl Sum {
 struct OfWorker {
     base: Seq,
     last: Option<Seq>,
+    /// The events that its history has too.
     sum: Sum,
+    /// Those that it may not have yet: no more than an opening reads.
+    newest: Vec<(Seq, Digest)>,
 }
 
 /// What the log said.
@@ -81,11 +84,23 @@ impl Logged {
         position >= self.first && !recorded.any(|(from, to)| *from <= position && position <= *to)
     }
 
-    /// What a history must have of a Worker; `None` when the log can't tell.
-    pub(super) fn sum(&self, worker_id: WorkerId) -> Option<Sum> {
-        let of = self.by_worker.get(&worker_id);
-        let of = of.map(|of| of.sum).unwrap_or_default();
-        self.stretches.is_empty().then_some(of)
+    /// What a history that reaches so far must have of a Worker; `None` when the log can't tell.
+    pub(super) fn sum(&self, worker_id: WorkerId, reached: Seq) -> Option<Sum> {
+        if !self.is_whole() {
+            return None;
+        }
+        let Some(of) = self.by_worker.get(&worker_id) else {
+            return Some(Sum::default());
+        };
+        let mut sum = of.sum;
+        let newest = of.newest.iter().filter(|(seq, _)| *seq <= reached);
+        newest.for_each(|(_, digest)| sum.add(*digest));
+        Some(sum)
+    }
+
+    /// Whether nothing of it is missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.stretches.is_empty()
     }
 
     pub(super) fn workers(&self) -> impl Iterator<Item = WorkerId> {
@@ -290,8 +305,11 @@ impl Walk<'_> {
         let skips = of.last.is_some_and(|last| place.seq != last.next());
         of.last = Some(place.seq);
         let floor = self.meta.state.tail_floor;
-        if event.position < floor && place.seq > of.base {
-            of.sum.add(digest);
+        if place.seq > of.base {
+            match event.position < floor {
+                true => of.sum.add(digest),
+                false => of.newest.push((place.seq, digest)),
+            }
         }
         if let Some(len) = large_len
             && event.position >= floor

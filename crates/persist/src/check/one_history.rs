@@ -189,7 +189,7 @@ impl<'m> OneHistory<'m> {
             position = event.position;
             look.checked.events += 1;
             logged.has(position);
-            if position < self.meta.state.tail_floor && logged.is_here(position) {
+            if logged.is_here(position) {
                 self.sum.add(digest);
             }
             let damage: Option<Damage> = match entry.large_len {
@@ -247,7 +247,11 @@ impl<'m> OneHistory<'m> {
             let positions = (self.link.position.next(), self.meta.state.position);
             look.tell(finding.of(worker_id).at(positions.0, positions.1));
         }
-        if self.is_whole && logged.sum(worker_id).is_some_and(|sum| sum != self.sum) {
+        if self.is_whole
+            && logged
+                .sum(worker_id, self.link.seq)
+                .is_some_and(|sum| sum != self.sum)
+        {
             let detail = "the log and the history of the Worker don't have the same events";
             let (from, to) = (logged.first, self.meta.state.position);
             look.tell(

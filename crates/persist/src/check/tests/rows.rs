@@ -275,3 +275,20 @@ fn a_row_that_is_gone_from_whatever_table_is_missed() {
         assert!(!found.0.is_empty(), "{}", table.name);
     }
 }
+
+#[test]
+fn a_stretch_of_the_log_that_histories_have_costs_nothing() {
+    let filled = filled(Left::Closed);
+    change(&filled, |rows, _| {
+        let packs = all(rows, log::TABLE).into_iter();
+        let mut theirs = packs.filter(|(key, value)| {
+            let found = Pack::open_log(log::TABLE, key, value).unwrap();
+            let mut events = found.events();
+            events.all(|entry| entry.unwrap().event.worker.is_some())
+        });
+        let (key, _) = theirs.next_back().unwrap();
+        rows.remove(log::TABLE, &key).unwrap();
+    });
+    let (found, _) = told(filled.path(), CheckDepth::Full);
+    assert_eq!(found.codes(), [Code::CheckCopy], "{found:?}");
+}

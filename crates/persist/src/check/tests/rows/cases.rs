@@ -9,7 +9,7 @@ use worker_runtime_core::{
 };
 
 use super::{
-    allocation_of, of, put_allocation, put_worker, refolded, remove_one, reseal, reseal_last,
+    all, allocation_of, of, put_allocation, put_worker, refolded, remove_one, reseal, reseal_last,
     reseal_last_log, reseal_log, worker_of,
 };
 use crate::{
@@ -156,11 +156,21 @@ pub(super) const CASES: &[Case] = &[
         },
     ),
     Case(
-        "a pack of the log is gone",
+        "a pack of the log is gone, with events of the Runtime",
         Code::EventDamaged,
         false,
         |rows, _, _| {
-            remove_one(rows, log::TABLE);
+            let (key, _) = all(rows, log::TABLE).swap_remove(1);
+            rows.remove(log::TABLE, &key).unwrap();
+        },
+    ),
+    Case(
+        "the newest pack of a history is gone",
+        Code::EventDamaged,
+        false,
+        |rows, _, ids| {
+            let (key, _) = of(rows, history::TABLE, ids[4]).pop().unwrap();
+            rows.remove(history::TABLE, &key).unwrap();
         },
     ),
     Case(
