@@ -292,3 +292,23 @@ fn a_stretch_of_the_log_that_histories_have_costs_nothing() {
     let (found, _) = told(filled.path(), CheckDepth::Full);
     assert_eq!(found.codes(), [Code::CheckCopy], "{found:?}");
 }
+
+#[test]
+fn a_newest_pack_is_missed_where_the_log_can_not_tell() {
+    let filled = filled(Left::Closed);
+    let victim = filled.ids[4];
+    change(&filled, |rows, _| {
+        let (key, _) = of(rows, history::TABLE, victim).pop().unwrap();
+        rows.remove(history::TABLE, &key).unwrap();
+        remove_one(rows, log::TABLE);
+    });
+    let (found, _) = told(filled.path(), CheckDepth::Full);
+    let mut of_history = found
+        .0
+        .iter()
+        .filter(|one| one.table == history::TABLE.name);
+    assert!(
+        of_history.any(|one| one.worker_id == Some(victim)),
+        "{found:?}"
+    );
+}
