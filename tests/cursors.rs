@@ -1,12 +1,14 @@
 //! Cursors: what can't be followed is refused by what is wrong with it, relative starts are
 //! resolved, and one stream's cursor is converted to another's.
 
+use std::fs;
+
 use worker_runtime_core::{
     Code, Cursor, CursorError, ObserveOptions, PageSize, Position, Stream, WorkerId,
     cursor::From as Start, error::ReadError,
 };
 
-use crate::support::{Host, Told, assistant};
+use crate::support::{Host, HostOptions, Told, assistant};
 
 async fn host() -> (Host, WorkerId, WorkerId) {
     let host = Host::open().await;
@@ -73,6 +75,47 @@ async fn a_cursor_beyond_the_log_is_ahead_and_one_of_an_unknown_incarnation_is_f
     };
     assert_eq!(told, tail);
     assert!(fork_at.position() <= Position(2));
+    host.end().await;
+}
+
+/// A copy of the files, taken while they are used, goes on without what came after it.
+#[tokio::test]
+async fn a_cursor_beyond_the_end_of_a_known_incarnation_is_forked_where_that_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let [state, copy] = ["state", "copy"].map(|name| directory.path().join(name));
+    let at = |directory| HostOptions {
+        directory: Some(directory),
+        ..HostOptions::default()
+    };
+    let host = Host::with(at(state.clone())).await;
+    let worker = host.worker().await;
+    host.complete(worker, "before").await;
+    let end = host.runtime.management().status().position;
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&state).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+        }
+    }
+    host.complete(worker, "after").await;
+    let beyond = [
+        (Stream::Runtime, host.runtime.management().status().cursor),
+        (Stream::Worker(worker), host.view(worker).cursor),
+    ];
+    host.end().await;
+    let host = Host::with(at(copy)).await;
+    host.complete(worker, "instead").await;
+    for (stream, cursor) in beyond {
+        let CursorError::Forked { fork_at, .. } = refused(&host, stream, cursor) else {
+            panic!("{cursor}");
+        };
+        assert_eq!(fork_at.position(), end);
+        let observation = host.observation();
+        let page = observation.events(stream, Start::After(fork_at), PageSize::default());
+        let events = page.unwrap().events;
+        assert!(!events.is_empty());
+        assert!(events.iter().all(|(_, event)| event.position > end));
+    }
     host.end().await;
 }
 

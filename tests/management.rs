@@ -9,10 +9,12 @@ use std::{
 };
 
 use serde_json::json;
+use tokio_stream::StreamExt;
 use worker_runtime_core::record::Lifecycle;
 use worker_runtime_core::{
-    Clock, Code, EndOptions, EventType, ListOrder, Runtime, RuntimeOptions, SystemClock, Timestamp,
-    WorkerFilter, WorkerId,
+    Clock, Code, EndOptions, EventType, ListOrder, ObserveOptions, Runtime, RuntimeOptions, Stream,
+    SystemClock, Timestamp, WorkerFilter, WorkerId,
+    cursor::From as Start,
     error::SinkError,
     run::{OutcomeKind, StopReason},
     view::Phase,
@@ -52,11 +54,21 @@ async fn a_runtime_whose_writer_died_is_closed_and_says_so() {
     let store = MemoryStore::new(StoreOptions::memory()).unwrap();
     let runtime = Runtime::open(Box::new(store), options).await.unwrap();
     assert!(!runtime.is_closed());
+    // It has answered: what breaks from here on breaks at the next command.
+    runtime.management().start().await.unwrap();
+    let observation = runtime.observation();
+    let options = ObserveOptions::default();
+    let stream = observation.observe(Stream::Runtime, Start::Now, options);
+    let mut stream = stream.unwrap();
     clock.1.store(true, Ordering::Relaxed);
     let stop = runtime.management().stop(None).await;
     assert_eq!(stop.unwrap_err().code(), Code::OutcomeUnknown);
     within("that it is closed", runtime.closed()).await;
-    assert!(runtime.is_closed());
+    assert!(runtime.is_closed() && !observation.runtime().live);
+    within("the end of its streams", async {
+        while stream.next().await.is_some() {}
+    })
+    .await;
     let start = runtime.management().start().await;
     assert_eq!(start.unwrap_err().code(), Code::RuntimeClosed);
 }

@@ -272,7 +272,10 @@ async fn until_asked(
         () = runtime.closed() => {
             // Whoever asks is told so until now; then it is better not to be there than to refuse for ever.
             let _ = end.send(());
-            served.await;
+            tokio::select! {
+                () = served => {}
+                () = signals.insisted() => {}
+            }
             return Err(ended_by_itself().into());
         }
         asked = signals.next() => {
@@ -302,8 +305,7 @@ async fn until_asked(
 
 /// Nobody closed the Runtime, and it takes nothing any more.
 fn ended_by_itself() -> CliError {
-    let message =
-        "the Runtime ended by itself, and so does its server; what was acknowledged is durable";
+    let message = "the Runtime ended by itself: a contradiction inside, which is named above; its server ends too, and what was acknowledged is durable";
     CliError::new(Code::Bug, message).hint(Suggestion::serve_here())
 }
 

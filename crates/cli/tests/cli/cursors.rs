@@ -304,5 +304,16 @@ fn a_cursor_from_after_a_copy_that_was_put_back_is_forked_and_one_from_before_it
     let offline = check();
     let server = Serving::start(&place);
     assert!(check().starts_with(&offline));
+    // An open stream tells the fork as a gap and goes on behind it: what was told before it is not told again.
+    let path = format!("/v1/workers/{}/events?cursor=", place.worker_id("long"));
+    let streamed = server.streamed(&place, &format!("{path}{after}"));
+    assert!(streamed.contains("event: gap") && streamed.contains("WR-CURSOR-FORKED"));
+    assert!(streamed.contains("instead"), "{streamed}");
+    assert!(
+        !streamed.contains("\"after") && !streamed.contains("\"before"),
+        "{streamed}"
+    );
+    let streamed = server.streamed(&place, &format!("{path}{before}"));
+    assert!(!streamed.contains("event: gap") && streamed.contains("instead"));
     server.end();
 }

@@ -64,17 +64,34 @@ impl Serving {
 
     /// How many long-polls wait there, as it counts them.
     pub(crate) fn waiting(&self, place: &Place) -> u32 {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        let (address, token) = (self.address(), local_token(place));
-        let request = format!(
-            "GET /metrics HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let mut asked = self.ask(place, "/metrics", "text/plain");
+        asked.read_to_string(&mut answer).unwrap();
         let series = "worker_runtime_http_long_polls_waiting ";
         let count = answer.lines().find_map(|line| line.strip_prefix(series));
         count.unwrap_or_else(|| panic!("{answer}")).parse().unwrap()
+    }
+
+    /// The frames of a stream of server-sent events, until everything there was is told.
+    pub(crate) fn streamed(&self, place: &Place, path: &str) -> String {
+        let mut told = String::new();
+        let mut asked = BufReader::new(self.ask(place, path, "text/event-stream"));
+        while !told.contains("event: up_to_date") {
+            let read = asked.read_line(&mut told).unwrap();
+            assert!(read > 0, "it ended: {told}");
+        }
+        told
+    }
+
+    /// A request with the token of whoever may read the state directory; its answer is still to be read.
+    fn ask(&self, place: &Place, path: &str, accept: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let (address, token) = (self.address(), local_token(place));
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
     }
 
     pub(crate) fn pid(&self) -> u32 {

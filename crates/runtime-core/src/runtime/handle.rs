@@ -154,12 +154,13 @@ impl Runtime {
         result
     }
 
-    /// Whether nothing is taken any more: it was closed, or it ended by itself after a contradiction inside.
+    /// Whether it has ended: it was closed, or ended by itself after a contradiction inside. A close that waits for
+    /// what runs refuses commands already, and this is not so yet.
     pub fn is_closed(&self) -> bool {
         self.inner.commands.is_closed()
     }
 
-    /// Waits until it [is closed](Self::is_closed), by whomever.
+    /// Waits until it [has ended](Self::is_closed), by whomever.
     pub async fn closed(&self) {
         self.inner.commands.closed().await;
     }

@@ -48,11 +48,12 @@ impl Observation {
     }
 
     fn is_live(&self) -> bool {
-        self.shared.incarnation.is_some()
+        self.shared.incarnation.is_some() && !self.shared.is_closed()
     }
 
     /// What the Runtime says of itself.
     pub fn runtime(&self) -> RuntimeStatus {
+        let live = self.is_live();
         let (snapshot, position) = self.shared.read();
         let records = snapshot.workers.values();
         let unfinished = records.clone().flat_map(|worker| &worker.unfinished);
@@ -65,12 +66,12 @@ impl Observation {
                 .shared
                 .incarnation
                 .map(|incarnation| incarnation.to_string()),
-            live: self.is_live(),
+            live,
             stopped: snapshot.runtime.stopped,
             workers: count_lifecycles(records.clone().map(|worker| &*worker.record)),
             busy: records
                 .clone()
-                .filter(|worker| phase(worker, self.is_live()).is_some_and(Phase::is_running))
+                .filter(|worker| phase(worker, live).is_some_and(Phase::is_running))
                 .count(),
             unproven: records
                 .clone()

@@ -1,7 +1,7 @@
 //! Opening, in this order: prove the processes of unfinished runs dead; record the new incarnation and
 //! their outcomes, in commits of bounded size; only then serve and dispatch. Scopes stay held until then (I6).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::mpsc};
 
@@ -112,9 +112,11 @@ pub(super) async fn open(
     };
     alarm.wake_at(clock.monotonic().saturating_add(shared.limits.idle_after));
     sync::spawn(alarm.run(clock.clone(), commands.clone()));
+    let ends = EndsNews(shared.clone());
     let thread = sync::thread::Builder::new()
         .name("worker-runtime-writer".into())
         .spawn(move || {
+            let _ends = ends;
             writer.begin();
             writer.run();
         });
@@ -127,6 +129,15 @@ pub(super) async fn open(
         entropy: Mutex::new(Box::new(caller_entropy)),
         thread: Mutex::new(Some(thread.map_err(OpenError::Thread)?)),
     }))
+}
+
+/// However the writer ends, also by a panic, nobody waits for its news any more.
+struct EndsNews(Arc<Shared>);
+
+impl Drop for EndsNews {
+    fn drop(&mut self) {
+        self.0.end_news(Duration::ZERO);
+    }
 }
 
 /// Gives every run of an earlier incarnation its outcome, in commits of bounded size. When it ends in
