@@ -59,6 +59,11 @@ impl Host {
         matches!(self, Self::Server(_))
     }
 
+    /// Whether it takes and tells nothing any more, though nobody closed it.
+    pub(super) fn ended_by_itself(&self) -> bool {
+        matches!(self, Self::Here(runtime) if runtime.is_closed())
+    }
+
     pub(crate) fn runtime_id(&self) -> RuntimeId {
         match self {
             Self::Here(runtime) => runtime.observation().runtime_id(),

@@ -27,9 +27,14 @@ mod question;
 mod signals;
 mod tail;
 
-use worker_runtime_core::{Cursor, InputId, RunId, Timestamp, WorkerId, run::Outcome};
+use worker_runtime_core::{Code, Cursor, InputId, RunId, Timestamp, WorkerId, run::Outcome};
 
-use crate::{error::Failure, exit::Exit, output::Printer};
+use crate::{
+    error::{CliError, Failure},
+    exit::Exit,
+    output::Printer,
+    suggest::Suggestion,
+};
 
 pub(crate) use account::{Account, outcome_word, stop_text};
 pub(crate) use events::{Events, Item};
@@ -238,6 +243,11 @@ async fn close(
     if seen.at_once {
         // Dropped, not closed: what ran ends with this process, and the next opening says so.
         return Ok(seen);
+    }
+    if closing.is_none() && host.ended_by_itself() {
+        let message = "the Runtime ended by itself: a contradiction inside, which is named above; the next opening ends what ran, and what was acknowledged is durable";
+        let told = CliError::new(Code::Bug, message);
+        return Err(told.hint(Suggestion::worker_run(follow.worker_id())).into());
     }
     let close = async {
         if let Some(closing) = closing {
