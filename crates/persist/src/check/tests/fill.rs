@@ -6,11 +6,11 @@ use std::{fs, path::Path, sync::Arc};
 use bytes::Bytes;
 use tempfile::TempDir;
 use worker_runtime_core::{
-    BlockId, EventType, Fence, Generation, HeldRule, HeldScope, LeaseId, OperationId, Permission,
-    Position, RunId, Seq, Stream, Timestamp, WorkerId,
+    BlockId, Event, EventType, Fence, Generation, HeldRule, HeldScope, LeaseId, OperationId,
+    Permission, Position, RunId, Seq, Stream, Timestamp, WorkerId,
     record::{AllocationRecord, Lifecycle, RunRecord, WorkerRecord},
     store::{
-        Batch, BlockKind, Change, Checkpoint, ReplayRequest, Store, StoreReader,
+        Batch, BlockKind, Change, Checkpoint, Gap, ReplayRequest, Store, StoreReader,
         conformance::{
             Script, lease_record, operation_record, receipt_record, unfinished_record,
             worker_record,
@@ -207,12 +207,15 @@ pub(super) fn filled(left: Left) -> Filled {
     }
 }
 
+/// All that a stream gives.
+type Streamed = (Vec<Event>, Vec<Gap>);
+
 /// What a reader gets of a store.
 #[derive(Debug, PartialEq)]
 pub(super) struct Export {
     records: String,
-    workers: Vec<String>,
-    runtime: String,
+    workers: Vec<(Streamed, String)>,
+    runtime: Streamed,
     /// Whether something of it is told as damaged.
     pub(super) tells: bool,
 }
@@ -222,20 +225,15 @@ pub(super) fn export(path: &Path, ids: &[WorkerId]) -> Result<Export, OpenError>
     let store = ReadStore::open(path)?;
     let loaded = store.load()?;
     let reader = store.reader();
-    let mut tells = !loaded.damaged.is_empty() || loaded.went_back.is_some();
-    let mut stream_of = |stream| -> Result<String, OpenError> {
-        let (told, damaged) = stream_text(reader.as_ref(), stream, loaded.position)?;
-        tells |= damaged;
-        Ok(told)
-    };
-    let workers = ids.iter().map(|id| stream_of(Stream::Worker(*id)));
-    let mut workers = workers.collect::<Result<Vec<_>, _>>()?;
-    let runtime = stream_of(Stream::Runtime)?;
-    for (id, text) in ids.iter().zip(&mut workers) {
+    let reader = reader.as_ref();
+    let runtime = stream(reader, Stream::Runtime, loaded.position)?;
+    let mut workers = Vec::new();
+    for id in ids {
+        let streamed = stream(reader, Stream::Worker(*id), loaded.position)?;
         let head = reader.worker_head(*id)?;
         let receipt = reader.receipt(*id, [1; 16])?;
         let blocks = reader.in_flight(*id)?;
-        text.push_str(&format!("{head:?} {receipt:?} {blocks:?}"));
+        workers.push((streamed, format!("{head:?} {receipt:?} {blocks:?}")));
     }
     let records = format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {}",
@@ -248,6 +246,11 @@ pub(super) fn export(path: &Path, ids: &[WorkerId]) -> Result<Export, OpenError>
         loaded.unfinished,
         loaded.position,
     );
+    let tells_gap = |streamed: &Streamed| streamed.1.iter().any(|gap| gap.code.is_some());
+    let tells = !loaded.damaged.is_empty()
+        || loaded.went_back.is_some()
+        || workers.iter().any(|(streamed, _)| tells_gap(streamed))
+        || tells_gap(&runtime);
     Ok(Export {
         records,
         workers,
@@ -256,12 +259,12 @@ pub(super) fn export(path: &Path, ids: &[WorkerId]) -> Result<Export, OpenError>
     })
 }
 
-fn stream_text(
+fn stream(
     reader: &dyn StoreReader,
     stream: Stream,
     until: Position,
-) -> Result<(String, bool), OpenError> {
-    let (mut text, mut damaged, mut after) = (String::new(), false, Position(0));
+) -> Result<Streamed, OpenError> {
+    let (mut events, mut gaps, mut after) = (Vec::new(), Vec::new(), Position(0));
     loop {
         let page = reader.replay(&ReplayRequest {
             stream,
@@ -270,10 +273,10 @@ fn stream_text(
             events_max: usize::MAX,
             bytes_max: usize::MAX,
         })?;
-        damaged |= page.gap.as_ref().is_some_and(|gap| gap.code.is_some());
-        text.push_str(&format!("{:?} {:?}", page.gap, page.events));
+        events.extend(page.events);
+        gaps.extend(page.gap);
         if page.up_to_date || page.scanned_to <= after {
-            return Ok((text, damaged));
+            return Ok((events, gaps));
         }
         after = page.scanned_to;
     }
