@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::json;
 use worker_runtime_core::{
-    Code, Fence, Observation, Permission, WorkerId, open_read_only,
+    Code, Fence, Observation, Permission, WorkerId, open_read_only, sabotage,
     view::{AllocationView, VerifyFence},
     worker::MountRef,
 };
@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub(super) const SHOWN: &str = "I6 what is held is what the log tells";
-const CLEAN: &str = "a check finds nothing in a store that nothing damaged";
+const CLEAN: &str = "I7 a check finds nothing in a store that nothing damaged";
 const FENCED: &str = "I6 a fence is good while its run goes on";
 
 impl Game {
@@ -62,6 +62,10 @@ impl Game {
 
     /// Nothing damaged it, so a check of it finds nothing.
     fn check_is_clean(&self, directory: &Path) -> Played<()> {
+        // What is put in on purpose is for the audit to find, which shares nothing with the store.
+        if sabotage::inherited().is_some() {
+            return Ok(());
+        }
         struct Told(Vec<Finding>);
         impl CheckWatcher for Told {
             fn found(&mut self, finding: Finding) {
