@@ -1,7 +1,7 @@
 //! Who runs this command, for the record of what it changes: whom the system takes its process for. The
 //! environment can say anything, so it is not asked.
 
-use std::{fs, os::unix::fs::MetadataExt as _, process};
+use std::{fs, process};
 
 use worker_runtime_core::operation::Operator;
 
@@ -11,7 +11,7 @@ const NAME_CHARS_MAX: usize = 64;
 
 /// The user of this process, and the process.
 pub(crate) fn operator() -> Operator {
-    let uid = fs::metadata("/proc/self").map(|process| process.uid()).ok();
+    let uid = rustix::process::geteuid().as_raw();
     let known = fs::read_to_string(PASSWD).unwrap_or_default();
     Operator::User {
         name: name_of(uid, &known),
@@ -20,10 +20,7 @@ pub(crate) fn operator() -> Operator {
 }
 
 /// The name of a user in the text of the system's list of them, or the number for one that has none there.
-fn name_of(uid: Option<u32>, known: &str) -> String {
-    let Some(uid) = uid else {
-        return "unknown".to_owned();
-    };
+fn name_of(uid: u32, known: &str) -> String {
     let mut entries = known.lines().map(|line| line.split(':'));
     let name = entries.find_map(|mut fields| {
         let name = fields.next()?;

@@ -7,12 +7,11 @@ const KNOWN: &str = "root:x:0:0:root:/root:/bin/bash\n\
 
 #[test]
 fn a_user_goes_by_the_name_that_the_system_has_or_by_the_number() {
-    assert_eq!(name_of(Some(0), KNOWN), "root");
-    assert_eq!(name_of(Some(1_000), KNOWN), "ana");
-    assert_eq!(name_of(Some(1_001), KNOWN), "uid 1001");
-    assert_eq!(name_of(Some(7), KNOWN), "uid 7", "a name of nothing");
-    assert_eq!(name_of(Some(7), ""), "uid 7");
-    assert_eq!(name_of(None, KNOWN), "unknown");
+    assert_eq!(name_of(0, KNOWN), "root");
+    assert_eq!(name_of(1_000, KNOWN), "ana");
+    assert_eq!(name_of(1_001, KNOWN), "uid 1001");
+    assert_eq!(name_of(7, KNOWN), "uid 7", "a name of nothing");
+    assert_eq!(name_of(7, ""), "uid 7");
 }
 
 #[test]

@@ -55,6 +55,25 @@ impl Place {
         command
     }
 
+    /// The same, ended by Ctrl-C also where whoever runs the tests ignores that, as a job in the background does
+    /// and lets all that it starts do.
+    pub(crate) fn interruptible(&self, args: &[&str]) -> Command {
+        let plain = self.command(args);
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=INT", PROGRAM])
+            .args(args)
+            .current_dir(self.project())
+            .env_clear()
+            .envs(
+                plain
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .stdin(Stdio::null());
+        command
+    }
+
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         let output = self.command(args).output().unwrap();
         Ran::new(args, &output)
@@ -242,14 +261,20 @@ impl Running {
 
     /// Whether it hears Ctrl-C itself, as the system tells.
     pub(crate) fn hears_signals(&self) -> bool {
+        self.has_interrupt_in("SigCgt:")
+    }
+
+    /// Whether Ctrl-C does nothing to it.
+    pub(crate) fn ignores_ctrl_c(&self) -> bool {
+        self.has_interrupt_in("SigIgn:")
+    }
+
+    fn has_interrupt_in(&self, field: &str) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let caught = status
-            .lines()
-            .find_map(|line| line.strip_prefix("SigCgt:"))
-            .unwrap();
-        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        let signals = status.lines().find_map(|line| line.strip_prefix(field));
+        let signals = u64::from_str_radix(signals.unwrap().trim(), 16).unwrap();
         let interrupt = rustix::process::Signal::INT.as_raw();
-        caught & (1 << (interrupt - 1)) != 0
+        signals & (1 << (interrupt - 1)) != 0
     }
 
     /// Waits for its end: exit code, the rest of stdout, stderr.

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use worker_runtime_core::{Digest, Event, Position, Seq, WorkerId, store::StoreError};
+use worker_runtime_core::{Code, Digest, Event, Position, Seq, WorkerId, store::StoreError};
 
 use super::{
-    finding::Finding,
+    finding::{Cost, Finding},
     large,
     look::{Counting, Look, Meta, next_row},
     streams::Streams,
@@ -207,7 +207,9 @@ impl Walk<'_> {
                 .any(|(first, gap)| *first <= from && to <= gap.to);
         if from > to {
             let detail = damage.unwrap_or_else(|| "a pack stands where another one is".to_owned());
-            look.tell(Finding::leftover(TABLE, detail).at(next, next));
+            // An opening that reads the end of the log refuses the store for it.
+            let finding = Finding::new(Code::EventDamaged, Cost::Data, TABLE.name, detail);
+            look.tell(finding.at(next, next));
         } else if is_recorded {
             look.checked.recorded_gaps += 1;
             self.logged.recorded.push((from, to));

@@ -65,7 +65,8 @@ impl Known {
 
     /// Tells of a Worker that has something and no record.
     pub(super) fn tell_missing(&mut self, worker_id: WorkerId, look: &mut Look<'_>) {
-        if !self.has(worker_id) && look.workers.insert(worker_id) {
+        if !self.has(worker_id) {
+            look.workers.insert(worker_id);
             let detail = "it is missing, and other rows of the Worker are there".to_owned();
             let table = worker::TABLE.name;
             let finding = Finding::new(Code::WorkerDamaged, Cost::Data, table, detail);

@@ -130,7 +130,12 @@ impl HeadFile {
                 return Ok(HeadRead::Invalid(Invalid::Missing));
             }
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                return Ok(HeadRead::Invalid(Invalid::CutOff));
+                // Made, and not written yet: what ended the process right then is no damage.
+                let invalid = match std::fs::metadata(path)?.len() {
+                    0 => Invalid::Blank,
+                    _ => Invalid::CutOff,
+                };
+                return Ok(HeadRead::Invalid(invalid));
             }
             Err(error) => return Err(error),
         };

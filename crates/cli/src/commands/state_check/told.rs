@@ -151,19 +151,19 @@ impl<'p> Telling<'p> {
         self.counts.iter().sum()
     }
 
-    /// What was found of the file's pages. Where every row could be read, they can be written anew.
+    /// What was found of the file's pages. Where no row is lost, they can be written anew.
     pub(super) fn structure(&mut self, structure: &Structure) {
-        let rows_are_whole = self.count(Severity::CostsData) == 0
+        let no_row_is_lost = self.count(Severity::CostsData) == 0
             && self.count(Severity::WentBack) == 0
             && self.count(Severity::Unfinished) == 0;
         let (code, cost, detail) = match structure {
             Structure::Whole => return,
             // It is told already.
             Structure::Damaged(_) if self.is_file_damaged => return,
-            Structure::Damaged(detail) if rows_are_whole => (
+            Structure::Damaged(detail) if no_row_is_lost => (
                 Code::CheckStructure,
                 Cost::Nothing,
-                format!("{detail}; every row is whole"),
+                format!("{detail}; no row is lost"),
             ),
             Structure::Damaged(detail) => (Code::CheckStructure, Cost::Data, detail.clone()),
             Structure::Unread(detail) => (Code::CheckUnfinished, Cost::Unknown, detail.clone()),

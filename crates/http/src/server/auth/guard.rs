@@ -48,8 +48,13 @@ impl Access {
         app: &App,
         reason: Option<String>,
     ) -> Result<Runtime, Refusal> {
+        // Blanks are taken for a name, and name nobody.
+        let name = match self.good.name.trim().is_empty() {
+            true => "unnamed".to_owned(),
+            false => self.good.name.clone(),
+        };
         let by = Operator::Token {
-            name: self.good.name.clone(),
+            name,
             scope: self.good.scope.to_string(),
         };
         Ok(app.0.runtime.operated_by(by, reason)?)

@@ -84,7 +84,7 @@ fn a_torn_write_leaves_the_witness_before_it() {
 fn a_short_or_garbled_file_is_no_witness_and_can_be_written_again() {
     let place = Place::new();
     for (bytes, expected) in [
-        (vec![], Invalid::CutOff),
+        (vec![], Invalid::Blank),
         (vec![0; 511], Invalid::CutOff),
         (vec![0xAA; 512], Invalid::BothBad),
     ] {
