@@ -6,7 +6,7 @@ mod cases;
 use std::{fs::File, ops::ControlFlow};
 
 use worker_runtime_core::{
-    Code, Digest, WorkerId,
+    Code, Digest, Position, WorkerId,
     record::{AllocationRecord, WorkerRecord},
     store::{Store, StoreError},
 };
@@ -311,4 +311,44 @@ fn a_newest_pack_is_missed_where_the_log_can_not_tell() {
         of_history.any(|one| one.worker_id == Some(victim)),
         "{found:?}"
     );
+}
+
+/// Also where all that is left of it are its events.
+#[test]
+fn every_worker_whose_record_is_gone_is_named() {
+    for left in [Left::Closed, Left::Killed] {
+        let count = filled(left).ids.len();
+        for index in 0..count {
+            let filled = filled(left);
+            let victim = filled.ids[index];
+            change(&filled, |rows, _| {
+                let key = worker::key(victim);
+                rows.remove(worker::TABLE, key.as_bytes()).unwrap();
+            });
+            let (found, _) = told(filled.path(), CheckDepth::Full);
+            let named = found.0.iter().any(|finding| {
+                (finding.code, finding.worker_id) == (Code::WorkerDamaged, Some(victim))
+            });
+            assert!(named, "{victim}, {left:?}: {found:?}");
+        }
+    }
+}
+
+/// As where the page that says how far it goes is an older one.
+#[test]
+fn a_log_that_goes_on_beyond_its_end_costs_data() {
+    let filled = filled(Left::Killed);
+    change(&filled, |rows, state| {
+        let (key, value) = all(rows, log::TABLE).pop().unwrap();
+        let last = Pack::open_log(log::TABLE, &key, &value).unwrap();
+        state.position = Position(last.header.first_position.0 - 1);
+    });
+    std::fs::remove_file(filled.path().join("head")).unwrap();
+    let costs = |depth| {
+        let (found, _) = told(filled.path(), depth);
+        found.0.iter().any(|finding| finding.cost == Cost::Data)
+    };
+    assert!(costs(CheckDepth::Full) && costs(CheckDepth::Quick));
+    let store = FileStore::open(filled.path(), FileOptions::default());
+    assert!(store.is_err(), "an opening refuses it");
 }
