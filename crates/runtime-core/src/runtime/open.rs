@@ -1,7 +1,7 @@
 //! Opening, in this order: prove the processes of unfinished runs dead; record the new incarnation and
 //! their outcomes, in commits of bounded size; only then serve and dispatch. Scopes stay held until then (I6).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use tokio::{runtime::Handle, sync::mpsc};
 
@@ -13,7 +13,7 @@ use super::{
     shared::Shared,
     sink::SinkPath,
     supervisor::{Supervisor, SupervisorParts, prove_dead},
-    writer::{StoreTime, Writer},
+    writer::{EndsNews, StoreTime, Writer},
 };
 use crate::{
     Generation, WorkerId,
@@ -96,6 +96,7 @@ pub(super) async fn open(
         shared: shared.clone(),
     };
     let mut writer = Writer {
+        _ends: EndsNews(shared.clone()),
         state,
         store,
         commands: queue,
@@ -112,11 +113,9 @@ pub(super) async fn open(
     };
     alarm.wake_at(clock.monotonic().saturating_add(shared.limits.idle_after));
     sync::spawn(alarm.run(clock.clone(), commands.clone()));
-    let ends = EndsNews(shared.clone());
     let thread = sync::thread::Builder::new()
         .name("worker-runtime-writer".into())
         .spawn(move || {
-            let _ends = ends;
             writer.begin();
             writer.run();
         });
@@ -129,15 +128,6 @@ pub(super) async fn open(
         entropy: Mutex::new(Box::new(caller_entropy)),
         thread: Mutex::new(Some(thread.map_err(OpenError::Thread)?)),
     }))
-}
-
-/// However the writer ends, also by a panic, nobody waits for its news any more.
-struct EndsNews(Arc<Shared>);
-
-impl Drop for EndsNews {
-    fn drop(&mut self) {
-        self.0.end_news(Duration::ZERO);
-    }
 }
 
 /// Gives every run of an earlier incarnation its outcome, in commits of bounded size. When it ends in

@@ -35,6 +35,8 @@ const OBSERVERS_WAIT_MAX: Duration = Duration::from_secs(1);
 pub(crate) const CLOSE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 pub(crate) struct Writer {
+    // First, so that whoever is told that nothing is taken any more finds the news ended.
+    pub(crate) _ends: EndsNews,
     pub(crate) state: State,
     pub(crate) store: Box<dyn Store>,
     pub(crate) commands: mpsc::Receiver<Command>,
@@ -51,6 +53,15 @@ pub(crate) struct Writer {
     pub(crate) failing: Failing,
     /// When the last commit with something in it was, in monotonic time; `None` after an idle step.
     pub(crate) active_at: Option<Duration>,
+}
+
+/// However the writer ends, also by a panic, nobody waits for its news any more.
+pub(crate) struct EndsNews(pub(crate) Arc<Shared>);
+
+impl Drop for EndsNews {
+    fn drop(&mut self) {
+        self.0.end_news(Duration::ZERO);
+    }
 }
 
 /// A close that waits for what runs.
