@@ -119,10 +119,14 @@ async fn a_transcript_in_mid_block_goes_on_with_the_previews_that_follow() {
         let path = format!("/v1/workers/{worker}/events?deltas=true&cursor={cursor}");
         let mut watch = open(&host, &path, transport).await;
         let whole_then = format!("{}TRICKLE", DRIPPED.trim_end_matches("DRIP").repeat(10));
-        for frame in until_said(&mut watch, &mut joined, &whole_then).await {
-            if frame.name == "delta" {
-                assert_eq!(frame.data["block"], open_block["block"], "{page}");
-            }
+        let frames = until_said(&mut watch, &mut joined, &whole_then).await;
+        let deltas = frames.iter().filter(|frame| frame.name == "delta");
+        assert!(
+            deltas.clone().count() > 0,
+            "nothing was left to say: {page}"
+        );
+        for delta in deltas {
+            assert_eq!(delta.data["block"], open_block["block"], "{page}");
         }
         host.go_on.notify_one();
         let frames = watch
